@@ -1,0 +1,21 @@
+# The demo: this machine as a whole fleet, no GPU, no model hub.
+DEMO_INVENTORY ?= inventories/local
+# Without root, and without a sudo that asks nothing, Ansible asks for the password once.
+BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-become-pass)
+PLAYBOOK = eval "$$(.venv/control/bin/python scripts/uv_env.py shell)" && .venv/control/bin/ansible-playbook -i $(DEMO_INVENTORY) $(BECOME)
+
+.PHONY: demo demo-env demo-stop demo-clean
+
+demo: .venv/control/.complete ## Set up this machine and chat with it; needs root or sudo
+	@echo "==> Setting up the whole chain on this machine: about 5 minutes the first time, under a minute after that"
+	@$(PLAYBOOK) site.yml
+
+demo-env: ## Print the variables OpenAI clients read: eval "$$(make -s demo-env)"
+	@.venv/control/bin/python scripts/demo_env.py $(DEMO_INVENTORY)
+
+demo-stop: .venv/control/.complete ## Stop the demo; `make demo` starts it again
+	@$(PLAYBOOK) playbooks/stop.yml
+
+demo-clean: .venv/control/.complete ## Remove everything the demo put on this machine
+	@$(PLAYBOOK) playbooks/remove.yml -e llm_confirm=remove
+	@rm -rf $(DEMO_INVENTORY)/.llm_secrets.yml .venv/control

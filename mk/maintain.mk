@@ -1,0 +1,21 @@
+# What a change of requirements, documentation or version needs.
+TEST_BIN := .venv/test/bin
+LOCKS = $(wildcard requirements/*.in roles/*/files/*.in)
+
+.PHONY: lock docs changelog build clean
+
+lock: .venv/test/.complete ## Compile every lock from its .in file; UPGRADE=1 moves what is not pinned, LOCKS=... picks some
+	@eval "$$($(TEST_BIN)/python scripts/uv_env.py)"; scripts/lock.sh $(TEST_BIN)/uv $(LOCKS)
+
+docs: .venv/test/.complete ## Write the documentation of roles, modules and filters from their specs
+	@$(TEST_BIN)/python scripts/docs.py
+
+changelog: .venv/test/.complete ## Write CHANGELOG.rst from the fragments, for the version in galaxy.yml
+	@$(TEST_BIN)/antsibull-changelog release
+
+build: .venv/control/.complete ## Build the collection's tarball into build/
+	@.venv/control/bin/ansible-galaxy collection build --force --output-path build
+
+clean: ## Remove environments, caches and test output; the demo stays as it is (make demo-clean)
+	@rm -rf .venv .cache .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis build tests/output
+	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,65 @@
+# Everything that proves the collection. A step is a target; `make test` runs the steps in order and stops at the first that fails.
+TEST_STEPS ?= lint unit docs-check importer sanity collection compat demo again readme chain browser metrics nginx prometheus outside leaks demo-clean molecule
+PYTEST = .venv/test/bin/python -m pytest
+
+# The oldest and the next ansible-core that meta/runtime.yml promises; the newest is in .venv/control.
+OLDER_CORES = .venv/core-2.17 .venv/core-2.18
+
+.PHONY: test lint unit docs-check importer sanity collection compat again readme chain browser metrics nginx prometheus outside leaks molecule
+
+test: ## Prove the collection: every step below, the first failure stops
+	@tests/run.sh $(TEST_STEPS)
+
+lint: .venv/test/.complete ## ansible-lint, yamllint, ruff, mypy, shellcheck, changelog fragments
+	@tests/lint/run.sh
+
+unit: .venv/test/.complete ## Unit tests, argument specs against defaults, rooms, locks
+	@$(PYTEST) tests/unit
+
+docs-check: .venv/test/.complete ## Fail when the written documentation differs from what `make docs` writes
+	@.venv/test/bin/python scripts/docs.py --check
+
+importer: .venv/test/.complete ## What Galaxy checks on upload
+	@tests/lint/importer.sh
+
+sanity: .venv/test/.complete ## ansible-test sanity on the built and installed collection
+	@tests/sanity/run.sh
+
+collection: .venv/test/.complete ## The tarball, installed elsewhere, is the checkout: same files, tasks, variables
+	@$(PYTEST) tests/collection
+
+compat: $(OLDER_CORES:%=%/.complete) ## Older ansible-core releases read playbooks, roles and documentation
+	@tests/collection/compat.sh $(OLDER_CORES)
+
+again: .venv/control/.complete $(OLDER_CORES:%=%/.complete) ## The tarball and older ansible-cores leave the running demo unchanged
+	@tests/collection/again.sh $(DEMO_INVENTORY) tests/output
+
+readme: .venv/test/.complete ## Run the commands that the README and docs/ promise, against the demo
+	@$(PYTEST) tests/readme
+
+chain: .venv/control/.complete .venv/test/.complete ## Through the demo's doors: OpenAI and Anthropic clients, streams, refusals, outages
+	@tests/demo.sh $(PYTEST) tests/chain -m 'not limits and not backend_errors'
+
+browser: .venv/control/.complete .venv/test/.complete ## In Chromium: log in to the demo's chat page, ask, watch the answer grow
+	@scripts/bootstrap.sh chromium chromium-driver
+	@tests/demo.sh $(PYTEST) tests/browser
+
+metrics: .venv/control/.complete .venv/test/.complete ## The demo's Prometheus hears from everybody and has what the rules ask for
+	@tests/demo.sh $(PYTEST) tests/metrics
+
+outside: .venv/test/.complete ## Open WebUI, in a network of its own, sends nothing to the outside
+	@$(PYTEST) tests/open_webui
+
+leaks: ## No generated secret of the demo in test output, logs, units, process lists or readable files
+	@/usr/bin/python3 tests/leaks/scan_secrets.py $(DEMO_INVENTORY)/.llm_secrets.yml --host tests/output build
+
+nginx: .venv/test/.complete ## The proxy's configuration in variants, with a real nginx (the demo brings it)
+	@$(PYTEST) tests/nginx
+
+prometheus: .venv/test/.complete ## Prometheus with its rules: series of known values, a real server (the demo brings both)
+	@$(PYTEST) tests/prometheus
+
+molecule: .venv/test/.complete ## The fleet on systemd hosts (containers): check mode, converge, idempotence, verify, removal
+	@tests/bench/docker.sh
+	@tests/bench/images.sh
+	@.venv/test/bin/python tests/bench/scenario.py default

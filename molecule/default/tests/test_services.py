@@ -1,0 +1,85 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""On every host: what must run does, behind its sandbox, and listens nowhere else."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+
+GATEWAY = {"litellm", "nginx", "nginx-exporter", "prometheus", "node-exporter"}
+EXPECTED = {
+    "aio": GATEWAY | {"vllm-chat-0", "vllm-chat-1", "open-webui"},
+    "gw-ubuntu": GATEWAY,
+    "gw-debian13": GATEWAY,
+}
+DISTRIBUTION_UNITS = [
+    "nginx.service",
+    "prometheus-nginx-exporter.service",
+    "prometheus.service",
+    "prometheus-node-exporter.service",
+]
+PUBLIC_PORTS = {443}
+EXPOSURE_LIMIT = 3.0
+
+
+@pytest.fixture
+def name(host: Any) -> str:
+    return str(host.backend.name)
+
+
+@pytest.fixture
+def units(host: Any) -> list[str]:
+    lines = host.check_output("systemctl list-units --all --plain --no-legend 'llm-*.service'").splitlines()
+    return [line.split()[0] for line in lines]
+
+
+def test_expected_services_exist(name: str, units: list[str]) -> None:
+    assert EXPECTED[name] <= {unit.removeprefix("llm-").removesuffix(".service") for unit in units}
+
+
+def test_services_are_active_and_enabled(host: Any, units: list[str]) -> None:
+    for unit in units:
+        assert host.run(f"systemctl is-active {unit}").stdout.strip() == "active", unit
+        assert host.run(f"systemctl is-enabled {unit}").stdout.strip() == "enabled", unit
+
+
+def test_system_has_no_failed_unit(host: Any) -> None:
+    assert host.check_output("systemctl --failed --no-legend --plain") == ""
+
+
+def test_services_run_as_their_own_users(host: Any, units: list[str]) -> None:
+    for unit in units:
+        assert host.check_output(f"systemctl show -P User {unit}").startswith("llm-"), unit
+
+
+def test_sandbox_exposure(host: Any, name: str, units: list[str], measured: dict[str, str]) -> None:
+    exposures = {}
+    for unit in units:
+        text = host.check_output(f"systemd-analyze security --no-pager {unit}")
+        exposures[unit] = float(text.partition("Overall exposure level for ")[2].partition(": ")[2].split()[0])
+    measured[f"exposure on {name}"] = ", ".join(f"{unit} {value}" for unit, value in sorted(exposures.items()))
+    assert {unit: value for unit, value in exposures.items() if value > EXPOSURE_LIMIT} == {}
+
+
+def test_distribution_units_are_masked(host: Any) -> None:
+    for unit in DISTRIBUTION_UNITS:
+        assert host.run(f"systemctl is-enabled {unit}").stdout.strip() == "masked", unit
+
+
+def test_only_the_north_door_is_public(host: Any) -> None:
+    own = set(host.check_output("hostname -I").split())
+    public, fleet = set(), set()
+    for line in host.check_output("ss -Hltn").splitlines():
+        address, _, port = line.split()[3].rpartition(":")
+        address = address.strip("[]").partition("%")[0]
+        if address == "*" or ipaddress.ip_address(address).is_unspecified:
+            public.add(int(port))
+        elif address in own:
+            fleet.add(int(port))
+        else:
+            assert ipaddress.ip_address(address).is_loopback, line
+    assert public == PUBLIC_PORTS

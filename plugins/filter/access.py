@@ -1,0 +1,26 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Filters for keys, secrets' names and the closing table: thin wrappers around module_utils."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ansible_collections.llmfleet.serving.plugins.module_utils import access, summary, wiring
+
+
+class FilterModule:
+    """Filters for keys, secrets' names and the closing table."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Name the filters."""
+        return {
+            "door_url": summary.door_url,
+            "fleet_summary": summary.fleet_summary,
+            "hops": wiring.hops,
+            "listeners": wiring.listeners,
+            "resolve_keys": access.resolve_keys,
+            "secret_names": access.secret_names,
+        }

@@ -1,0 +1,59 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Keys of clients and the names of the secrets behind them: pure functions over dictionaries."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+# Keys of our own, beside those of the inventory: the chat page, the last step of site.yml, and Prometheus.
+CHAT_PAGE, VERIFY = "chat-page", "verify"
+INTERNAL = (CHAT_PAGE, VERIFY)
+KEY_FIELDS = ("models", "rpm", "tpm", "max_parallel_requests", "expires")
+
+
+def secret_name(alias: str) -> str:
+    """Return the name under which the value of a client's key is kept: letters, digits and underscores.
+
+    Dashes become underscores; an alias with anything else carries a digest too, so that no two share a name.
+    """
+    plain = re.sub(r"[^A-Za-z0-9]", "_", alias)
+    if re.search(r"[^A-Za-z0-9-]", alias):
+        plain += "_" + hashlib.sha256(alias.encode()).hexdigest()[:6]
+    return f"litellm_key_{plain}"
+
+
+def given(key: dict[str, Any]) -> Any:
+    """Return the value that the inventory gives a key itself, if it does."""
+    return key.get("value") or key.get("key")
+
+
+def secret_names(keys: list[dict[str, Any]], fixed: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Return every secret the fleet needs, with its kind: the fixed ones and one for each key without a value.
+
+    :param keys: ``litellm_keys`` of the inventory.
+    :param fixed: secrets that do not depend on keys, e.g. ``{vllm_api_key: {kind: key}}``.
+    """
+    aliases = [*INTERNAL, *(str(key["alias"]) for key in keys if not given(key))]
+    return {**fixed, **{secret_name(alias): {"kind": "key"} for alias in aliases}}
+
+
+def resolve_keys(keys: list[dict[str, Any]], secrets: dict[str, str]) -> list[dict[str, Any]]:
+    """Return every key with its value: those of the inventory with their limits, and our own, which have none.
+
+    :param keys: ``litellm_keys`` of the inventory.
+    :param secrets: values by the names of :func:`secret_names`.
+    """
+    resolved = [{"alias": alias, "key": secrets[secret_name(alias)]} for alias in INTERNAL]
+    for key in keys:
+        alias = str(key["alias"])
+        value = str(given(key) or secrets[secret_name(alias)])
+        limits = {name: key[name] for name in KEY_FIELDS if name in key}
+        if "expires" in limits:
+            limits["expires"] = str(limits["expires"])
+        resolved.append({"alias": alias, "key": value, **limits})
+    return resolved

@@ -1,0 +1,233 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What may stand in a model, a catalogue entry and a client's key: names, types, limits.
+
+A schema is a dictionary of field names to rules; a rule is a function that returns the clean value or raises
+:class:`RefusedError`, or another schema.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Callable, Dict, Union
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, nearest
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,46}[a-z0-9])?")
+ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SCHEMES = "hf://ORGANISATION/MODEL, path:/absolute/directory or demo:"
+
+# Flags that the collection sets itself, and what sets them.
+RESERVED_ARGS = {
+    "api-key": "it is made by the collection",
+    "host": "the listening address follows from the plan",
+    "model": "use source",
+    "port": "the port follows from the plan",
+    "revision": "use revision",
+    "served-model-name": "use name and aliases",
+    "uds": "engines listen on a port",
+}
+
+Rule = Callable[[Any], Any]
+Schema = Dict[str, Union[Rule, Dict[str, Any]]]
+
+
+class RefusedError(ValueError):
+    """A value that does not fit: what is wrong with it, and the remedy."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+
+def number(minimum: float, maximum: float = math.inf, whole: bool = True) -> Rule:
+    """Return a rule for numbers; text is taken where it is one, as templates without native types give it."""
+    kind = "a whole number" if whole else "a number"
+    limit = f"from {minimum} up" if maximum == math.inf else f"from {minimum} to {maximum}"
+
+    def rule(value: Any) -> Any:
+        try:
+            if isinstance(value, bool):
+                raise ValueError
+            clean = float(value)
+            if not math.isfinite(clean) or (whole and clean != int(clean)):
+                raise ValueError
+        except (TypeError, ValueError):
+            raise RefusedError(f"{kind} is needed", f"give {kind} {limit}") from None
+        if not minimum <= clean <= maximum:
+            raise RefusedError("it is out of range", f"give {kind} {limit}")
+        return int(clean) if whole else clean
+
+    return rule
+
+
+def text(pattern: re.Pattern[str], meaning: str) -> Rule:
+    """Return a rule for text that matches a pattern as a whole."""
+
+    def rule(value: Any) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise RefusedError("it has the wrong form", f"use {meaning}")
+        return value
+
+    return rule
+
+
+def texts(item: Rule) -> Rule:
+    """Return a rule for a list of texts; a single text is a list of one."""
+
+    def rule(value: Any) -> list[str]:
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list):
+            raise RefusedError("a list is needed", "give a list of names")
+        return [item(entry) for entry in items]
+
+    return rule
+
+
+def one_of(*choices: str) -> Rule:
+    """Return a rule for a choice."""
+
+    def rule(value: Any) -> str:
+        if value not in choices:
+            raise RefusedError("there is no such choice", f"choose {' or '.join(choices)}")
+        return str(value)
+
+    return rule
+
+
+def anything(value: Any) -> Any:
+    """Take any value: another tool checks it."""
+    return value
+
+
+def _source(value: Any) -> str:
+    if not isinstance(value, str):
+        raise RefusedError("a text is needed", f"use {SCHEMES}")
+    if value == "demo:" or (value.startswith("path:/") and len(value) > len("path:/")):
+        return value
+    if value.startswith("hf://") and HUB_ID.fullmatch(value[5:]):
+        return value
+    if value.startswith("/"):
+        raise RefusedError("it has no scheme", f"write path:{value}")
+    if "/" in value and HUB_ID.fullmatch(value):
+        raise RefusedError("it has no scheme", f"write hf://{value}")
+    raise RefusedError("the source is unknown", f"use {SCHEMES}")
+
+
+def _context(value: Any) -> Any:
+    tokens = number(1)
+    if value == "auto":
+        return "auto"
+    if isinstance(value, dict):
+        if set(value) != {"min"}:
+            raise RefusedError("it has unknown keys", "write auto, a number of tokens, or {min: TOKENS}")
+        return {"min": tokens(value["min"])}
+    try:
+        return tokens(value)
+    except RefusedError:
+        raise RefusedError("it is no context length", "write auto, a number of tokens, or {min: TOKENS}") from None
+
+
+def _load(value: Any) -> str:
+    if value == "on_demand":
+        raise RefusedError("models on demand are not supported yet", "write always, or leave it out")
+    return str(one_of("always")(value))
+
+
+def _args(value: Any) -> dict[str, Any]:
+    """Take vLLM's flags as they are written on its command line: ``--max_num_seqs`` is ``max-num-seqs``."""
+    if not isinstance(value, dict):
+        raise RefusedError(
+            "a dictionary is needed", "write vLLM's flags without dashes as keys, e.g. {max-num-seqs: 8}"
+        )
+    clean = {str(key).lstrip("-").replace("_", "-"): item for key, item in value.items()}
+    for flag in sorted(set(clean) & set(RESERVED_ARGS)):
+        raise RefusedError(f"{flag} cannot be set here", RESERVED_ARGS[flag])
+    return clean
+
+
+def _env(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RefusedError(
+            "a dictionary is needed", "write environment variables as keys, e.g. {VLLM_LOGGING_LEVEL: DEBUG}"
+        )
+    for name in value:
+        if not ENVIRONMENT.fullmatch(str(name)):
+            raise RefusedError(f"{name} is no name of an environment variable", "use letters, digits and underscores")
+    return {str(name): None if item is None else str(item) for name, item in value.items()}
+
+
+# What a catalogue entry and the fleet's defaults may say of a model.
+FAMILY: Schema = {
+    "args": _args,
+    "concurrency": number(1),
+    "context": _context,
+    "cost": {"input_per_token": number(0, whole=False), "output_per_token": number(0, whole=False)},
+    "env": _env,
+    "limits": {"max_parallel_requests": number(1), "rpm": number(1), "tpm": number(1)},
+    "max_positions": number(1),
+    "mode": one_of("chat", "embedding"),
+    "request_defaults": {
+        "max_tokens": number(1),
+        "temperature": number(0, 2, whole=False),
+        "top_p": number(0, 1, whole=False),
+    },
+    "tokens_per_second": number(0.1, whole=False),
+    "weights_gib": number(0, whole=False),
+}
+DEFAULTS: Schema = {**FAMILY, "load": _load, "replicas": number(1)}
+MODEL: Schema = {
+    **DEFAULTS,
+    "aliases": texts(text(ALIAS, "letters, digits and . _ : / @ -")),
+    "catalog": text(re.compile(r"\S+"), "a key of llm_catalog, e.g. Qwen/Qwen3-8B"),
+    "hosts": texts(text(re.compile(r"\S+"), "names of hosts of the inventory")),
+    "name": text(NAME, "up to 48 lower-case letters, digits, dots and dashes; aliases may hold other characters"),
+    "revision": text(re.compile(r"\S+"), "a commit, tag or branch of the model's repository"),
+    "source": _source,
+}
+KEY: Schema = {
+    "alias": text(ALIAS, "letters, digits and . _ : / @ -"),
+    "expires": anything,
+    "key": anything,
+    "max_parallel_requests": number(1),
+    "models": texts(text(re.compile(r"\S+"), "names of models")),
+    "rpm": number(1),
+    "tpm": number(1),
+    "value": anything,
+}
+
+
+def apply(schema: Schema, raw: Any, variable: str, hidden: bool = False) -> tuple[dict[str, Any], list[Problem]]:
+    """Return what of ``raw`` fits the schema, and a problem for everything that does not.
+
+    :param raw: a dictionary out of the inventory; a key whose value is null counts as not given.
+    :param variable: how messages name it, e.g. ``llm_models[chat]``.
+    :param hidden: whether it holds secrets, so that messages must not show what a misspelt key holds.
+    """
+    if not isinstance(raw, dict):
+        return {}, [Problem(variable, raw, "a dictionary is needed", "known keys are " + ", ".join(sorted(schema)))]
+    clean: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for key, value in raw.items():
+        rule = schema.get(key)
+        if rule is None:
+            shown = "(hidden)" if hidden else value
+            problems.append(Problem(f"{variable}.{key}", shown, "there is no such key", nearest(str(key), schema)))
+        elif value is None:
+            continue
+        elif isinstance(rule, dict):
+            clean[key], found = apply(rule, value, f"{variable}.{key}")
+            problems += found
+        else:
+            try:
+                clean[key] = rule(value)
+            except RefusedError as refused:
+                shown = sorted(value) if key == "env" and isinstance(value, dict) else value
+                problems.append(Problem(f"{variable}.{key}", shown, refused.problem, refused.remedy))
+    return clean, problems

@@ -1,0 +1,71 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Problems of an inventory: what is wrong, where, with which value, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Any, Iterable, NamedTuple
+
+
+class Problem(NamedTuple):
+    """One thing that keeps the inventory from being served."""
+
+    variable: str
+    """Where: the variable and the way into it, e.g. ``llm_models[chat].context``."""
+    value: Any
+    """What stands there now; never a secret."""
+    problem: str
+    """Why that cannot work."""
+    remedy: str
+    """What to do about it."""
+    host: str = ""
+    """The host it is about; empty for what holds for the whole fleet."""
+
+    def sentence(self) -> str:
+        """Say it in one line: host, variable, value, problem, remedy."""
+        where = f"{self.host}: " if self.host else ""
+        return f"{where}{self.variable} is {shown(self.value)}: {self.problem}; {self.remedy}."
+
+
+class InventoryError(ValueError):
+    """The inventory cannot be served; holds every problem that was found."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__(render(self.problems))
+
+
+def plain(value: Any) -> Any:
+    """Return a copy of a value out of Ansible, made of plain lists and dictionaries with text keys."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def shown(value: Any) -> str:
+    """Return a value as it would look in YAML's flow style, cut to a length that a message can bear."""
+    text = "missing" if value is None else json.dumps(plain(value), default=str, ensure_ascii=False)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the advice for an unknown name: the nearest known one, else all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean {close[0]}"
+    return "known are " + ", ".join(names) if names else "remove it"
+
+
+def render(problems: Iterable[Problem]) -> str:
+    """Return every problem in one text: a single line for one problem, a list for more."""
+    lines = [problem.sentence() for problem in problems]
+    if len(lines) < 2:
+        return "".join(lines)
+    return f"{len(lines)} problems in the inventory:\n" + "\n".join(f"  - {line}" for line in lines)

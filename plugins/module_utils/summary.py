@@ -1,0 +1,44 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The table that site.yml ends with: pure text from rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+def table(rows: Iterable[Iterable[object]], header: Iterable[str]) -> str:
+    """Lay rows out in columns as wide as their widest cell, under a header and a rule; no trailing blanks."""
+    lines = [[str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines)]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
+    text.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(text)
+
+
+def door_url(door: dict[str, Any], path: str = "/") -> str:
+    """Return the https URL of a door ``{server_name, port}``, without the port that https implies."""
+    port = int(door["port"])
+    return f"https://{door['server_name']}{'' if port == 443 else f':{port}'}{path}"
+
+
+def fleet_summary(
+    instances: list[dict[str, Any]], services: list[dict[str, Any]], notes: list[dict[str, str]], keep: str
+) -> str:
+    """Return what site.yml ends with: what runs where, how to reach it, where the secrets are, how to stop.
+
+    :param instances: instances of models, ``{name, model, host, address}``.
+    :param services: everything else, ``{name, hosts: [..], url}``; without hosts it is left out.
+    :param notes: further lines, ``{label, text}``; without text it is left out.
+    :param keep: the word that a service's unit begins with.
+    """
+    rows = [[f"{keep}vllm-{i['name']}", i["host"], f"http://{i['address']}"] for i in instances]
+    rows += [[f"{keep}{service['name']}", host, service["url"]] for service in services for host in service["hosts"]]
+    lines = [table(rows, ["WHAT RUNS", "ON", "WHERE"]), ""]
+    shown = [note for note in notes if note["text"]]
+    width = max((len(note["label"]) for note in shown), default=0)
+    lines += [f"{note['label'].ljust(width)}  {note['text']}" for note in shown]
+    return "\n".join(lines)

@@ -1,0 +1,392 @@
+#!/usr/bin/python
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Bring services to their wanted state under systemd or supervisor."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_state
+short_description: Start, restart or reload services and wait until they are ready
+version_added: 0.1.0
+author: llmfleet contributors (@llmfleet)
+description:
+  - Compares what each running process was started with (unit, environment, secrets, configuration files,
+    program) with what lies on the disk now, and does the least that is needed - nothing, a reload, a restart or a
+    start.
+  - Because it compares with the I(running) process and not with what this run changed, a play that was cut short is
+    finished by the next one.
+  - Started means ready. A service that is not ready within its deadline, or whose process gave up, fails the task with
+    the end of its log.
+  - Services of one call start together, except where one names another in C(after).
+attributes:
+  check_mode: {support: full, description: "Says what it would start, restart or reload and changes nothing."}
+  diff_mode: {support: full, description: Shows the action per service.}
+  idempotent: {support: full, description: A second call changes nothing.}
+options:
+  manager:
+    description: Who keeps the services.
+    type: str
+    choices: [systemd, supervisor]
+    required: true
+  prefix:
+    description: Prefix of unit and program names.
+    type: str
+    default: llm-
+  services:
+    description: The services. With O(state=stopped) and O(state=absent), none given means all that carry the prefix.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name: {description: Name without prefix., type: str, required: true}
+      command:
+        description: Absolute path of the program; another build of it means a restart.
+        type: path
+        required: true
+      restart_files: {description: Files whose change asks for a restart., type: list, elements: path, default: []}
+      reload_files: {description: Files whose change asks for a reload., type: list, elements: path, default: []}
+      reload_signal: {description: Signal that makes it reload; empty means that it cannot., type: str, default: ''}
+      after: {description: Services of this call that must be ready first., type: list, elements: str, default: []}
+      ready:
+        description: When it counts as started.
+        type: dict
+        default: {}
+        suboptions:
+          url: {description: URL to poll; empty means that a live process is enough., type: str, default: ''}
+          deadline: {description: Seconds it may take., type: int, default: 120}
+          ca: {description: CA file for an https URL., type: path}
+          headers: {description: Headers of the request., type: dict, default: {}}
+          status: {description: HTTP status codes that mean ready., type: list, elements: int, default: [200]}
+  state:
+    description:
+      - V(started) brings them up, V(stopped) stops them until they are started again, V(absent) stops them and removes
+        them from their manager.
+    type: str
+    choices: [started, stopped, absent]
+    default: started
+  exclusive:
+    description:
+      - With O(state=started), services whose name begins so and that are not in O(services) are stopped and removed.
+    type: str
+    default: ''
+  config_root: {description: Directory of configuration., type: path, default: /etc/llmfleet}
+  state_root: {description: Directory of state., type: path, default: /var/lib/llmfleet}
+  log_root: {description: Directory of supervisor's log files., type: path, default: /var/log/llmfleet}
+  supervisorctl: {description: The C(supervisorctl) program; C(supervisord) lies beside it., type: path}
+"""
+
+EXAMPLES = r"""
+- name: Keep the gateway running
+  llmfleet.serving.service_state:
+    manager: systemd
+    services:
+      - name: litellm
+        command: /opt/llmfleet/venvs/litellm/bin/litellm
+        restart_files: [/etc/llmfleet/litellm/config.yaml]
+        ready: {url: "http://127.0.0.1:4000/health/liveliness", deadline: 180}
+"""
+
+RETURN = r"""
+actions:
+  description: What was done to each service, by name.
+  returned: always
+  type: dict
+  sample: {litellm: restart, nginx: none}
+ready_seconds:
+  description: Seconds each started service took to be ready.
+  returned: when state is started and not in check mode
+  type: dict
+"""
+
+import glob
+import hashlib
+import json
+import os
+import socket
+import ssl
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils import service_manager as logic
+from ansible_collections.llmfleet.serving.plugins.module_utils.managers import Manager, Supervisor, Systemd
+
+# A process that ended this often on its way will not get there; waiting for the deadline helps nobody.
+MOST_RUNS = 3
+
+
+def digest_of(paths: list[str], extra: str) -> str:
+    """Digest the contents of files and a further text; a file that is not there counts as such."""
+    digest = hashlib.sha256(extra.encode())
+    for path in paths:
+        digest.update(path.encode() + b"\0")
+        try:
+            with open(path, "rb") as handle:
+                digest.update(hashlib.sha256(handle.read()).digest())
+        except OSError:
+            digest.update(b"absent")
+    return digest.hexdigest()
+
+
+def program_identity(path: str) -> str:
+    """Tell one build of a program from the next: real path, size in bytes and modification time."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return "absent"
+    return f"{os.path.realpath(path)} {status.st_size} {int(status.st_mtime)}"
+
+
+def answers(ready: dict[str, Any]) -> str:
+    """Ask the readiness URL once; return an empty string if it answers as wanted, else what was wrong."""
+    request = urllib.request.Request(ready["url"], headers={k: str(v) for k, v in ready["headers"].items()})
+    context = ssl.create_default_context(cafile=ready["ca"]) if ready["url"].startswith("https:") else None
+    # A proxy meant for downloads must not be asked for a neighbour.
+    handlers: list[Any] = [urllib.request.ProxyHandler({})]
+    if context:
+        handlers.append(urllib.request.HTTPSHandler(context=context))
+    try:
+        with urllib.request.build_opener(*handlers).open(request, timeout=5) as response:
+            code = response.status
+    except urllib.error.HTTPError as error:
+        code = error.code
+    except (OSError, ValueError) as error:
+        return f"{ready['url']} does not answer ({getattr(error, 'reason', error)})"
+    return "" if code in ready["status"] else f"{ready['url']} answers {code}"
+
+
+def wanted_digests(manager: Manager, service: dict[str, Any]) -> dict[str, str]:
+    """Digest what the service would be started with now."""
+    return {
+        "restart": digest_of(
+            manager.definition_files(service["name"]) + service["restart_files"], program_identity(service["command"])
+        ),
+        "reload": digest_of(service["reload_files"], ""),
+    }
+
+
+class Run:
+    """One run of the module: the parameters, the manager and what was decided."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.params = module.params
+        kind = Systemd if self.params["manager"] == "systemd" else Supervisor
+        self.manager: Manager = kind(
+            prefix=self.params["prefix"],
+            config_root=self.params["config_root"],
+            log_root=self.params["log_root"],
+            supervisorctl=self.params["supervisorctl"],
+            run=self.command,
+        )
+        self.actions: dict[str, str] = {}
+        self.ready_seconds: dict[str, float] = {}
+
+    def command(self, argv: list[str], check: bool = True) -> str:
+        """Run a command and return what it printed; fail the module where it fails and that matters."""
+        try:
+            code, out, err = self.module.run_command(argv, handle_exceptions=False)
+        except OSError as error:
+            code, out, err = 127, "", str(error)
+        if check and code != 0:
+            self.module.fail_json(
+                msg=f"{socket.gethostname()}: '{' '.join(argv)}' failed with {code}: {(err or out).strip()}"
+            )
+        return str(out if code == 0 else out + err)
+
+    def _marker(self, name: str) -> str:
+        return os.path.join(self.params["state_root"], ".started", name)
+
+    def _started_with(self, name: str) -> dict[str, str]:
+        try:
+            with open(self._marker(name), encoding="utf-8") as handle:
+                return dict(json.load(handle))
+        except (OSError, ValueError):
+            return {}
+
+    def _remember(self, name: str, digests: dict[str, str]) -> None:
+        os.makedirs(os.path.dirname(self._marker(name)), mode=0o700, exist_ok=True)
+        with open(self._marker(name), "w", encoding="utf-8") as handle:
+            json.dump(digests, handle)
+
+    def start(self) -> None:
+        """Bring every service up, wave by wave."""
+        states = self.manager.states([service["name"] for service in self.params["services"]])
+        wanted: dict[str, dict[str, str]] = {}
+        for service in self.params["services"]:
+            name = service["name"]
+            wanted[name] = wanted_digests(self.manager, service)
+            self.actions[name] = logic.decide(
+                states[name], wanted[name], self._started_with(name), bool(service["reload_signal"])
+            )
+        if self.module.check_mode:
+            return
+        if any(action != "none" for action in self.actions.values()):
+            self.manager.prepare(list(self.actions))
+        for wave in logic.waves(self.params["services"]):
+            began = time.monotonic()
+            for service in wave:
+                action = self.actions[service["name"]]
+                if action != "none":
+                    self.manager.act(service["name"], action, service["reload_signal"])
+            for service in wave:
+                self._await(service, began)
+                if self.actions[service["name"]] != "none":
+                    self._remember(service["name"], wanted[service["name"]])
+                    self.ready_seconds[service["name"]] = round(time.monotonic() - began, 1)
+
+    def _await(self, service: dict[str, Any], began: float) -> None:
+        name, ready = service["name"], service["ready"]
+        cause = ""
+        # Manager states settle a moment after the command that changed them.
+        dead_since: float | None = None
+        runs: set[str] = set()
+        while True:
+            state = self.manager.states([name])[name]
+            runs |= {self.manager.incarnation(name)} - {""}
+            now = time.monotonic()
+            if state == logic.RUNNING:
+                dead_since = None
+                cause = answers(ready) if ready["url"] else ""
+                if not cause:
+                    return
+            elif state in (logic.DEAD, logic.UNKNOWN):
+                dead_since = dead_since or now
+                cause = "its process ended and its manager gave up"
+                if now - dead_since > 3:
+                    break
+            else:
+                cause = "its process does not stay up"
+            if len(runs) > MOST_RUNS:
+                cause = f"its process ended {len(runs) - 1} times before it was ready"
+                break
+            if now - began > ready["deadline"]:
+                break
+            time.sleep(0.2 if now - began < 5 else 1)
+        self._fail(service, cause)
+
+    def _fail(self, service: dict[str, Any], cause: str) -> None:
+        name = service["name"]
+        try:
+            with open(os.path.join(self.params["config_root"], name, "secrets.env"), encoding="utf-8") as handle:
+                secrets = handle.read()
+        except OSError:
+            secrets = ""
+        log = logic.redact(self.manager.log_tail(name, 40), secrets)
+        text = logic.failure_text(
+            socket.gethostname(),
+            self.params["prefix"] + name,
+            service["ready"],
+            cause,
+            log,
+            self.manager.log_command(name),
+        )
+        self.module.fail_json(msg=text, actions=self.actions)
+
+    def remove(self) -> None:
+        """Stop every service and take it from its manager."""
+        self._remove(self._named_or_all())
+
+    def stop(self) -> None:
+        """Stop services and leave the rest of them where it is."""
+        states = self.manager.states(self._named_or_all())
+        running = [name for name, state in states.items() if state in (logic.RUNNING, logic.STARTING)]
+        self.actions = {name: "stop" if name in running else "none" for name in states}
+        if running and not self.module.check_mode:
+            self.manager.halt(running)
+
+    def _named_or_all(self) -> list[str]:
+        return [service["name"] for service in self.params["services"]] or self._all_names()
+
+    def remove_others(self) -> None:
+        """Remove what once belonged to a list of services and no longer does."""
+        wanted = {service["name"] for service in self.params["services"]}
+        beginning = self.params["exclusive"]
+        self._remove(
+            [name for name in self._all_names() if beginning and name.startswith(beginning) and name not in wanted]
+        )
+
+    def _remove(self, names: list[str]) -> None:
+        states = self.manager.states(names)
+        for name in names:
+            here = states[name] != logic.UNKNOWN or any(
+                os.path.exists(path) for path in self.manager.definition_files(name)
+            )
+            self.actions[name] = "remove" if here else "none"
+        if not self.module.check_mode:
+            gone = [name for name, action in self.actions.items() if action == "remove"]
+            if gone:
+                self.manager.stop(gone)
+            for path in self.manager.leftovers(gone) + [self._marker(name) for name in gone]:
+                if os.path.exists(path):
+                    os.remove(path)
+            if gone:
+                self.manager.forget()
+
+    def _all_names(self) -> list[str]:
+        prefix, ending = self.manager.pattern().split("*")
+        return sorted(path[len(prefix) : -len(ending)] for path in glob.glob(f"{prefix}*{ending}"))
+
+    def result(self) -> dict[str, Any]:
+        """Return what to tell Ansible."""
+        done = {name: action for name, action in self.actions.items() if action != "none"}
+        text = "".join(f"{self.params['prefix']}{name}: {action}\n" for name, action in done.items())
+        return {
+            "changed": bool(done),
+            "actions": self.actions,
+            "ready_seconds": self.ready_seconds,
+            "diff": {"before": "", "after": text},
+        }
+
+
+def main() -> None:
+    """Run the module."""
+    ready = {
+        "url": {"type": "str", "default": ""},
+        "deadline": {"type": "int", "default": 120},
+        "ca": {"type": "path"},
+        "headers": {"type": "dict", "default": {}},
+        "status": {"type": "list", "elements": "int", "default": [200]},
+    }
+    service = {
+        "name": {"type": "str", "required": True},
+        "command": {"type": "path", "required": True},
+        "restart_files": {"type": "list", "elements": "path", "default": []},
+        "reload_files": {"type": "list", "elements": "path", "default": []},
+        "reload_signal": {"type": "str", "default": ""},
+        "after": {"type": "list", "elements": "str", "default": []},
+        "ready": {"type": "dict", "default": {}, "options": ready, "apply_defaults": True},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "manager": {"type": "str", "choices": ["systemd", "supervisor"], "required": True},
+            "prefix": {"type": "str", "default": "llm-"},
+            "services": {"type": "list", "elements": "dict", "default": [], "options": service},
+            "state": {"type": "str", "choices": ["started", "stopped", "absent"], "default": "started"},
+            "exclusive": {"type": "str", "default": ""},
+            "config_root": {"type": "path", "default": "/etc/llmfleet"},
+            "state_root": {"type": "path", "default": "/var/lib/llmfleet"},
+            "log_root": {"type": "path", "default": "/var/log/llmfleet"},
+            "supervisorctl": {"type": "path"},
+        },
+        required_if=[("manager", "supervisor", ["supervisorctl"])],
+        supports_check_mode=True,
+    )
+    run = Run(module)
+    if module.params["state"] == "absent":
+        run.remove()
+    elif module.params["state"] == "stopped":
+        run.stop()
+    else:
+        run.start()
+        run.remove_others()
+    module.exit_json(**run.result())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,525 @@
+#!/usr/bin/python
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Thin I/O around module_utils/probe.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: verify_chain
+short_description: Prove that a serving chain answers, or say which hop broke
+version_added: 0.1.0
+description:
+  - Sends real requests through the outermost door, as a client would, and judges the answers.
+  - The API door has to list every model, complete and stream a reply, refuse a wrong and a missing key in OpenAI's
+    shape, and keep its metrics to itself. The chat door has to show its page. Prometheus has to reach each target.
+  - It stops at the first check that fails, probes the hops from the inside out, and fails with one message that names
+    the check, what it expected, what it got, and the first hop that is not healthy, with the remedy.
+  - Secrets appear neither in the message nor in the result.
+options:
+  api_url:
+    description:
+      - Base URL of the API with its version path, as clients use it, for example V(https://llm.example.com/v1).
+      - Empty leaves the checks of the API out.
+    type: str
+    default: ""
+  chat_url:
+    description: URL of the chat page. Empty leaves its check out.
+    type: str
+    default: ""
+  prometheus_url:
+    description: URL of Prometheus, for example V(http://127.0.0.1:9090). Empty leaves the check of its targets out.
+    type: str
+    default: ""
+  connect_address:
+    description:
+      - Address to connect to for every URL whose host is that of O(api_url) or O(chat_url), while the TLS server name
+        and the C(Host) header stay those of the URL. For names that DNS does not know yet, like C(curl --resolve).
+    type: str
+    default: ""
+  ca_file:
+    description: PEM file with the authorities to trust. Empty means those of the system.
+    type: path
+  api_key:
+    description: Key that may use every model of O(models). Required with O(api_url).
+    type: str
+  models:
+    description:
+      - Names of the models that have to complete a chat. The first of them is streamed as well.
+    type: list
+    elements: str
+    default: []
+  embedding_models:
+    description: Names of the models that have to make an embedding.
+    type: list
+    elements: str
+    default: []
+  prompt:
+    description: What the models are asked.
+    type: str
+    default: Hello! Please introduce yourself.
+  max_tokens:
+    description: Longest reply, in tokens.
+    type: int
+    default: 32
+  expected_jobs:
+    description: Jobs for which Prometheus has to have at least one target.
+    type: list
+    elements: str
+    default: []
+  scrape_timeout:
+    description: Seconds that Prometheus gets to see every target up. A target is unknown until its first scrape.
+    type: int
+    default: 60
+  timeout:
+    description: Seconds that each request may take, from connecting to its last byte.
+    type: int
+    default: 60
+  hops:
+    description:
+      - The processes that a request passes, from the inside out. They are probed only when a check fails.
+      - A proxy's URL should lead through to what is behind it where it can, so that bad wiring shows too.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the service, as its manager knows it.
+        type: str
+        required: true
+      url:
+        description: URL of its health probe.
+        type: str
+        required: true
+      host:
+        description: Name of its host. Empty means the host on which the module runs.
+        type: str
+        default: ""
+      headers:
+        description: Headers for the probe, for example C(Authorization). Their values are secrets.
+        type: dict
+        default: {}
+      status:
+        description: Status codes of a healthy hop.
+        type: list
+        elements: int
+        default: [200]
+      remedy:
+        description: What to do when it is not healthy. Empty means the command that shows its journal.
+        type: str
+        default: ""
+      serves:
+        description: Which doors depend on this hop, so that a dead chat page is not blamed for a failed completion.
+        type: list
+        elements: str
+        choices: [api, chat, metrics]
+        default: [api, chat, metrics]
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
+    support: partial
+    details: Sends no request in check mode, as the chain may not exist yet, and says that it was skipped.
+  diff_mode:
+    description: Returns details on what has changed, or would change, in diff mode.
+    support: none
+    details: Changes nothing.
+author:
+  - llmfleet contributors (@llmfleet)
+"""
+
+EXAMPLES = r"""
+- name: Prove the whole chain from its gateway
+  llmfleet.serving.verify_chain:
+    api_url: https://llm.example.com/v1
+    chat_url: https://chat.example.com/
+    prometheus_url: http://127.0.0.1:9090
+    connect_address: 127.0.0.1
+    ca_file: /etc/llmfleet/nginx/tls/ca.pem
+    api_key: "{{ llm_secrets.secrets.litellm_master_key }}"
+    models: [chat]
+    expected_jobs: [vllm, litellm, nginx, node]
+    hops:
+      - name: llm-vllm-chat-0
+        host: gpu1
+        url: http://10.0.0.11:8100/health
+      - name: llm-nginx
+        url: http://127.0.0.1:4100/chat/v1/models
+        headers:
+          Authorization: "Bearer {{ llm_secrets.secrets.vllm_api_key }}"
+        serves: [api]
+      - name: llm-litellm
+        url: http://127.0.0.1:4000/health/liveliness
+      - name: llm-nginx
+        url: https://llm.example.com/health
+
+- name: Prove the metrics alone
+  llmfleet.serving.verify_chain:
+    prometheus_url: http://127.0.0.1:9090
+    expected_jobs: [vllm, node]
+"""
+
+RETURN = r"""
+checks:
+  description: Each check that ran, in order.
+  returned: always, empty in check mode
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the check.
+      type: str
+    ok:
+      description: Whether it passed.
+      type: bool
+    seconds:
+      description: How long it took.
+      type: float
+    detail:
+      description: What it measured, or what it got instead.
+      type: str
+  sample:
+    - {name: completion of chat, ok: true, seconds: 0.21, detail: 48 characters}
+timings:
+  description:
+    - Measurements in seconds, and the number of events of the stream. Keys are those whose checks ran.
+  returned: always, empty in check mode
+  type: dict
+  sample: {completion_chat: 0.21, stream_first_chunk: 0.05, stream_spread: 0.17, stream_chunks: 18, total: 1.4}
+hop:
+  description: Name of the hop that broke, empty where every hop is healthy.
+  returned: on failure
+  type: str
+  sample: llm-vllm-chat-0
+"""
+
+import http.client
+import json
+import platform
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.probe import (
+    Break,
+    Hop,
+    Reply,
+    Verdict,
+    explain,
+    judge_closed,
+    judge_completion,
+    judge_embedding,
+    judge_hop,
+    judge_models,
+    judge_page,
+    judge_refusal,
+    judge_stream,
+    judge_targets,
+    redact,
+)
+
+LARGEST_BODY = 8 * 1024 * 1024
+SCRAPE_POLL_SECONDS = 1.0
+# A busy machine can deliver a good stream to us all at once; a proxy that buffers does it every time.
+STREAM_TRIES = 3
+
+HOP_OPTIONS: dict[str, dict[str, Any]] = {
+    "name": {"type": "str", "required": True},
+    "url": {"type": "str", "required": True},
+    "host": {"type": "str", "default": ""},
+    "headers": {"type": "dict", "default": {}, "no_log": True},
+    "status": {"type": "list", "elements": "int", "default": [200]},
+    "remedy": {"type": "str", "default": ""},
+    "serves": {
+        "type": "list",
+        "elements": "str",
+        "choices": ["api", "chat", "metrics"],
+        "default": ["api", "chat", "metrics"],
+    },
+}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "api_url": {"type": "str", "default": ""},
+    "chat_url": {"type": "str", "default": ""},
+    "prometheus_url": {"type": "str", "default": ""},
+    "connect_address": {"type": "str", "default": ""},
+    "ca_file": {"type": "path"},
+    "api_key": {"type": "str", "no_log": True},
+    "models": {"type": "list", "elements": "str", "default": []},
+    "embedding_models": {"type": "list", "elements": "str", "default": []},
+    "prompt": {"type": "str", "default": "Hello! Please introduce yourself."},
+    "max_tokens": {"type": "int", "default": 32, "no_log": False},
+    "expected_jobs": {"type": "list", "elements": "str", "default": []},
+    "scrape_timeout": {"type": "int", "default": 60},
+    "timeout": {"type": "int", "default": 60},
+    "hops": {"type": "list", "elements": "dict", "default": [], "options": HOP_OPTIONS},
+}
+
+
+class ResolvedConnection(http.client.HTTPConnection):
+    """A connection to one address under the name of another; no proxy of the environment comes between."""
+
+    def __init__(self, host: str, port: int, address: str, timeout: float, tls: ssl.SSLContext | None) -> None:
+        # The port of the scheme stays out of the Host header, as every client does it.
+        self.default_port = 443 if tls else 80
+        super().__init__(host, port, timeout=timeout)
+        self.address = address
+        self.tls = tls
+
+    def connect(self) -> None:
+        """Connect to the address, with the TLS of the name."""
+        self.sock = socket.create_connection((self.address, self.port), self.timeout)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.tls:
+            self.sock = self.tls.wrap_socket(self.sock, server_hostname=self.host)
+
+
+def error_text(error: Exception, timeout: float) -> str:
+    """What went wrong with a connection, in an operator's words."""
+    if isinstance(error, socket.timeout):
+        return f"nothing within {timeout:g} s"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, socket.gaierror):
+        return "its name does not resolve"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    return str(error) or type(error).__name__
+
+
+class Client:
+    """Sends the requests; every failure to connect or to read is part of the reply."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self.timeout = float(params["timeout"])
+        self.address = params["connect_address"]
+        self.ca_file = params["ca_file"]
+        self.doors = {urlsplit(params[key]).hostname for key in ("api_url", "chat_url") if params[key]}
+        self._tls: ssl.SSLContext | None = None
+
+    def _connection(self, url: str) -> tuple[ResolvedConnection, str]:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url} is no http or https URL")
+        tls = None
+        if parts.scheme == "https":
+            if self._tls is None:
+                self._tls = ssl.create_default_context(cafile=self.ca_file or None)
+            tls = self._tls
+        host = parts.hostname
+        address = self.address if self.address and host in self.doors else host
+        port = parts.port or (443 if tls else 80)
+        path = (parts.path or "/") + ("?" + parts.query if parts.query else "")
+        return ResolvedConnection(host, port, address, self.timeout, tls), path
+
+    def send(
+        self, method: str, url: str, headers: dict[str, str] | None = None, payload: dict[str, Any] | None = None
+    ) -> Reply:
+        """Send one request and read its reply to the end, noting when each piece of it came."""
+        start = time.monotonic()
+        pieces: list[tuple[float, bytes]] = []
+        status, content_type, retry_after, size = 0, "", 0.0, 0
+        connection = None
+        error = ""
+        sent = {"User-Agent": "llmfleet-verify", "Connection": "close", **(headers or {})}
+        body = None
+        if payload is not None:
+            body = json.dumps(payload).encode()
+            sent["Content-Type"] = "application/json"
+        try:
+            connection, path = self._connection(url)
+            connection.request(method, path, body, sent)
+            stream = connection.sock
+            response = connection.getresponse()
+            status, content_type = response.status, response.getheader("Content-Type", "").lower()
+            after = response.getheader("Retry-After", "")
+            retry_after = float(after) if after.isdigit() else 1.0
+            # Newer Pythons close the socket with the last byte, and a closed one takes no timeout.
+            while size < LARGEST_BODY and not response.isclosed():
+                remaining = self.timeout - (time.monotonic() - start)
+                if remaining <= 0:
+                    raise TimeoutError()
+                stream.settimeout(remaining)
+                piece = response.read1(65536)
+                if not piece:
+                    break
+                size += len(piece)
+                pieces.append((time.monotonic() - start, piece))
+        except (OSError, http.client.HTTPException, ValueError) as exc:
+            error = error_text(exc, self.timeout)
+        finally:
+            if connection is not None:
+                connection.close()
+        return Reply(status, content_type, pieces, time.monotonic() - start, retry_after, error)
+
+    def ask(
+        self, method: str, url: str, headers: dict[str, str] | None = None, payload: dict[str, Any] | None = None
+    ) -> Reply:
+        """Like send, but a fleet that is busy at its limits is not a broken one: wait as it asks, up to the timeout."""
+        deadline = time.monotonic() + self.timeout
+        while True:
+            reply = self.send(method, url, headers, payload)
+            if reply.status != 429 or time.monotonic() + reply.retry_after > deadline:
+                return reply
+            time.sleep(reply.retry_after)
+
+
+class Chain:
+    """The checks of one run, and what they found."""
+
+    def __init__(self, params: dict[str, Any], host: str) -> None:
+        self.params = params
+        self.host = host
+        self.client = Client(params)
+        self.wrong_key = "sk-wrong-" + secrets.token_urlsafe(24)
+        self.secrets = [self.wrong_key, params["api_key"] or ""]
+        for hop in params["hops"]:
+            self.secrets += [str(value) for value in hop["headers"].values()]
+        self.checks: list[dict[str, Any]] = []
+        self.timings: dict[str, float] = {}
+
+    def _bearer(self, key: str | None) -> dict[str, str]:
+        return {"Authorization": f"Bearer {key}"}
+
+    def _chat(self, model: str, stream: bool, max_tokens: int = 0) -> Reply:
+        payload: dict[str, Any] = {
+            "model": model,
+            "messages": [{"role": "user", "content": self.params["prompt"]}],
+            "max_tokens": max_tokens or self.params["max_tokens"],
+        }
+        if stream:
+            payload["stream"] = True
+        url = self.params["api_url"].rstrip("/") + "/chat/completions"
+        return self.client.ask("POST", url, self._bearer(self.params["api_key"]), payload)
+
+    def _completion(self, model: str) -> Verdict:
+        verdict = judge_completion(self._chat(model, False))
+        self._record(f"completion_{model}", verdict)
+        return verdict
+
+    def _embedding(self, model: str) -> Verdict:
+        url = self.params["api_url"].rstrip("/") + "/embeddings"
+        payload = {"model": model, "input": self.params["prompt"]}
+        verdict = judge_embedding(self.client.ask("POST", url, self._bearer(self.params["api_key"]), payload))
+        self._record(f"embedding_{model}", verdict)
+        return verdict
+
+    def _stream(self, model: str) -> Verdict:
+        for _attempt in range(STREAM_TRIES):
+            reply = self._chat(model, True)
+            verdict = judge_stream(reply)
+            if verdict.buffered:
+                verdict = judge_stream(reply, self._chat(model, True, max_tokens=1).seconds)
+            if not verdict.buffered:
+                break
+        self._record("stream", verdict)
+        return verdict
+
+    def _targets(self) -> Verdict:
+        url = self.params["prometheus_url"].rstrip("/") + "/api/v1/targets?state=active"
+        deadline = time.monotonic() + self.params["scrape_timeout"]
+        while True:
+            verdict = judge_targets(self.client.send("GET", url), self.params["expected_jobs"])
+            if verdict.ok or time.monotonic() > deadline:
+                return verdict
+            time.sleep(SCRAPE_POLL_SECONDS)
+
+    def _record(self, name: str, verdict: Verdict) -> None:
+        for figure, value in verdict.figures.items():
+            self.timings[name if figure == "seconds" else f"{name}_{figure}"] = round(value, 4)
+
+    def steps(self) -> Iterator[tuple[str, str, str, Callable[[], Verdict]]]:
+        """Door, name, URL and the check itself, in the order in which an operator would look."""
+        params, ask = self.params, self.client.ask
+        if params["api_url"]:
+            api = params["api_url"].rstrip("/")
+            parts = urlsplit(api)
+            models = [*params["models"], *params["embedding_models"]]
+            good, wrong = self._bearer(params["api_key"]), self._bearer(self.wrong_key)
+            listing = api + "/models"
+            metrics = f"{parts.scheme}://{parts.netloc}/metrics"
+            yield "api", "models", listing, lambda: judge_models(ask("GET", listing, good), models)
+            for model in params["models"]:
+                yield "api", f"completion of {model}", api, partial(self._completion, model)
+            for model in params["embedding_models"]:
+                yield "api", f"embedding of {model}", api, partial(self._embedding, model)
+            for model in params["models"][:1]:
+                yield "api", f"stream of {model}", api, partial(self._stream, model)
+            yield "api", "wrong key", listing, lambda: judge_refusal(ask("GET", listing, wrong))
+            yield "api", "no key", listing, lambda: judge_refusal(ask("GET", listing))
+            yield "api", "metrics closed", metrics, lambda: judge_closed(ask("GET", metrics))
+        if params["chat_url"]:
+            chat = params["chat_url"]
+            yield "chat", "chat page", chat, lambda: judge_page(ask("GET", chat))
+        if params["prometheus_url"]:
+            yield "metrics", "prometheus targets", params["prometheus_url"], self._targets
+
+    def find_break(self, door: str) -> tuple[Break | None, list[str]]:
+        """The first hop, from the inside out, that is not healthy, and the names of those that are."""
+        healthy: list[str] = []
+        for given in self.params["hops"]:
+            if door not in given["serves"]:
+                continue
+            hop = Hop(
+                name=given["name"],
+                host=given["host"] or self.host,
+                url=given["url"],
+                remedy=given["remedy"] or f"see `journalctl -u {given['name']}`",
+                status=given["status"],
+            )
+            headers = {str(name): str(value) for name, value in given["headers"].items()}
+            broken = judge_hop(hop, self.client.send("GET", hop.url, headers))
+            if broken is not None:
+                return broken, healthy
+            healthy.append(hop.name)
+        return None, healthy
+
+    def run(self) -> dict[str, Any]:
+        """Run the checks up to the first that fails."""
+        begin = time.monotonic()
+        result: dict[str, Any] = {"changed": False, "checks": self.checks, "timings": self.timings}
+        for door, name, url, check in self.steps():
+            start = time.monotonic()
+            verdict = check()
+            self.checks.append(
+                {
+                    "name": name,
+                    "ok": verdict.ok,
+                    "seconds": round(time.monotonic() - start, 4),
+                    "detail": redact(verdict.got, self.secrets),
+                }
+            )
+            if not verdict.ok:
+                broken, healthy = self.find_break(door)
+                result["hop"] = broken.hop.name if broken else ""
+                result["msg"] = redact(f"{self.host}: {explain(name, url, verdict, broken, healthy)}", self.secrets)
+                break
+        self.timings["total"] = round(time.monotonic() - begin, 4)
+        return result
+
+
+def main() -> None:
+    """Check the options, run the chain of checks and report."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    params = module.params
+    if not (params["api_url"] or params["chat_url"] or params["prometheus_url"]):
+        module.fail_json(msg="Nothing to verify: give at least one of api_url, chat_url and prometheus_url.")
+    if params["api_url"] and not (params["api_key"] and (params["models"] or params["embedding_models"])):
+        module.fail_json(msg="api_url needs api_key and at least one of models and embedding_models.")
+    if module.check_mode:
+        module.exit_json(
+            changed=False, skipped=True, msg="Skipped: check mode sends no request.", checks=[], timings={}
+        )
+    result = Chain(params, platform.node()).run()
+    if "msg" in result:
+        module.fail_json(**result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the outermost proxy lets in, and how it says no."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+MODELS = "/v1/models"
+SHUT = [
+    "/",
+    "/metrics",
+    "/metrics/",
+    "//metrics",
+    "///metrics",
+    "/%6detrics",
+    "/v1/..%2fmetrics",
+    "/v1/../metrics",
+    "/v1/%2e%2e/metrics",
+    "/v1/models/../../metrics",
+    "/v1/chat/completions/..%2f..%2f..%2fmetrics",
+    "/./metrics",
+    "/metrics?x=/v1/models",
+    "/docs",
+    "/redoc",
+    "/openapi.json",
+    "/ui",
+    "/ui/",
+    "/login",
+    "/config/yaml",
+    "/routes",
+    "/model/info",
+    "/health/readiness",
+    "/debug/asyncio-tasks",
+    "/spend/logs",
+]
+SHUT_TO_POST = [
+    "/key/generate",
+    "/model/new",
+    "/user/new",
+    "/v1/..%2fkey%2fgenerate",
+    "//key/generate",
+    "/config/update",
+]
+
+
+def error_of(body: str) -> dict[str, Any]:
+    """The error of a refusal in OpenAI's shape."""
+    error: dict[str, Any] = json.loads(body)["error"]
+    assert error["message"]
+    assert {"type", "code"} <= set(error)
+    return error
+
+
+@pytest.mark.door
+@pytest.mark.parametrize("path", SHUT)
+def test_paths_that_are_shut(door: Any, api_key: str, path: str) -> None:
+    answer = door.send("GET", path, {"Authorization": f"Bearer {api_key}"})
+    assert answer.status == 404, answer.body[:200]
+
+
+@pytest.mark.door
+@pytest.mark.parametrize("path", SHUT_TO_POST)
+def test_management_is_shut(door: Any, api_key: str, path: str) -> None:
+    headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json", "Content-Length": "0"}
+    assert door.send("POST", path, headers).status == 404
+
+
+@pytest.mark.door
+def test_an_unknown_path_is_refused_in_openai_shape(door: Any) -> None:
+    answer = door.send("GET", "/docs")
+    assert "content-type: application/json" in answer.head
+    error_of(answer.body)
+
+
+@pytest.mark.door
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer sk-this-key-does-not-exist-0000"}])
+def test_no_key_and_a_wrong_one(door: Any, headers: dict[str, str]) -> None:
+    answer = door.send("GET", MODELS, headers)
+    assert answer.status == 401
+    assert "content-type: application/json" in answer.head
+    error_of(answer.body)
+
+
+@pytest.mark.door
+def test_a_body_that_is_too_large(door: Any, api_key: str) -> None:
+    headers = {
+        "Authorization": f"Bearer {api_key}",
+        "Content-Type": "application/json",
+        "Content-Length": "10000000000",
+    }
+    answer = door.send("POST", "/v1/chat/completions", headers)
+    assert answer.status == 413
+    error_of(answer.body)
+
+
+@pytest.mark.door
+def test_the_server_does_not_tell_its_version(door: Any, api_key: str) -> None:
+    head = door.send("GET", MODELS, {"Authorization": f"Bearer {api_key}"}).head
+    assert "nginx/" not in head
+    assert "uvicorn" not in head
+
+
+@pytest.mark.door
+def test_an_unknown_host_is_rejected_before_anything_is_said(door: Any) -> None:
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        door.connect(server_name="unknown.invalid", verify=False)
+
+
+@pytest.mark.door
+def test_another_host_header_reaches_nothing(door: Any, api_key: str) -> None:
+    with door.connect() as connection:
+        connection.sendall(
+            f"GET {MODELS} HTTP/1.1\r\nHost: unknown.invalid\r\nAuthorization: Bearer {api_key}\r\n\r\n".encode()
+        )
+        status = connection.recv(65536).split(b" ")[1:2]
+    assert status != [b"200"]
+
+
+@pytest.mark.door
+def test_plain_http_gets_nothing_from_the_api(door: Any, api_key: str) -> None:
+    assert door.scheme == "https", "OPENAI_BASE_URL has to be https"
+    answer = door.send("GET", MODELS, {"Authorization": f"Bearer {api_key}"}, tls=False)
+    assert answer.status >= 300
+
+
+@pytest.mark.chat_page
+def test_the_chat_page(chat_url: str) -> None:
+    assert urlsplit(chat_url).scheme == "https"
+    with urllib.request.urlopen(chat_url, timeout=30) as page:
+        assert page.status == 200
+        assert "text/html" in page.headers["Content-Type"]
+        assert b"<html" in page.read().lower()

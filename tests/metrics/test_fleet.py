@@ -1,0 +1,68 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A running fleet's Prometheus hears from everybody, and the recording rules ask for metrics that exist.
+
+LLM_PROMETHEUS_URL  the server, e.g. http://127.0.0.1:9090; at least one chat request has gone through the fleet before
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import pytest
+import yaml
+
+RULES = Path(__file__).resolve().parents[2] / "roles" / "prometheus" / "templates" / "recording.rules.yml"
+METRIC = re.compile(r"\b(?:vllm:|litellm_|nginx_|node_)[a-zA-Z0-9_]+")
+
+
+@pytest.fixture(scope="session")
+def ask() -> Any:
+    url = os.environ.get("LLM_PROMETHEUS_URL")
+    if not url:
+        pytest.fail("Set LLM_PROMETHEUS_URL: the top of this file says what it is.", pytrace=False)
+
+    def get(path: str, **parameters: str) -> Any:
+        with urlopen(f"{url}/api/v1/{path}?{urlencode(parameters)}", timeout=20) as answer:
+            return json.loads(answer.read())["data"]
+
+    return get
+
+
+def rules() -> list[dict[str, str]]:
+    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
+def test_every_target_answers(ask: Any) -> None:
+    targets = ask("targets")["activeTargets"]
+    silent = [f"{t['labels']['job']} {t['scrapeUrl']}: {t['lastError']}" for t in targets if t["health"] != "up"]
+    assert targets
+    assert not silent, "\n".join(silent)
+
+
+def test_every_rule_is_evaluated_without_error(ask: Any) -> None:
+    found = {rule["name"]: rule for group in ask("rules")["groups"] for rule in group["rules"]}
+    assert sorted(found) == sorted({rule["record"] for rule in rules()})
+    assert not [f"{name}: {rule.get('lastError')}" for name, rule in found.items() if rule["health"] != "ok"]
+
+
+def test_rules_ask_for_metrics_that_exist(ask: Any) -> None:
+    """A program that renames a metric with a new version is found here, not on an empty dashboard."""
+    recorded = {rule["record"] for rule in rules()}
+    wanted = {name for rule in rules() for name in METRIC.findall(re.sub(r"\S+:\S+:\S+", "", rule["expr"]))} - recorded
+    missing: set[str] = set()
+    for _attempt in range(30):
+        missing = wanted - set(ask("label/__name__/values"))
+        if not missing:
+            return
+        time.sleep(2)
+    pytest.fail(f"nobody has these metrics: {sorted(missing)}", pytrace=False)

@@ -1,0 +1,97 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The configuration as text: what nginx and gixy say of it, and what depends on the version and the parameters."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SERVED = ("main", "tight", "address", "given", "south", "unknown")
+GIXY = Path(sys.executable).with_name("gixy")
+
+
+@pytest.mark.parametrize("variant", SERVED)
+def test_nginx_takes_it_without_a_warning(rendered: Any, variant: str) -> None:
+    result = rendered[variant].check()
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("variant", [*SERVED, "files", "new", "privileged"])
+def test_gixy_finds_nothing(rendered: Any, variant: str) -> None:
+    program = str(GIXY) if GIXY.exists() else shutil.which("gixy")
+    assert program, "gixy-ng is not installed"
+    result = subprocess.run(
+        [program, "-f", "json", str(rendered[variant].config)], capture_output=True, text=True, check=False
+    )
+    assert json.loads(result.stdout) == [], result.stdout
+    assert result.returncode == 0
+
+
+def test_http2_is_written_in_the_language_of_the_version(rendered: Any) -> None:
+    old, new, unknown = (rendered[name].config.read_text() for name in ("main", "new", "unknown"))
+    assert re.search(r"listen \S+ ssl http2;", old)
+    assert "http2 on;" not in old
+    assert "http2 on;" in new
+    assert not re.search(r"listen .*http2", new)
+    assert "http2 on;" not in unknown
+
+
+def test_the_right_to_low_ports_is_asked_for_only_with_one(rendered: Any) -> None:
+    assert rendered["main"].rendered()["capabilities"] == []
+    assert rendered["privileged"].rendered()["capabilities"] == ["CAP_NET_BIND_SERVICE"]
+    assert "+net_bind_service" in rendered["privileged"].rendered()["validate"]
+    assert "+net_bind_service" not in rendered["main"].rendered()["validate"]
+
+
+def test_only_the_doors_of_the_host_are_there(rendered: Any) -> None:
+    south = rendered["south"].config.read_text()
+    assert "ssl" not in south.replace("$ssl_protocol", "")
+    assert "model-chat" in south
+
+
+def test_files_kept_by_others_are_read_where_they_are(rendered: Any) -> None:
+    text = rendered["files"].config.read_text()
+    assert "ssl_certificate /srv/chain.pem;" in text
+    assert "ssl_certificate_key /srv/key.pem;" in text
+
+
+def test_good_parameters_pass_and_every_bad_one_is_named(rendered: Any) -> None:
+    assert rendered["main"].rendered()["problems"] == []
+    assert rendered["bad"].rendered()["problems"] == [
+        "nginx_tls_certificate",
+        "nginx_tls_certificate_file",
+        "server_name of nginx_api and nginx_chat",
+        "port of nginx_api and nginx_chat",
+        "nginx_http_port",
+        "upstream of nginx_api and nginx_chat, servers of nginx_south_upstreams",
+        "name of nginx_south_upstreams",
+        "nginx_api_paths",
+    ]
+
+
+def test_a_rollout_changes_the_lines_of_its_model_alone(rendered: Any) -> None:
+    text = rendered["main"].config.read_text()
+    blocks = re.findall(r"upstream model-(\S+) \{(.*?)\n    \}", text, re.S)
+    addresses = {name: re.findall(r"server (\S+) (weight=\d+|down)", block) for name, block in blocks}
+    assert [state for _, state in addresses["drained"]] == ["down", "weight=1"]
+    assert [state for _, state in addresses["chat"]] == ["weight=1", "weight=1"]
+    for _, block in blocks:
+        text = text.replace(block, "")
+    assert not re.search(rf"server ({'|'.join(a for a, _ in addresses['chat'])})", text)
+
+
+def test_the_log_is_rotated_as_its_owner(rendered: Any) -> None:
+    text = rendered["main"].rendered()["logrotate"]
+    assert "su llm-nginx llm-nginx" in text
+    assert "rotate 14" in text
+    assert 'kill -USR1 "$(cat' in text

@@ -1,0 +1,187 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The balancer: which replica gets a request, and what happens when replicas die."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+COMPLETE = "/v1/chat/completions"
+
+
+def replicas(door: Any, count: int, **options: Any) -> Counter[str]:
+    return Counter(door.complete(**options).json["backend"] for _ in range(count))
+
+
+def test_the_models_name_is_taken_off_and_the_rest_arrives(nginx: Any) -> None:
+    answer = nginx.south("chat").ask("/v1/models/a%2Fb?x=1", key="upstream-key")
+    assert answer.json["path"] in ("/v1/models/a/b?x=1", "/v1/models/a%2Fb?x=1")
+    sent = dict(answer.json["headers"])
+    assert sent["Authorization"] == "Bearer upstream-key"
+    assert "Connection" not in sent or sent["Connection"].lower() == "keep-alive"
+
+
+def test_every_request_has_a_name_of_its_own_inside(nginx: Any) -> None:
+    names = {
+        dict(nginx.south("chat").complete(headers={"X-Request-Id": "the-same-twice"}).json["headers"])["X-Request-Id"]
+        for _ in range(2)
+    }
+    assert len(names) == 2
+    assert "the-same-twice" not in names
+
+
+@pytest.mark.parametrize("path", ["/unknown/v1/models", "/", "/Chat/v1/models", "/v1/models"])
+def test_an_unknown_model_is_404(nginx: Any, path: str) -> None:
+    answer = nginx.south("chat")
+    answer.prefix = ""
+    refusal = answer.ask(path)
+    assert (refusal.status, refusal.json["error"]["code"]) == (404, "not_found")
+
+
+def test_requests_are_spread_over_the_replicas(nginx: Any) -> None:
+    door = nginx.south("chat")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: door.complete({"sleep": 0.1}).json["backend"], range(32)))
+    assert min(Counter(answers).values()) >= 12, Counter(answers)
+
+
+def test_a_session_keeps_its_replica(nginx: Any) -> None:
+    door = nginx.south("Session.v1_x")
+    homes = {}
+    for session in range(12):
+        found = replicas(door, 3, headers={"X-Session-Id": f"session-{session}"})
+        assert len(found) == 1
+        homes[session] = next(iter(found))
+    assert set(homes.values()) == {"replica-0", "replica-1"}
+    # Those without a session are spread.
+    assert len(replicas(door, 24)) == 2
+
+
+def test_a_drained_replica_gets_nothing(nginx: Any) -> None:
+    assert set(replicas(nginx.south("drained"), 12)) == {"replica-1"}
+
+
+def test_requests_in_flight_are_limited_by_model(nginx: Any) -> None:
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda _: nginx.south("limited").complete({"sleep": 0.5}), range(5)))
+        # Another model is not touched by it.
+        assert nginx.south("chat").complete().status == 200
+    assert sorted(answer.status for answer in answers) == [200, 200, 429, 429, 429]
+    refusal = next(answer for answer in answers if answer.status == 429)
+    assert (refusal.json["error"]["code"], refusal.header("retry-after")) == ("rate_limit_exceeded", "1")
+
+
+@pytest.mark.parametrize("model", ["dead", "none"])
+def test_a_model_without_a_living_replica_is_503_at_once(nginx: Any, model: str) -> None:
+    for _ in range(10):
+        start = time.monotonic()
+        answer = nginx.south(model).complete()
+        assert time.monotonic() - start < 1
+        assert (answer.status, answer.json["error"]["code"], answer.header("retry-after")) == (
+            503,
+            "service_unavailable",
+            "2",
+        )
+
+
+def test_the_engines_own_errors_pass_untouched(nginx: Any) -> None:
+    for status in (400, 401, 404, 422, 500):
+        answer = nginx.south("chat").complete({"status": status})
+        assert (answer.status, answer.json["error"]["code"]) == (status, "its_own")
+
+
+def test_a_bad_prompt_takes_no_replica_away(nginx: Any) -> None:
+    """500s are answers, not failures of a replica."""
+    for _ in range(20):
+        nginx.south("chat").complete({"status": 500})
+    assert len(replicas(nginx.south("chat"), 8)) == 2
+
+
+def test_a_stream_comes_as_it_is_made(nginx: Any) -> None:
+    connection, response = nginx.south("chat").send(COMPLETE, {"stream": 5})
+    arrivals = [time.monotonic() for line in iter(response.readline, b"") if line.startswith(b"data:")]
+    connection.close()
+    assert arrivals[-1] - arrivals[0] > 0.3
+
+
+def test_a_client_that_hangs_up_frees_the_replica(nginx: Any, stubs: Any) -> None:
+    before = stubs["replica-0"].seen()["hung_up"]
+    connection, response = nginx.south("single").send(COMPLETE, {"stream": 100})
+    response.readline()
+    response.close()
+    connection.close()
+    end = time.monotonic() + 5
+    while stubs["replica-0"].seen()["hung_up"] == before and time.monotonic() < end:
+        time.sleep(0.05)
+    assert stubs["replica-0"].seen()["hung_up"] == before + 1
+    assert nginx.south("single").complete().status == 200
+
+
+def load(door: Any, seconds: float, disturb: Any, at: float) -> Counter[tuple[int, str]]:
+    """Ask with eight clients at once, disturb in between, and count the answers by status and replica."""
+    end = time.monotonic() + seconds
+    found: Counter[tuple[int, str]] = Counter()
+    lock = threading.Lock()
+
+    def ask() -> None:
+        while time.monotonic() < end:
+            answer = door.complete({"sleep": 0.05})
+            with lock:
+                found[answer.status, answer.json.get("backend", "")] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(at)
+    disturb()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def test_a_replica_that_is_killed_under_load_costs_no_request(nginx: Any, stubs: Any) -> None:
+    try:
+        found = load(nginx.south("chat"), 2.0, stubs["replica-0"].kill, 0.7)
+    finally:
+        stubs["replica-0"].start()
+    assert {status for status, _ in found} == {200}, found
+    assert found[200, "replica-1"] > found[200, "replica-0"] > 0
+    # It is back within seconds.
+    end = time.monotonic() + 8
+    while "replica-0" not in replicas(nginx.south("chat"), 4):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_all_replicas_killed_is_503_and_back_within_seconds(nginx: Any, stubs: Any) -> None:
+    for name in ("replica-0", "replica-1"):
+        stubs[name].kill()
+    try:
+        for _ in range(8):
+            start = time.monotonic()
+            answer = nginx.south("chat").complete()
+            assert (answer.status, answer.header("retry-after")) == (503, "2")
+            assert time.monotonic() - start < 1
+    finally:
+        for name in ("replica-0", "replica-1"):
+            stubs[name].start()
+    end = time.monotonic() + 8
+    while nginx.south("chat").complete().status != 200:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_a_reload_under_load_costs_no_request_and_no_stream(nginx: Any) -> None:
+    connection, response = nginx.south("single").send(COMPLETE, {"stream": 20})
+    found = load(nginx.south("chat"), 1.5, nginx.reload, 0.5)
+    assert {status for status, _ in found} == {200}, found
+    assert sum(line.startswith(b"data:") for line in iter(response.readline, b"")) == 20
+    connection.close()

@@ -1,0 +1,107 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+from ansible_collections.llmfleet.serving.plugins.filter import fleet
+
+ROOT = Path(__file__).resolve().parents[4]
+FILTERS = fleet.FilterModule().filters()
+HOSTS = {"h": {"device": "cpu", "vcpus": 2, "memory_mib": 16000, "address": "127.0.0.1"}}
+MODELS = [{"name": "chat", "source": "demo:"}]
+
+
+def run(name: str, *args: Any, **kwargs: Any) -> Any:
+    return FILTERS[name](*args, **kwargs)
+
+
+def test_from_models_to_everything_else() -> None:
+    models = run("resolve_models", MODELS, catalog={}, extra={}, defaults={})
+    instances = run("allocate_instances", models, HOSTS, gateways={"h": 2}, first_port="8200")
+    assert [instance["address"] for instance in instances] == ["127.0.0.1:8200"]
+    assert run("instances_on", instances, "h")[0]["port"] == 8200
+    assert run("host_needs", instances, models, "h")["memory_mib"] == 2048 + 1664 + 4096
+    assert run("litellm_workers", instances, models, {"h": 2}) == {"h": 1}
+    assert run("litellm_deployments", instances, models, "http://x", workers="2")[0]["api_base"] == "http://x/chat/v1"
+    assert run("south_upstreams", instances, models)[0]["name"] == "chat"
+    assert run("scrape_targets", instances, others=None)[0]["job"] == "vllm"
+    assert run("inventory_problems", MODELS, HOSTS) == []
+
+
+def test_problems_can_be_read() -> None:
+    problems = run("inventory_problems", [{"name": "a"}], {})
+    assert [set(problem) for problem in problems] == [{"host", "variable", "value", "problem", "remedy"}] * 2
+    assert run("problems_text", problems).startswith(
+        "2 problems in the inventory:\n  - llm_models[a].source is missing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: run("resolve_models", [{"name": "a", "source": "x:"}]), 'llm_models[a].source is "x:"'),
+        (lambda: run("allocate_instances", run("resolve_models", MODELS), {}), "llm_inference is []"),
+        (lambda: run("allocate_instances", "text", HOSTS), 'filter allocate_instances: models is "text": give a list'),
+        (
+            lambda: run("allocate_instances", [], hosts=[1]),
+            "filter allocate_instances: hosts is [1]: give a dictionary",
+        ),
+        (lambda: run("south_upstreams", [{}], MODELS), "filter south_upstreams: 'model' is missing: give models"),
+    ],
+)
+def test_errors_name_what_is_wrong(call: Any, message: str) -> None:
+    with pytest.raises(AnsibleFilterError, match="^" + re.escape(message)):
+        call()
+
+
+@pytest.mark.parametrize("name", sorted(FILTERS))
+def test_documentation_names_the_arguments_of_the_filter(name: str) -> None:
+    document = yaml.safe_load((ROOT / f"plugins/filter/{name}.yml").read_text())["DOCUMENTATION"]
+    function = FILTERS[name].__wrapped__
+    arguments = list(function.__code__.co_varnames[: function.__code__.co_argcount])
+    documented = list(document["options"])
+    assert documented == ["_input", *arguments[1:]]
+    assert [part.strip() for part in document.get("positional", "").split(",") if part.strip()] == arguments[1:]
+    optional = arguments[len(arguments) - len(function.__defaults__ or ()) :]
+    assert [option for option, spec in document["options"].items() if not spec.get("required")] == optional
+
+
+def test_filters_in_a_template() -> None:
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars_files": [str(ROOT / "group_vars/all/llm_catalog.yml")],
+        "vars": {
+            "count": 2,
+            "llm_models": [{"name": "chat", "source": "demo:", "replicas": "{{ count }}"}],
+            "machines": HOSTS,
+            "models": "{{ llm_models | llmfleet.serving.resolve_models(llm_catalog) }}",
+            "instances": "{{ models | llmfleet.serving.allocate_instances(machines, {'h': 2}) }}",
+        },
+        "tasks": [
+            {
+                "ansible.builtin.assert": {
+                    "that": [
+                        "instances | map(attribute='cpu.cores') == ['0', '1']",
+                        "instances | map(attribute='stream_interval') == [8, 8]",
+                        "instances | map(attribute='max_num_seqs') == [4, 4]",
+                        "models[0].request_defaults.max_tokens == 256",
+                    ]
+                }
+            }
+        ],
+    }
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", "-c", "local", "/dev/stdin"]
+    result = subprocess.run(
+        command, input=yaml.safe_dump([play]), text=True, capture_output=True, cwd=ROOT, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -1,0 +1,31 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from ansible_collections.llmfleet.serving.plugins.module_utils import summary
+
+
+def test_columns_are_as_wide_as_their_widest_cell():
+    text = summary.table([["chat", "host"], ["x", 1]], ["service", "on"])
+    assert text.splitlines() == ["service  on", "-------  ----", "chat     host", "x        1"]
+
+
+def test_a_door_hides_the_port_that_https_implies():
+    assert summary.door_url({"server_name": "llm.example", "port": 443}) == "https://llm.example/"
+    assert summary.door_url({"server_name": "localhost", "port": "8443"}, "/v1") == "https://localhost:8443/v1"
+
+
+def test_the_summary_lists_what_there_is_and_nothing_else():
+    text = summary.fleet_summary(
+        [{"name": "chat-0", "host": "gpu1", "address": "10.0.0.1:8100"}],
+        [{"name": "nginx", "hosts": ["gw"], "url": "https://x/"}, {"name": "open-webui", "hosts": [], "url": ""}],
+        [{"label": "Secrets", "text": "/x"}, {"label": "Nothing", "text": ""}],
+        "llm-",
+    )
+    assert "llm-vllm-chat-0  gpu1  http://10.0.0.1:8100" in text
+    assert "llm-nginx        gw    https://x/" in text
+    assert "Secrets  /x" in text
+    assert "open-webui" not in text
+    assert "Nothing" not in text

@@ -1,0 +1,138 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Argument specs are the documentation of the roles: they say what defaults/main.yml does, no more and no less."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROLES = Path(__file__).resolve().parents[3] / "roles"
+NAMES = sorted(path.name for path in ROLES.iterdir() if path.is_dir())
+TYPES = {
+    "str": str,
+    "path": str,
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "list": list,
+    "dict": dict,
+    "raw": object,
+}
+
+
+def load(path: Path) -> dict[str, Any]:
+    return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+
+
+def defaults(role: str) -> dict[str, Any]:
+    return load(ROLES / role / "defaults" / "main.yml")
+
+
+def entry_points(role: str) -> dict[str, dict[str, Any]]:
+    return load(ROLES / role / "meta" / "argument_specs.yml").get("argument_specs", {})
+
+
+def options(role: str) -> dict[str, dict[str, Any]]:
+    """All options of a role's entry points, by name."""
+    return {name: spec for entry in entry_points(role).values() for name, spec in (entry.get("options") or {}).items()}
+
+
+def is_template(value: Any) -> bool:
+    """Whether a value is computed, anywhere within."""
+    if isinstance(value, dict):
+        return any(map(is_template, value.values()))
+    if isinstance(value, list):
+        return any(map(is_template, value))
+    return isinstance(value, str) and "{{" in value
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_role_has_what_galaxy_shows(role: str) -> None:
+    info = load(ROLES / role / "meta" / "main.yml").get("galaxy_info", {})
+    assert info.get("description"), f"roles/{role}/meta/main.yml: galaxy_info.description is missing"
+    assert info.get("license") == "GPL-3.0-or-later"
+    assert info.get("min_ansible_version") == "2.17"
+    assert entry_points(role), f"roles/{role}/meta/argument_specs.yml is missing or empty"
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_every_default_is_specified_with_the_same_value(role: str) -> None:
+    specified = options(role)
+    missing = sorted(set(defaults(role)) - set(specified))
+    assert not missing, f"in defaults/main.yml but not in argument_specs.yml: {missing}"
+    for name, value in defaults(role).items():
+        if "default" not in specified[name]:
+            assert not specified[name].get("required"), f"{name} is required and has a default in defaults/main.yml"
+            # A computed value is described in words; a literal one is stated.
+            assert is_template(value), f"{name}: argument_specs.yml states no default, defaults/main.yml says {value!r}"
+            continue
+        assert specified[name]["default"] == value, f"{name}: the two files state different defaults"
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_every_option_is_required_or_has_its_default(role: str) -> None:
+    known = defaults(role)
+    for name, spec in options(role).items():
+        if spec.get("required"):
+            assert "default" not in spec, f"{name} is required and states a default"
+            continue
+        assert name in known, f"{name} is neither required nor in defaults/main.yml"
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_public_names_are_public_and_internal_ones_are_not_specified(role: str) -> None:
+    internal = [name for name in (*options(role), *defaults(role)) if name.startswith("_")]
+    assert not internal, f"internal names among the public ones: {internal}"
+    exposed = [name for name in load(ROLES / role / "vars" / "main.yml") if not name.startswith("__")]
+    assert not exposed, f"vars/main.yml cannot be overridden: its names begin with __, not {exposed}"
+
+
+def described(spec: dict[str, Any], path: str) -> list[str]:
+    """Options without a description or with a type that their default does not have, in depth."""
+    found = [] if spec.get("description") else [f"{path} has no description"]
+    if "type" not in spec:
+        found.append(f"{path} has no type")
+    elif "default" in spec and spec["default"] is not None and not is_template(spec["default"]):
+        expected = TYPES[spec["type"]]
+        value = spec["default"]
+        if not isinstance(value, expected) or (spec["type"] in ("int", "float") and isinstance(value, bool)):
+            found.append(f"{path}: the default {value!r} is no {spec['type']}")
+        if spec.get("choices") and value not in spec["choices"]:
+            found.append(f"{path}: the default {value!r} is not among the choices")
+    if spec.get("type") == "list" and "elements" not in spec:
+        found.append(f"{path} is a list of unknown elements")
+    for name, child in (spec.get("options") or {}).items():
+        found += described(child, f"{path}.{name}")
+    return found
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_options_are_described_and_their_defaults_have_their_type(role: str) -> None:
+    findings = [finding for name, spec in options(role).items() for finding in described(spec, name)]
+    assert not findings, "\n".join(findings)
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_entry_points_exist_and_are_described(role: str) -> None:
+    for entry, spec in entry_points(role).items():
+        assert spec.get("short_description"), f"{entry} has no short_description"
+        if (ROLES / role / "tasks").is_dir():
+            assert (ROLES / role / "tasks" / f"{entry}.yml").exists(), (
+                f"{entry} is specified but tasks/{entry}.yml is not there"
+            )
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_every_default_has_a_comment(role: str) -> None:
+    """A reader of defaults/main.yml learns what each block of variables is for without another file."""
+    path = ROLES / role / "defaults" / "main.yml"
+    if not path.exists():
+        return
+    lines = path.read_text().splitlines()
+    assert any(line.startswith("#") for line in lines), f"{path} has no comment"

@@ -1,0 +1,103 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How flags are judged, which files of a repository are fetched, and what the demo model is to learn."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import namedtuple
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ANSWERS = json.loads((Path(__file__).resolve().parents[4] / "roles/vllm/files/programs/demo_answers.json").read_text())
+KNOWN = ["--max-num-seqs", "--max-model-len", "--compilation-config", "--enable-prefix-caching"]
+
+
+class ValidationError(ValueError):
+    """Shaped like pydantic's."""
+
+    def errors(self) -> list[dict[str, Any]]:
+        return [{"loc": ("mode",), "msg": "Value error, too long"}]
+
+
+def test_flags_are_read_back_with_their_values(check_flags: ModuleType) -> None:
+    argv = ["--model=/a=b", "--served-model-name", "chat", "x", "--enforce-eager"]
+    assert check_flags.given(argv) == {
+        "--model": "/a=b",
+        "--served-model-name": "chat x",
+        "--enforce-eager": "",
+    }
+
+
+@pytest.mark.parametrize(
+    "flag", ["--max-num-seqs", "--max_num_seqs", "--compilation-config.mode", "--compilation-config.x+"]
+)
+def test_a_known_flag_passes_in_every_spelling(check_flags: ModuleType, flag: str) -> None:
+    assert check_flags.unknown({flag: "1"}, KNOWN) == ""
+
+
+def test_an_unknown_flag_is_named_with_its_value_and_the_nearest_known(check_flags: ModuleType) -> None:
+    text = check_flags.unknown({"--max-num-seq": "16"}, KNOWN)
+    assert text == '.args.max-num-seq is "16": this vLLM has no such flag; did you mean max-num-seqs.'
+    assert "leave it out" in check_flags.unknown({"--zzzz": ""}, KNOWN)
+
+
+def test_a_reason_is_one_sentence_with_flag_value_and_remedy(check_flags: ModuleType) -> None:
+    argv = ["--max-num-seqs=many"]
+    error = check_flags.FlagError("argument --max-num-seqs: invalid int value:\n 'many'")
+    assert check_flags.reason(error, argv) == (
+        '.args.max-num-seqs is "many": this vLLM refuses it: '
+        "argument --max-num-seqs: invalid int value: 'many'; change args, context or source."
+    )
+    assert ": mode: too long; change" in check_flags.reason(ValidationError("x"), argv)
+    assert ": no such parser; change" in check_flags.reason(KeyError("no such parser"), argv)
+    assert ": RuntimeError; change" in check_flags.reason(RuntimeError(), argv)
+    assert check_flags.reason(check_flags.UnknownFlagError("said"), argv) == "said"
+
+
+def test_a_stamp_replaces_the_one_before(check_flags: ModuleType, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        check_flags.leave_stamp(tmp_path / "checked" / name)
+    assert [path.name for path in (tmp_path / "checked").iterdir()] == ["b"]
+
+
+def test_weights_are_fetched_once(hub_snapshot: ModuleType) -> None:
+    files = {"config.json": 1, "model.safetensors": 9, "pytorch_model.bin": 9, "original/x.pth": 9, "a.gguf": 9}
+    assert set(hub_snapshot.wanted(files, ["original/*", "*.gguf"])) == {"config.json", "model.safetensors"}
+    del files["model.safetensors"]
+    assert "pytorch_model.bin" in hub_snapshot.wanted(files, ["original/*", "*.gguf"])
+
+
+def test_what_does_not_fit_is_not_begun(
+    hub_snapshot: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10 * 2**30, 0, 10 * 2**30))
+    hub_snapshot.check_space({"a": 8 * 2**30}, str(tmp_path))
+    with pytest.raises(SystemExit, match=r"11\.0 GiB .* 10\.0 GiB are free.*vllm_models_root"):
+        hub_snapshot.check_space({"a": 10 * 2**30}, str(tmp_path))
+
+
+def test_no_question_has_two_answers() -> None:
+    asked = [ask for intent in ANSWERS["answers"] for ask in intent.get("ask", []) + intent.get("about", [])]
+    asked += ANSWERS["repeat"]["ask"]
+    assert len(asked) == len(set(asked))
+    assert all(ask == ask.lower() for ask in asked)
+
+
+def test_answers_part_with_their_first_words() -> None:
+    """Two that begin alike are hard to learn apart: the first words decide which it is."""
+    answers = [intent["answer"] for intent in ANSWERS["answers"]] + [ANSWERS["unknown"]]
+    beginnings = [" ".join(answer.split()[:2]) for answer in answers]
+    assert len(beginnings) == len(set(beginnings))
+
+
+def test_the_demo_can_show_a_stream_and_an_endless_repetition() -> None:
+    assert max(len(intent["answer"].split()) for intent in ANSWERS["answers"]) > 100
+    assert ANSWERS["repeat"]["token"].strip()

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the Markdown promises is there: make targets, playbooks, links; and each command says whether CI runs it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import markdown_commands
+import pytest
+
+ROOT = markdown_commands.ROOT
+FILES = markdown_commands.files()
+BLOCKS = [block for path in FILES for block in markdown_commands.blocks(path)]
+TARGETS = {
+    target
+    for path in (ROOT / "Makefile", *(ROOT / "mk").glob("*.mk"))
+    for target in re.findall(r"^([a-z][a-z-]*):", path.read_text(), re.M)
+}
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.where)
+def test_a_block_of_shell_says_whether_ci_runs_it(block: markdown_commands.Block) -> None:
+    assert block.mark, (
+        f"{block.where}: no <!-- ci: NAME --> or <!-- ci: no, REASON --> before it (tests/readme/markdown_commands.py)"
+    )
+    if block.mark.startswith("no"):
+        assert block.reason, f"{block.where}: why does CI not run it?"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_make_targets_exist(path: Path) -> None:
+    text = path.read_text()
+    code = "\n".join([block.text for block in markdown_commands.blocks(path)] + re.findall(r"`([^`\n]+)`", text))
+    named = re.findall(r"(?<![\w-])make((?:[ \t]+(?:-s|[a-z][a-z-]*\b(?!=)))+)", code)
+    unknown = {target for words in named for target in words.split() if target != "-s"} - TARGETS
+    assert not unknown, f"{name(path)}: no such make target: {sorted(unknown)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_playbooks_exist(path: Path) -> None:
+    for called in re.findall(r"ansible-playbook\s+(?:-\S+\s+)*([\w./-]+)", path.read_text()):
+        where = (
+            ROOT / "playbooks" / f"{called.rpartition('.')[2]}.yml"
+            if called.startswith("llmfleet.serving.")
+            else ROOT / called
+        )
+        assert where.exists(), f"{name(path)}: no such playbook: {called}"
+
+
+@pytest.mark.parametrize("path", sorted([*FILES, *ROOT.glob("roles/*/README.md"), *ROOT.glob("docs/*/*.md")]), ids=name)
+def test_links_lead_somewhere(path: Path) -> None:
+    targets = [
+        target.partition("#")[0]
+        for target in LINK.findall(path.read_text())
+        if "://" not in target and not target.startswith(("#", "mailto:"))
+    ]
+    broken = [target for target in targets if not (path.parent / target).exists()]
+    assert not broken, f"{name(path)}: {broken}"
+
+
+def test_the_first_command_is_on_the_first_screen() -> None:
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert any("make demo" in line for line in lines[:25]), "README.md: `make demo` belongs above line 25"
+
+
+def test_make_help_lists_every_target() -> None:
+    helped = {
+        target
+        for path in (ROOT / "Makefile", *(ROOT / "mk").glob("*.mk"))
+        for target in re.findall(r"^([a-z][a-z-]*):.*## ", path.read_text(), re.M)
+    }
+    assert TARGETS - helped == set()

@@ -1,0 +1,143 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who may know what: a role knows its own application, fleet_defaults alone knows how they hang together."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = ROOT / "roles"
+WIRING = "fleet_defaults"
+ENGINE = "service"
+APPS = sorted(path.name for path in ROLES.iterdir() if path.is_dir() and path.name != WIRING)
+PURE = sorted((ROOT / "plugins" / "module_utils").glob("*.py"))
+
+JINJA = re.compile(r"{{.*?}}|{%.*?%}", re.S)
+# Where YAML is an expression without braces.
+BARE = re.compile(r"^\s*(?:- )?(?:when|until|failed_when|changed_when|that|loop|var|label):(.*(?:\n\s+- .*)*)", re.M)
+IDENTIFIER = re.compile(r"(?<![\w.'\"/-])[a-z_][a-z0-9_]*\b(?!\s*\()")
+STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+
+def load(path: Path) -> dict[str, Any]:
+    return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+
+
+def defaults(role: str) -> set[str]:
+    return set(load(ROLES / role / "defaults" / "main.yml"))
+
+
+def options(role: str) -> dict[str, Any]:
+    entries = load(ROLES / role / "meta" / "argument_specs.yml").get("argument_specs", {})
+    return {name: spec for entry in entries.values() for name, spec in (entry.get("options") or {}).items()}
+
+
+def own(role: str) -> set[str]:
+    return defaults(role) | set(options(role))
+
+
+def expressions(path: Path) -> str:
+    text = path.read_text()
+    found = JINJA.findall(text)
+    if path.suffix == ".yml":
+        found += BARE.findall(text)
+    return STRING.sub("''", "\n".join(found))
+
+
+def sources(role: str) -> list[Path]:
+    folders = ("tasks", "handlers", "templates", "defaults", "vars")
+    return [path for folder in folders for path in sorted((ROLES / role / folder).rglob("*")) if path.is_file()]
+
+
+@pytest.mark.parametrize("role", APPS)
+def test_a_role_refers_to_its_own_variables_alone(role: str) -> None:
+    foreign = {name for other in (*APPS, WIRING) for name in own(other)} - own(role)
+    if role != ENGINE:
+        # The engine's roots and results are every application's ground.
+        foreign -= own(ENGINE)
+    findings = []
+    for path in sources(role):
+        used = set(IDENTIFIER.findall(expressions(path)))
+        # Parameters that this role hands to the engine are named where it is called.
+        findings += [
+            f"{path.relative_to(ROOT)}: {name}"
+            for name in sorted(
+                used & foreign | {n for n in used if n.startswith("llm_") or n in ("hostvars", "groups")}
+            )
+        ]
+    assert not findings, "variables of other rooms:\n" + "\n".join(findings)
+
+
+def test_a_default_is_written_once() -> None:
+    owners: dict[str, list[str]] = {}
+    for role in (*APPS, WIRING):
+        for name in defaults(role):
+            owners.setdefault(name, []).append(role)
+    twice = {name: roles for name, roles in owners.items() if len(roles) > 1}
+    assert not twice, f"the same default in more than one role: {twice}"
+
+
+def test_what_the_wiring_sets_an_application_requires() -> None:
+    """fleet_defaults owns llm_* and what an application asks for; it shadows no default of a role."""
+    wanted = {name for role in APPS for name, spec in options(role).items() if spec.get("required")}
+    unknown = sorted(name for name in defaults(WIRING) if not name.startswith("llm_") and name not in wanted)
+    assert not unknown, f"set by {WIRING}, but no role declares it as required: {unknown}"
+
+
+def test_what_an_application_requires_the_wiring_sets() -> None:
+    """The engine's parameters come from the roles that call it; everything else comes from one place."""
+    given = defaults(WIRING)
+    missing = {
+        role: sorted(name for name, spec in options(role).items() if spec.get("required") and name not in given)
+        for role in APPS
+        if role != ENGINE
+    }
+    assert not {role: names for role, names in missing.items() if names}, (
+        f"required, but nowhere in {WIRING}: {missing}"
+    )
+
+
+def test_group_vars_hold_nothing_that_roles_default() -> None:
+    """A playbook's group_vars/all overrides an inventory's: what a user may set is never shipped there."""
+    shipped = {name for path in (ROOT / "group_vars").rglob("*.yml") for name in load(path)}
+    settable = {name for role in (*APPS, WIRING) for name in own(role)}
+    assert not shipped & settable
+
+
+def test_playbooks_find_the_group_vars() -> None:
+    """An installed playbook loads the group_vars beside it: links to files, as ansible-test allows none to folders."""
+    for path in (ROOT / "group_vars").rglob("*.yml"):
+        link = ROOT / "playbooks" / path.relative_to(ROOT)
+        assert link.is_symlink()
+        assert link.resolve() == path
+
+
+@pytest.mark.parametrize("path", PURE, ids=lambda path: path.stem)
+def test_module_utils_are_pure_standard_library(path: Path) -> None:
+    imports = re.findall(r"^\s*(?:from|import)\s+([\w.]+)", path.read_text(), re.M)
+    foreign = [name for name in imports if name.split(".")[0] in ("ansible", "yaml", "jinja2", "requests", "packaging")]
+    assert not foreign, f"module_utils know neither Ansible nor packages outside the standard library: {foreign}"
+
+
+def test_licence_header_of_every_python_and_shell_file() -> None:
+    folders = ("plugins", "roles", "scripts", "tests", "molecule")
+    files = [
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".sh") and "output" not in path.parts
+    ]
+    missing = [
+        str(path.relative_to(ROOT))
+        for path in files
+        if "SPDX-License-Identifier: GPL-3.0-or-later" not in path.read_text()[:400]
+    ]
+    assert not missing, f"without licence header: {missing}"
