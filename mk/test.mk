@@ -51,7 +51,7 @@ outside: .venv/test/.complete ## Open WebUI, in a network of its own, sends noth
 	@$(PYTEST) tests/open_webui
 
 leaks: ## No generated secret of the demo in test output, logs, units, process lists or readable files
-	@/usr/bin/python3 tests/leaks/scan_secrets.py $(DEMO_INVENTORY)/.llm_secrets.yml --host tests/output build
+	@/usr/bin/python3 tests/leaks/scan_secrets.py $(DEMO_INVENTORY)/.llm_secrets.yml --host tests/output $(wildcard build)
 
 nginx: .venv/test/.complete ## The proxy's configuration in variants, with a real nginx (the demo brings it)
 	@$(PYTEST) tests/nginx
