@@ -73,7 +73,7 @@ def events(browser: webdriver.Chrome, method: str) -> list[dict[str, Any]]:
 def answer_pieces(browser: webdriver.Chrome) -> list[float]:
     """When the pieces of the answer came over the page's socket, in seconds of the browser's clock."""
     frames = events(browser, "Network.webSocketFrameReceived")
-    return [frame["timestamp"] for frame in frames if "chat:completion" in frame["response"]["payloadData"]]
+    return [frame["timestamp"] for frame in frames if ".delta" in frame["response"]["payloadData"]]
 
 
 def keep_picture(browser: webdriver.Chrome) -> None:
