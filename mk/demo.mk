@@ -4,11 +4,14 @@ DEMO_INVENTORY ?= inventories/local
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-become-pass)
 PLAYBOOK = eval "$$(.venv/control/bin/python scripts/uv_env.py shell)" && .venv/control/bin/ansible-playbook -i $(DEMO_INVENTORY) $(BECOME)
 
-.PHONY: demo demo-env demo-stop demo-clean
+.PHONY: demo demo-plan demo-env demo-stop demo-clean
 
 demo: .venv/control/.complete ## Set up this machine and chat with it; needs root or sudo
 	@echo "==> Setting up the whole chain on this machine: about 5 minutes the first time, under a minute after that"
 	@$(PLAYBOOK) site.yml
+
+demo-plan: .venv/control/.complete ## Show what `make demo` would allocate, and touch nothing
+	@$(PLAYBOOK) playbooks/plan.yml -e plan_fail_on_change=false
 
 demo-env: ## Print the variables OpenAI clients read: eval "$$(make -s demo-env)"
 	@.venv/control/bin/python scripts/demo_env.py $(DEMO_INVENTORY)
@@ -18,4 +21,4 @@ demo-stop: .venv/control/.complete ## Stop the demo; `make demo` starts it again
 
 demo-clean: .venv/control/.complete ## Remove everything the demo put on this machine
 	@$(PLAYBOOK) playbooks/remove.yml -e llm_confirm=remove
-	@rm -rf $(DEMO_INVENTORY)/.llm_secrets.yml .venv/control
+	@rm -rf $(DEMO_INVENTORY)/.llm_secrets.yml $(DEMO_INVENTORY)/.llm_fleet.json .venv/control

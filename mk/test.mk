@@ -1,11 +1,11 @@
 # Everything that proves the collection. A step is a target; `make test` runs the steps in order and stops at the first that fails.
-TEST_STEPS ?= lint unit docs-check importer sanity collection compat demo again readme chain browser metrics nginx prometheus outside leaks demo-clean molecule
+TEST_STEPS ?= lint unit plan docs-check importer sanity collection compat demo again readme chain browser metrics engine nginx prometheus outside leaks demo-clean molecule
 PYTEST = .venv/test/bin/python -m pytest
 
 # The oldest and the next ansible-core that meta/runtime.yml promises; the newest is in .venv/control.
 OLDER_CORES = .venv/core-2.17 .venv/core-2.18
 
-.PHONY: test lint unit docs-check importer sanity collection compat again readme chain browser metrics nginx prometheus outside leaks molecule
+.PHONY: test lint unit plan docs-check importer sanity collection compat again readme chain browser metrics engine nginx prometheus outside leaks molecule
 
 test: ## Prove the collection: every step below, the first failure stops
 	@tests/run.sh $(TEST_STEPS)
@@ -15,6 +15,9 @@ lint: .venv/test/.complete ## ansible-lint, yamllint, ruff, mypy, shellcheck, ch
 
 unit: .venv/test/.complete ## Unit tests, argument specs against defaults, rooms, locks
 	@$(PYTEST) tests/unit
+
+plan: .venv/test/.complete ## playbooks/plan.yml over hosts whose nvidia-smi replays recorded output
+	@$(PYTEST) tests/plan
 
 docs-check: .venv/test/.complete ## Fail when the written documentation differs from what `make docs` writes
 	@.venv/test/bin/python scripts/docs.py --check
@@ -46,6 +49,9 @@ browser: .venv/control/.complete .venv/test/.complete ## In Chromium: log in to 
 
 metrics: .venv/control/.complete .venv/test/.complete ## The demo's Prometheus hears from everybody and has what the rules ask for
 	@tests/demo.sh $(PYTEST) tests/metrics
+
+engine: .venv/test/.complete ## The plan's arithmetic against the demo's real vLLM: context and KV cache of three kinds of model
+	@$(PYTEST) tests/vllm
 
 outside: .venv/test/.complete ## Open WebUI, in a network of its own, sends nothing to the outside
 	@$(PYTEST) tests/open_webui

@@ -11,17 +11,18 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.module_utils import (
-    allocation,
     derive,
+    fleet_state,
     inventory_check,
     models,
     problems,
+    serving_plan,
     wiring,
 )
 
 # Arguments by their type. What users write themselves (models, keys, catalogue) is checked with everything in it.
-LISTS = ("instances", "models", "others", "found")
-DICTIONARIES = ("hosts", "gateways", "machines")
+LISTS = ("instances", "models", "others", "found", "reached")
+DICTIONARIES = ("gateways", "machines", "read", "known")
 
 
 def _refuse(name: str, argument: str, value: Any, remedy: str) -> AnsibleFilterError:
@@ -45,7 +46,7 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
         except problems.InventoryError as error:
             raise AnsibleFilterError(str(error)) from error
         except KeyError as error:
-            remedy = "give models from resolve_models and instances from allocate_instances"
+            remedy = "give models from resolve_models and instances from serving_plan"
             raise _refuse(function.__name__, f"{error}", None, remedy) from error
 
     return wrapper
@@ -60,9 +61,45 @@ def resolve_models(
 
 
 @checked
-def allocate_instances(models: Any, hosts: Any, gateways: Any = None, first_port: int = 8100) -> list[dict[str, Any]]:
-    """Place every replica."""
-    return allocation.allocate_or_raise(models, hosts, gateways, int(first_port))
+def instances_in_force(hosts: Any) -> list[dict[str, Any]]:
+    """Gather what hosts say they run."""
+    return fleet_state.instances_in_force(hosts)
+
+
+@checked
+def measured_overheads(hosts: Any) -> list[dict[str, Any]]:
+    """Gather what hosts measured of their engines."""
+    return fleet_state.measured_overheads(hosts)
+
+
+@checked
+def known_hosts(names: Any, known: Any) -> dict[str, Any]:
+    """Pick hosts of which something is known."""
+    return fleet_state.known_hosts(names, known)
+
+
+@checked
+def facts_or_error(result: Any) -> dict[str, Any]:
+    """Read the result of a task with model_facts."""
+    return fleet_state.facts_or_error(result)
+
+
+@checked
+def models_to_read(models: Any, host: str, hosts: Any, reached: Any) -> list[dict[str, Any]]:
+    """Pick the models whose facts a host is to read."""
+    return fleet_state.models_to_read(models, host, hosts, reached)
+
+
+@checked
+def with_model_facts(models: Any, read: Any = None, known: Any = None) -> list[dict[str, Any]]:
+    """Give models their facts."""
+    return fleet_state.with_facts(models, read or {}, known or {})
+
+
+@checked
+def remembered_models(models: Any) -> dict[str, Any]:
+    """Say what the next run is to know of models."""
+    return fleet_state.remember(models)
 
 
 @checked
@@ -74,7 +111,7 @@ def instances_on(instances: Any, host: str) -> list[dict[str, Any]]:
 @checked
 def host_needs(instances: Any, models: Any, host: str) -> dict[str, int]:
     """Say what memory and downloads a host's instances need."""
-    return allocation.needs(instances, models, host)
+    return serving_plan.needs(instances, models, host)
 
 
 @checked
@@ -104,7 +141,6 @@ def scrape_targets(instances: Any, others: Any = None) -> list[dict[str, Any]]:
 @checked
 def inventory_problems(
     llm_models: Any,
-    hosts: Any,
     keys: Any = None,
     catalog: Any = None,
     extra: Any = None,
@@ -112,7 +148,7 @@ def inventory_problems(
     machines: Any = None,
 ) -> list[dict[str, Any]]:
     """Find everything that is wrong with an inventory."""
-    found = inventory_check.check(llm_models, hosts, keys, catalog, extra, defaults, machines)
+    found = inventory_check.check(llm_models, keys, catalog, extra, defaults, machines)
     return [problem._asdict() for problem in found]
 
 
@@ -128,14 +164,20 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
         return {
-            "allocate_instances": allocate_instances,
+            "facts_or_error": facts_or_error,
             "host_needs": host_needs,
+            "instances_in_force": instances_in_force,
             "instances_on": instances_on,
             "inventory_problems": inventory_problems,
+            "known_hosts": known_hosts,
             "litellm_deployments": litellm_deployments,
             "litellm_workers": litellm_workers,
+            "measured_overheads": measured_overheads,
+            "models_to_read": models_to_read,
             "problems_text": problems_text,
+            "remembered_models": remembered_models,
             "resolve_models": resolve_models,
             "scrape_targets": scrape_targets,
             "south_upstreams": south_upstreams,
+            "with_model_facts": with_model_facts,
         }

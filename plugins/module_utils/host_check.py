@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judge what the module ``inventory_check`` measured on a host: listeners, processes, disks, memory, model folders.
+"""Judge what the module ``inventory_check`` measured on a host: listeners, processes, disks, memory, Pythons, models.
 
 Pure functions over values; no Ansible, no files, no network.
 """
@@ -21,6 +21,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.problems import P
 LISTENING = "0A"
 # MiB that an operating system holds for itself; the needs of a host include them.
 SYSTEM_MIB = 1024
+# MiB of shared memory through which an engine's processes talk: vLLM's ring of ten chunks of 16 MiB (0.32).
+ENGINE_SHARED_MIB = 160
 # RoPE scalings whose factor is part of max_position_embeddings already (vllm/config/model.py, 0.32).
 SCALED_ALREADY = ("su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling")
 
@@ -41,6 +43,7 @@ class Process(NamedTuple):
     name: str
     command: str
     cgroup: str
+    user: str = ""
 
 
 def _unmapped(address: Any) -> Any:
@@ -82,17 +85,27 @@ def is_ours(process: Process, processes: dict[int, Process], roots: Iterable[str
     """Tell whether a process belongs to the collection.
 
     It does if it or a process above it runs in one of our units (its cgroup has a part that begins with the prefix of
-    unit names), or was started from one of our directories (program, script or configuration file).
+    unit names), was started from one of our directories (program, script or configuration file), or runs as one of our
+    users (named by the same prefix): a child whose main process was killed is nobody's child, and may have any name.
     """
     folders = [root.rstrip("/") + "/" for root in roots]
     seen = set()
     current: Process | None = process
     while current and current.pid > 1 and current.pid not in seen:
         seen.add(current.pid)
-        if f"/{prefix}" in current.cgroup or any(folder in current.command for folder in folders):
+        if current.user.startswith(prefix) or f"/{prefix}" in current.cgroup:
+            return True
+        if any(folder in current.command for folder in folders):
             return True
         current = processes.get(current.parent)
     return False
+
+
+def _foreigner(owner: Process | None) -> str:
+    if not owner:
+        return "a process that only root can see"
+    user = f" of user {owner.user}" if owner.user else ""
+    return f"{owner.name} (pid {owner.pid}){user}, which is none of this collection's"
 
 
 def listener_problems(
@@ -118,9 +131,8 @@ def listener_problems(
                 continue
             if owner and owner.pid in ours:
                 continue
-            who = f"{owner.name} (pid {owner.pid})" if owner else "a process that only root can see"
             remedy = "stop it or choose another port"
-            problems.append(Problem(variable, where, f"in use by {who}", remedy, host))
+            problems.append(Problem(variable, where, f"in use by {_foreigner(owner)}", remedy, host))
             break
     return problems
 
@@ -160,6 +172,39 @@ def memory_problems(host: str, needed: int, total: int, available: int, ours: in
         remedy = "stop other programs, take models away, or lower VLLM_CPU_KVCACHE_SPACE in a model's env"
         return [Problem("free memory", f"{available + ours} MiB", text, remedy, host)]
     return []
+
+
+def shared_memory_problems(host: str, folder: str, engines: int, free: int) -> list[Problem]:
+    """Return a problem if the engines of a host have too little shared memory (in MiB).
+
+    :param folder: where it is mounted.
+    :param free: what is free there, with what the collection's own processes hold.
+    """
+    needed = engines * ENGINE_SHARED_MIB
+    if free >= needed:
+        return []
+    text = f"{engines} engines need {needed} MiB there, {ENGINE_SHARED_MIB} each"
+    remedy = (
+        f"enlarge it with `mount -o remount,size={needed * 2}M {folder}` and in /etc/fstab "
+        f"(a container gets it when it is made: shm_size, --shm-size {needed * 2}m), or take models away"
+    )
+    return [Problem(f"free space of {folder}", f"{free} MiB", text, remedy, host)]
+
+
+def python_problems(host: str, pythons: list[dict[str, Any]]) -> list[Problem]:
+    """Return a problem for each program whose Python environment cannot be built on the Python it is to have.
+
+    :param pythons: ``{name, path, versions, program, remedy, version}``: the variable that names the interpreter, the
+        versions (``3.12``) that the program runs on, and the one measured, empty if it cannot be run.
+    """
+    problems = []
+    for python in pythons:
+        if ".".join(python["version"].split(".")[:2]) not in python["versions"]:
+            measured = f"Python {python['version']}" if python["version"] else "cannot be run"
+            value = f"{python['path']} ({measured})"
+            text = f"{python['program']} runs on {' and '.join(python['versions'])} alone"
+            problems.append(Problem(python["name"], value, text, python["remedy"], host))
+    return problems
 
 
 def core_problems(host: str, instances: list[dict[str, Any]], allowed: Iterable[int]) -> list[Problem]:

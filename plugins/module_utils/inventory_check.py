@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils import access, allocation, model_schema, models
+from ansible_collections.llmfleet.serving.plugins.module_utils import access, model_schema, models
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, nearest, plain
 
 # Distributions and the leading numbers of their versions.
@@ -92,7 +92,6 @@ def key_problems(keys: Any, known_models: list[str]) -> list[Problem]:
 
 def check(
     raw_models: Any,
-    hosts: dict[str, dict[str, Any]],
     keys: Any = None,
     catalog: Any = None,
     extra: Any = None,
@@ -102,7 +101,6 @@ def check(
     """Return every problem of the inventory that can be found without looking at a host.
 
     :param raw_models: ``llm_models`` as the user wrote it.
-    :param hosts: inference hosts, as :func:`allocation.allocate` takes them.
     :param keys: ``litellm_keys`` as the user wrote it.
     :param catalog: the shipped catalogue.
     :param extra: the user's own entries of the catalogue.
@@ -117,6 +115,4 @@ def check(
     problems += key_problems(keys, known)
     for host, facts in (machines or {}).items():
         problems += distribution_problems(host, facts.get("distribution"), facts.get("distribution_version"))
-    # Models that are refused above are not placed; whether there is room for the others is worth saying all the same.
-    problems += allocation.allocate(resolved, plain(hosts))[1]
     return problems

@@ -204,9 +204,22 @@ def examine(
         model["max_model_len"] = max_model_len(model)
         if model["weights_gib"] is None:
             model["weights_gib"] = estimate_weights_gib(catalog_id(clean["source"]).rsplit("/", 1)[-1])
+            model["weights_estimated"] = True
         problems += _beyond(model, label)
         resolved.append(model)
     return resolved, problems
+
+
+def complete(model: dict[str, Any]) -> dict[str, Any]:
+    """Return a model with every key: a resolved one as it is, one written by hand filled with what is built in.
+
+    :raises InventoryError: where a key is unknown or its value is wrong.
+    """
+    if "max_model_len" in model:
+        return model
+    facts = model.get("facts")
+    (resolved,) = resolve([{key: value for key, value in model.items() if key != "facts"}])
+    return {**resolved, "facts": facts}
 
 
 def resolve(models: Any, catalog: Any = None, extra: Any = None, defaults: Any = None) -> list[dict[str, Any]]:

@@ -35,14 +35,15 @@ def litellm_deployments(
     for model in models:
         if model["name"] not in served:
             continue
-        length = model["max_model_len"] or model["max_positions"]
+        length = context(model, instances)
         deployments.append(
             {
                 "name": model["name"],
                 "aliases": model["aliases"],
                 "api_base": f"{south_url.rstrip('/')}/{model['name']}/v1",
                 "max_input_tokens": length,
-                "max_output_tokens": model["request_defaults"]["max_tokens"] or length,
+                # What an answer may have, not what it has where a request says nothing: that is a request default.
+                "max_output_tokens": length,
                 "max_parallel_requests": derive.parallel_requests(model, instances, workers),
                 "request_defaults": model["request_defaults"],
                 "input_cost_per_token": model["cost"]["input_per_token"],
@@ -53,6 +54,17 @@ def litellm_deployments(
             }
         )
     return deployments
+
+
+def context(model: dict[str, Any], instances: list[dict[str, Any]]) -> int | None:
+    """Return the tokens that every instance of a model takes: what the plan gave the shortest of them.
+
+    Where the plan leaves it to vLLM it is what the inventory asks for, or else what the model was made for; null where
+    nobody says.
+    """
+    planned = [instance["max_model_len"] for instance in instances if instance["model"] == model["name"]]
+    asked: int | None = model["max_model_len"] or model["max_positions"]
+    return min((int(length) for length in planned if length), default=asked)
 
 
 def south_upstreams(instances: list[dict[str, Any]], models: list[dict[str, Any]]) -> list[dict[str, Any]]:

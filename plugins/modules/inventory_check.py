@@ -13,10 +13,11 @@ short_description: Check a host against what the inventory wants of it
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
-  - Measures what the inventory cannot know - listening ports and whose they are, free space, memory, usable cores,
-    models in local folders - and fails with B(all) problems in one message, those that
-    P(llmfleet.serving.inventory_problems#filter) found among them.
-  - What the collection already runs here never counts as a problem, so that a host that serves passes again.
+  - Measures what the inventory cannot know - listening ports and whose they are, free space, memory, shared memory,
+    usable cores, versions of Python, models in local folders - and fails with B(all) problems in one message, those
+    that P(llmfleet.serving.inventory_problems#filter) found among them.
+  - What the collection already runs here never counts as a problem, so that a host that serves passes again. That
+    holds for processes whose main process was killed, too - they still run as one of its users.
   - Run it as root, else the owners of ports cannot be seen.
 attributes:
   check_mode: {support: full, description: It only reads.}
@@ -55,13 +56,32 @@ options:
         description: Nothing is needed any more once something matches this path, which may hold C(*).
         type: path
   memory_mib: {description: MiB of memory that are needed; 0 means that it is not checked., type: int, default: 0}
-  instances: {description: The C(vllm_instances) of this host., type: list, elements: dict, default: []}
+  instances:
+    description: The C(vllm_instances) of this host. Each needs 160 MiB of shared memory.
+    type: list
+    elements: dict
+    default: []
+  pythons:
+    description: What Python environments are to be built on.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name: {description: The variable that names the interpreter., type: str, required: true}
+      path: {description: The interpreter., type: path, required: true}
+      program: {description: What is to run on it., type: str, required: true}
+      versions:
+        description: "Versions that the program runs on, such as V(3.12); any if there are none."
+        type: list
+        elements: str
+        default: []
+      remedy: {description: What to do where it is another version., type: str, required: true}
   roots:
     description: Directories of the collection; processes started from them are its own.
     type: list
     elements: path
     default: [/opt/llmfleet, /etc/llmfleet, /var/lib/llmfleet]
-  prefix: {description: How the names of its units begin., type: str, default: llm-}
+  prefix: {description: How the names of its units and users begin., type: str, default: llm-}
 notes:
   - It changes nothing and can run at any time.
 """
@@ -70,7 +90,7 @@ EXAMPLES = r"""
 - name: Check the inventory against the machine
   llmfleet.serving.inventory_check:
     host: "{{ inventory_hostname }}"
-    problems: "{{ llm_models | llmfleet.serving.inventory_problems(hosts) }}"
+    problems: "{{ llm_models | llmfleet.serving.inventory_problems }}"
     distribution: "{{ ansible_facts['distribution'] }}"
     distribution_version: "{{ ansible_facts['distribution_version'] }}"
     listeners:
@@ -92,7 +112,7 @@ problems:
     - host: gpu1
       variable: litellm_port
       value: 127.0.0.1:4000
-      problem: in use by python3 (pid 4711)
+      problem: in use by python3 (pid 4711) of user www-data, which is none of this collection's
       remedy: stop it or choose another port
 memory_mib:
   description:
@@ -101,11 +121,18 @@ memory_mib:
   returned: always
   type: dict
   sample: {total: 64211, available: 20480, ours: 30100}
+pids:
+  description: The collection's own processes.
+  returned: always
+  type: list
+  elements: int
+  sample: [812, 4711]
 """
 
 import glob
 import json
 import os
+import pwd
 import re
 from typing import Any
 
@@ -116,6 +143,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory_check i
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, render
 
 PROC = "/proc"
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 (nothing is written there)
 # Root of the cgroup tree as this machine or container sees it: version 2, then 1.
 MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -129,6 +157,14 @@ def read(path: str) -> str:
         return ""
 
 
+def user_name(uid: int) -> str:
+    """Return the name of a user, empty where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
+
+
 def read_processes() -> dict[int, Process]:
     """Return all processes by their id."""
     processes = {}
@@ -139,7 +175,11 @@ def read_processes() -> dict[int, Process]:
         if len(fields) > 1:
             command = read(f"{PROC}/{name}/cmdline").replace("\0", " ")
             label = stat[stat.find("(") + 1 : stat.rfind(")")]
-            processes[int(name)] = Process(int(name), int(fields[1]), label, command, read(f"{PROC}/{name}/cgroup"))
+            # Real, effective, saved and file system's.
+            uids = re.search(r"^Uid:\s+\d+\s+(\d+)", read(f"{PROC}/{name}/status"), re.MULTILINE)
+            user = user_name(int(uids.group(1))) if uids else ""
+            cgroup = read(f"{PROC}/{name}/cgroup")
+            processes[int(name)] = Process(int(name), int(fields[1]), label, command, cgroup, user)
     return processes
 
 
@@ -176,6 +216,28 @@ def read_memory(ours: set[int]) -> dict[str, int]:
     return {"total": total, "available": min(available, total), "ours": pages * os.sysconf("SC_PAGE_SIZE") // 1024**2}
 
 
+def read_shared_memory(prefix: str) -> int:
+    """Return the MiB of shared memory that are free, or are held by one of our users and are freed with its process."""
+    try:
+        space = os.statvfs(SHARED_MEMORY)
+        with os.scandir(SHARED_MEMORY) as entries:
+            files = [entry.stat(follow_symlinks=False) for entry in entries]
+    except OSError:
+        return 0
+    ours = sum(file.st_blocks * 512 for file in files if user_name(file.st_uid).startswith(prefix))
+    return (space.f_bavail * space.f_frsize + ours) // 1024**2
+
+
+def python_version(module: AnsibleModule, path: str) -> str:
+    """Return the version of an interpreter, ``3.12.4``; empty where it cannot be run."""
+    command = [path, "-I", "-c", "import platform; print(platform.python_version())"]
+    try:
+        code, out, _err = module.run_command(command, handle_exceptions=False)
+    except OSError:
+        return ""
+    return "" if code else str(out).strip()
+
+
 def measure_disk(wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what still needs room, with the file system it lies on and the MiB free there."""
     measured = []
@@ -205,8 +267,11 @@ def given_problems(host: str, given: list[dict[str, Any]]) -> list[Problem]:
     return [Problem(**problem) for problem in given if problem["host"] in ("", host)]
 
 
-def check(params: dict[str, Any]) -> tuple[list[Problem], dict[str, int]]:
-    """Return every problem of this host, and its memory."""
+def check(params: dict[str, Any]) -> tuple[list[Problem], dict[str, int], set[int]]:
+    """Return every problem of this host, its memory, and our processes.
+
+    Each of ``pythons`` has its ``version`` measured already.
+    """
     host = params["host"]
     problems = given_problems(host, params["problems"])
     if params["distribution"]:
@@ -226,11 +291,15 @@ def check(params: dict[str, Any]) -> tuple[list[Problem], dict[str, int]]:
     memory = read_memory(ours)
     if params["memory_mib"]:
         problems += host_check.memory_problems(host, params["memory_mib"], **memory)
+    if params["instances"]:
+        shared = read_shared_memory(params["prefix"])
+        problems += host_check.shared_memory_problems(host, SHARED_MEMORY, len(params["instances"]), shared)
+    problems += host_check.python_problems(host, params["pythons"])
     problems += host_check.core_problems(host, params["instances"], os.sched_getaffinity(0))
     for instance in params["instances"]:
         if instance["path"] and instance["source"].startswith("path:"):
             problems += host_check.folder_problems(host, instance, read_config(instance["path"]))
-    return problems, memory
+    return problems, memory, ours
 
 
 def argument_spec() -> dict[str, Any]:
@@ -242,6 +311,13 @@ def argument_spec() -> dict[str, Any]:
         "purpose": {"required": True},
         "creates": {"type": "path"},
     }
+    python = {
+        "name": {"required": True},
+        "path": {"type": "path", "required": True},
+        "program": {"required": True},
+        "versions": {"type": "list", "elements": "str", "default": []},
+        "remedy": {"required": True},
+    }
     roots = ["/opt/llmfleet", "/etc/llmfleet", "/var/lib/llmfleet"]
     return {
         "host": {"required": True},
@@ -252,6 +328,7 @@ def argument_spec() -> dict[str, Any]:
         "disk": {"type": "list", "elements": "dict", "default": [], "options": disk},
         "memory_mib": {"type": "int", "default": 0},
         "instances": {"type": "list", "elements": "dict", "default": []},
+        "pythons": {"type": "list", "elements": "dict", "default": [], "options": python},
         "roots": {"type": "list", "elements": "path", "default": roots},
         "prefix": {"default": "llm-"},
     }
@@ -260,8 +337,10 @@ def argument_spec() -> dict[str, Any]:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    problems, memory = check(module.params)
-    result = {"problems": [problem._asdict() for problem in problems], "memory_mib": memory}
+    pythons = [python for python in module.params["pythons"] if python["versions"]]
+    measured = [{**python, "version": python_version(module, python["path"])} for python in pythons]
+    problems, memory, ours = check({**module.params, "pythons": measured})
+    result = {"problems": [problem._asdict() for problem in problems], "memory_mib": memory, "pids": sorted(ours)}
     if problems:
         module.fail_json(msg=render(problems), **result)
     module.exit_json(changed=False, **result)

@@ -1,7 +1,8 @@
 # Copyright (c) 2026, llmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tests against a running chain, which the environment describes. What is needed and not set fails; nothing is skipped.
+"""Tests against a running chain, which the environment describes. What is needed and not set fails; nothing is skipped
+but -m supervisor where something else keeps the services.
 
 always              OPENAI_BASE_URL   the API door with its version path, e.g. https://localhost:8443/v1
                     OPENAI_API_KEY    a key that may use every model
@@ -15,6 +16,7 @@ always              OPENAI_BASE_URL   the API door with its version path, e.g. h
 -m chat_page        LLM_CHAT_URL      the chat page
 -m door             nothing more; OPENAI_BASE_URL has to be https
 -m engine           nothing more; there has to be a real engine, as a stub refuses nothing
+-m supervisor       nothing more; it kills, as root, services on this machine that supervisor keeps
 
 Leave a group out with -m, e.g. -m "not limits and not backend_errors".
 """
@@ -39,6 +41,7 @@ MARKERS = {
     "chat_page": "the chat page",
     "door": "what only the outermost proxy does",
     "engine": "what only a real engine does",
+    "supervisor": "services that supervisor keeps and that are killed",
 }
 
 

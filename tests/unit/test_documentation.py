@@ -11,6 +11,7 @@ from pathlib import Path
 
 import markdown_commands
 import pytest
+from ansible_collections.llmfleet.serving.plugins.module_utils import model_schema
 
 ROOT = markdown_commands.ROOT
 FILES = markdown_commands.files()
@@ -79,3 +80,8 @@ def test_make_help_lists_every_target() -> None:
         for target in re.findall(r"^([a-z][a-z-]*):.*## ", path.read_text(), re.M)
     }
     assert TARGETS - helped == set()
+
+
+def test_every_key_of_a_model_is_in_the_table() -> None:
+    table = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "models.md").read_text(), re.M)
+    assert sorted(table) == sorted(model_schema.MODEL)

@@ -13,10 +13,12 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.filter import fleet
+from ansible_collections.llmfleet.serving.plugins.module_utils import serving_plan
 
 ROOT = Path(__file__).resolve().parents[4]
 FILTERS = fleet.FilterModule().filters()
-HOSTS = {"h": {"device": "cpu", "vcpus": 2, "memory_mib": 16000, "address": "127.0.0.1"}}
+CPU = {"cores": "", "vcpus": 2, "memory_mib": 16000}
+HOSTS = {"h": {"device": "cpu", "cpu": CPU, "address": "127.0.0.1"}}
 MODELS = [{"name": "chat", "source": "demo:"}]
 
 
@@ -25,20 +27,35 @@ def run(name: str, *args: Any, **kwargs: Any) -> Any:
 
 
 def test_from_models_to_everything_else() -> None:
-    models = run("resolve_models", MODELS, catalog={}, extra={}, defaults={})
-    instances = run("allocate_instances", models, HOSTS, gateways={"h": 2}, first_port="8200")
+    models = run("with_model_facts", run("resolve_models", MODELS, catalog={}, extra={}, defaults={}))
+    instances = serving_plan.plan(models, HOSTS, gateways={"h": 2}, first_port=8200)["instances"]
     assert [instance["address"] for instance in instances] == ["127.0.0.1:8200"]
     assert run("instances_on", instances, "h")[0]["port"] == 8200
-    assert run("host_needs", instances, models, "h")["memory_mib"] == 2048 + 1664 + 4096
+    assert run("host_needs", instances, models, "h")["memory_mib"] == 2048 + 1664 + 2 + 4096
     assert run("litellm_workers", instances, models, {"h": 2}) == {"h": 1}
     assert run("litellm_deployments", instances, models, "http://x", workers="2")[0]["api_base"] == "http://x/chat/v1"
     assert run("south_upstreams", instances, models)[0]["name"] == "chat"
     assert run("scrape_targets", instances, others=None)[0]["job"] == "vllm"
-    assert run("inventory_problems", MODELS, HOSTS) == []
+    assert run("inventory_problems", MODELS) == []
+
+
+def test_what_is_known_of_hosts_and_models() -> None:
+    told = {"h": {**HOSTS["h"], "instances": [{"name": "chat-0"}], "measured": [{"other": 1}]}}
+    known = run("known_hosts", ["h", "new"], told)
+    assert known == {**told, "new": {}}
+    assert run("instances_in_force", known) == [{"name": "chat-0", "host": "h"}]
+    assert run("measured_overheads", known) == [{"other": 1, "measured_on": "h"}]
+    models = run("resolve_models", [*MODELS, {"name": "big", "source": "hf://o/m"}])
+    (big,) = run("models_to_read", models, "h", ["h", "new"], ["h"])
+    assert big["name"] == "big"
+    read = run("facts_or_error", {"model_facts": {"layers": [], "weight_bytes": 1}})
+    models = run("with_model_facts", models, read={"big": read}, known=None)
+    assert models[1]["facts"] == {"layers": [], "weight_bytes": 1}
+    assert run("remembered_models", models)["big"] == {"asked": ["hf://o/m", None], "facts": models[1]["facts"]}
 
 
 def test_problems_can_be_read() -> None:
-    problems = run("inventory_problems", [{"name": "a"}], {})
+    problems = run("inventory_problems", [{"name": "a"}, {"name": "a", "source": "demo:"}])
     assert [set(problem) for problem in problems] == [{"host", "variable", "value", "problem", "remedy"}] * 2
     assert run("problems_text", problems).startswith(
         "2 problems in the inventory:\n  - llm_models[a].source is missing"
@@ -49,12 +66,10 @@ def test_problems_can_be_read() -> None:
     ("call", "message"),
     [
         (lambda: run("resolve_models", [{"name": "a", "source": "x:"}]), 'llm_models[a].source is "x:"'),
-        (lambda: run("allocate_instances", run("resolve_models", MODELS), {}), "llm_inference is []"),
-        (lambda: run("allocate_instances", "text", HOSTS), 'filter allocate_instances: models is "text": give a list'),
-        (
-            lambda: run("allocate_instances", [], hosts=[1]),
-            "filter allocate_instances: hosts is [1]: give a dictionary",
-        ),
+        (lambda: run("instances_on", "text", "h"), 'filter instances_on: instances is "text": give a list'),
+        (lambda: run("known_hosts", ["h"], known=[1]), "filter known_hosts: known is [1]: give a dictionary"),
+        (lambda: run("models_to_read", [], "h", [], reached="h"), 'filter models_to_read: reached is "h": give a list'),
+        (lambda: run("with_model_facts", [], [1]), "filter with_model_facts: read is [1]: give a dictionary"),
         (lambda: run("south_upstreams", [{}], MODELS), "filter south_upstreams: 'model' is missing: give models"),
     ],
 )
@@ -84,20 +99,31 @@ def test_filters_in_a_template() -> None:
             "count": 2,
             "llm_models": [{"name": "chat", "source": "demo:", "replicas": "{{ count }}"}],
             "machines": HOSTS,
-            "models": "{{ llm_models | llmfleet.serving.resolve_models(llm_catalog) }}",
-            "instances": "{{ models | llmfleet.serving.allocate_instances(machines, {'h': 2}) }}",
+            "resolved": "{{ llm_models | llmfleet.serving.resolve_models(llm_catalog) }}",
+            "models": "{{ resolved | llmfleet.serving.with_model_facts }}",
+            "instances": "{{ planned.plan.instances }}",
         },
         "tasks": [
+            {
+                "llmfleet.serving.serving_plan": {
+                    "hosts": "{{ machines }}",
+                    "models": "{{ models }}",
+                    "gateways": {"h": 2},
+                },
+                "register": "planned",
+            },
             {
                 "ansible.builtin.assert": {
                     "that": [
                         "instances | map(attribute='cpu.cores') == ['0', '1']",
                         "instances | map(attribute='stream_interval') == [8, 8]",
                         "instances | map(attribute='max_num_seqs') == [4, 4]",
+                        "instances | map(attribute='max_model_len') == [2048, 2048]",
+                        "instances == {'h': planned.plan} | llmfleet.serving.instances_in_force",
                         "models[0].request_defaults.max_tokens == 256",
                     ]
                 }
-            }
+            },
         ],
     }
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", "-c", "local", "/dev/stdin"]

@@ -65,6 +65,10 @@ def test_addresses_that_overlap(one: str, other: str, expected: bool) -> None:
         (Process(9, 8, "worker", "", "0::/"), True),
         (Process(9, 7, "worker", "", "0::/"), False),
         (Process(9, 9, "loop", "", ""), False),
+        # Nobody's child any more, with nothing but its user to tell whose it was.
+        (Process(9, 1, "VLLM::EngineCore", "VLLM::EngineCore", "0::/", "llm-vllm"), True),
+        (Process(9, 1, "nginx", "nginx: worker process", "0::/", "www-data"), False),
+        (Process(9, 1, "nginx", "nginx: worker process", "0::/", "my-llm-user"), False),
     ],
 )
 def test_whose_process_it_is(process: Process, expected: bool) -> None:
@@ -86,9 +90,13 @@ def sentences(listeners: list[dict[str, Any]], owners: dict[str, Process], ours:
 
 
 def test_a_port_that_somebody_else_has() -> None:
-    assert sentences(LISTENERS, {"4711": PYTHON}, set()) == [
-        'h: litellm_port is "127.0.0.1:4000": in use by python3 (pid 7); stop it or choose another port.'
-    ]
+    (sentence,) = sentences(LISTENERS, {"4711": PYTHON}, set())
+    assert sentence == (
+        'h: litellm_port is "127.0.0.1:4000": in use by python3 (pid 7), which is none of this collection\'s; '
+        "stop it or choose another port."
+    )
+    (sentence,) = sentences(LISTENERS, {"4711": PYTHON._replace(user="alice")}, set())
+    assert "in use by python3 (pid 7) of user alice, which is none of this collection's;" in sentence
     assert "that only root can see" in sentences(LISTENERS, {}, set())[0]
 
 
@@ -123,6 +131,35 @@ def test_memory() -> None:
     (held,) = host_check.memory_problems("h", 5000, total=8000, available=2000, ours=1000)
     assert "5000 MiB are needed, other programs hold 5000 of 8000 MiB" in held.sentence()
     assert host_check.memory_problems("h", 5000, total=8000, available=500, ours=3500) == []
+
+
+@pytest.mark.parametrize(("engines", "free", "fits"), [(0, 0, True), (1, 160, True), (2, 319, False), (2, 64, False)])
+def test_shared_memory(engines: int, free: int, fits: bool) -> None:
+    found = host_check.shared_memory_problems("h", "/dev/shm", engines, free)
+    assert (not found) is fits
+    for problem in found:
+        assert problem.sentence() == (
+            f'h: free space of /dev/shm is "{free} MiB": 2 engines need 320 MiB there, 160 each; enlarge it with '
+            "`mount -o remount,size=640M /dev/shm` and in /etc/fstab (a container gets it when it is made: shm_size, "
+            "--shm-size 640m), or take models away."
+        )
+
+
+@pytest.mark.parametrize(
+    ("version", "value"),
+    [
+        ("3.11.2", ""),
+        ("3.12.0rc1", ""),
+        ("3.13.5", "/usr/bin/python3 (Python 3.13.5)"),
+        ("3.1", "/usr/bin/python3 (Python 3.1)"),
+        ("", "/usr/bin/python3 (cannot be run)"),
+    ],
+)
+def test_pythons(version: str, value: str) -> None:
+    python = {"name": "service_python", "path": "/usr/bin/python3", "versions": ["3.11", "3.12"], "remedy": "do it"}
+    found = host_check.python_problems("h", [{**python, "program": "Open WebUI", "version": version}])
+    sentence = f'h: service_python is "{value}": Open WebUI runs on 3.11 and 3.12 alone; do it.'
+    assert [problem.sentence() for problem in found] == ([sentence] if value else [])
 
 
 def test_cores_that_a_container_may_not_use() -> None:

@@ -9,12 +9,11 @@ import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils import inventory_check
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import render
 
-HOSTS = {"h": {"device": "cpu", "vcpus": 2, "memory_mib": 16000}}
 MODELS = [{"name": "chat", "source": "demo:", "aliases": ["gpt-4o"]}]
 
 
-def found(models: Any = MODELS, hosts: Any = HOSTS, keys: Any = None, **more: Any) -> list[str]:
-    return [problem.sentence() for problem in inventory_check.check(models, hosts, keys, **more)]
+def found(models: Any = MODELS, keys: Any = None, **more: Any) -> list[str]:
+    return [problem.sentence() for problem in inventory_check.check(models, keys, **more)]
 
 
 def test_a_sound_inventory() -> None:
@@ -58,19 +57,13 @@ def test_nothing_to_serve(models: Any) -> None:
     assert sentence.startswith(f"llm_models is {'missing' if models is None else '[]'}: there is no model; write what")
 
 
-def test_nobody_to_serve_it() -> None:
-    (sentence,) = found(hosts={})
-    assert sentence.startswith("llm_inference is []: there is no inference host")
-
-
-def test_models_placement_and_keys_are_told_together() -> None:
+def test_models_and_keys_are_told_together() -> None:
     models = [*MODELS, {"name": "b", "source": "demo:", "replicas": 2}, {"name": "c", "source": "gopher:"}]
     sentences = found(models=models, keys=[{"alias": "k", "models": ["caht", "c"]}])
     assert [sentence.split(" is ")[0] for sentence in sentences] == [
         "llm_models[c].source",
         "litellm_keys[k].models",
         "litellm_keys[k].models",
-        "h: llm_models",
     ]
     assert "did you mean chat" in sentences[1]
 
@@ -86,7 +79,7 @@ def test_keys() -> None:
         {"alias": ["sk-canary"]},
     ]
     sentences = found(keys=keys)
-    assert "canary-" not in render(inventory_check.check(MODELS, HOSTS, keys))
+    assert "canary-" not in render(inventory_check.check(MODELS, keys))
     assert [sentence.partition(": ")[0] for sentence in sentences] == [
         'litellm_keys[a].alias is "a"',
         'litellm_keys[a].value is "(hidden)"',

@@ -29,8 +29,37 @@ def one(**model: Any) -> dict[str, Any]:
 
 def test_a_model_is_complete_with_two_keys() -> None:
     assert models.resolve([{"name": "m", "source": "hf://someone/unheard-of"}], CATALOG) == [
-        {**models.BUILT_IN, "name": "m", "source": "hf://someone/unheard-of", "max_model_len": None}
+        {
+            **models.BUILT_IN,
+            "name": "m",
+            "source": "hf://someone/unheard-of",
+            "max_model_len": None,
+            "weights_estimated": True,
+        }
     ]
+
+
+def test_a_model_is_completed_once() -> None:
+    """Modules take models from the filter and models that somebody wrote, with what is known of them."""
+    raw = {"name": "m", "source": "hf://Qwen/Qwen3-8B", "context": 99, "facts": {"layers": []}}
+    full = models.complete(raw)
+    assert (full["replicas"], full["max_model_len"], full["facts"]) == (1, 99, {"layers": []})
+    assert models.complete(full) is full
+    with pytest.raises(InventoryError, match=re.escape("llm_models[m].replcas is 2")):
+        models.complete({**raw, "replcas": 2})
+
+
+@pytest.mark.parametrize(
+    ("model", "gib", "estimated"),
+    [
+        ({"source": "hf://someone/mine-8B"}, 14.9, True),
+        ({"source": "hf://someone/mine-8B", "weights_gib": 3}, 3, False),
+        ({"source": "demo:"}, 0.01, False),
+    ],
+)
+def test_weights_that_were_only_guessed_say_so(model: dict[str, Any], gib: float, estimated: bool) -> None:
+    full = one(**model)
+    assert (full["weights_gib"], full.get("weights_estimated", False)) == (gib, estimated)
 
 
 def test_layers_lie_over_each_other_key_by_key() -> None:

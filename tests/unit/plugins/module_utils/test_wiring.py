@@ -6,13 +6,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils import allocation, derive, models, wiring
+from ansible_collections.llmfleet.serving.plugins.module_utils import (
+    derive,
+    fleet_state,
+    models,
+    serving_plan,
+    wiring,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
+GPUS = [
+    {"uuid": f"GPU-{i}", "index": i, "product_name": "L4", "compute_capability": "8.9", "memory_total_mib": 23034}
+    for i in range(2)
+]
 HOSTS = {
-    "h1": {"device": "cpu", "vcpus": 2, "memory_mib": 16000, "address": "127.0.0.1"},
-    "h2": {"device": "cuda", "gpus": ["GPU-0", "GPU-1"], "address": "10.0.0.2"},
+    "h1": {"device": "cpu", "cpu": {"cores": "", "vcpus": 2, "memory_mib": 16000}, "address": "127.0.0.1"},
+    "h2": {"device": "cuda", "gpu_facts": {"gpus": GPUS}, "address": "10.0.0.2"},
 }
 DEMO = {"name": "demo", "source": "demo:", "tokens_per_second": 300, "concurrency": 8, "hosts": ["h1"], "context": 2048}
 BIG = {
@@ -21,7 +31,7 @@ BIG = {
     "replicas": 2,
     "hosts": ["h2"],
     "aliases": ["gpt-4o"],
-    "max_positions": 4096,
+    "max_positions": 8192,
     "limits": {"rpm": 60},
     "request_defaults": {"max_tokens": 100},
     "cost": {"input_per_token": 0.5},
@@ -29,8 +39,12 @@ BIG = {
 
 
 def plan(*raw: dict[str, Any], **gateways: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    some = models.resolve(list(raw))
-    return allocation.allocate_or_raise(some, HOSTS, gateways), some
+    known = fleet_state.with_facts(models.resolve([{"name": "demo", "source": "demo:"}]), {}, {})[0]["facts"]
+    known = {**known, "max_position_embeddings": 4096}
+    some = [{**model, "facts": known} for model in models.resolve(list(raw))]
+    planned = serving_plan.plan(some, HOSTS, gateways=gateways)
+    assert planned["problems"] == []
+    return planned["instances"], some
 
 
 @pytest.mark.parametrize(
@@ -115,7 +129,7 @@ def test_deployments() -> None:
         "aliases": ["gpt-4o"],
         "api_base": "http://127.0.0.1:4100/big/v1",
         "max_input_tokens": 4096,
-        "max_output_tokens": 100,
+        "max_output_tokens": 4096,
         "max_parallel_requests": 2 * 2 * 256,
         "request_defaults": {"temperature": None, "top_p": None, "max_tokens": 100},
         "input_cost_per_token": 0.5,
@@ -125,6 +139,25 @@ def test_deployments() -> None:
         "mode": "chat",
     }
     assert (demo["max_input_tokens"], demo["max_output_tokens"], demo["max_parallel_requests"]) == (2048, 2048, 16)
+
+
+@pytest.mark.parametrize(
+    ("planned", "raw", "length"),
+    [
+        # Any replica may get a request, so the shortest counts; what the plan gave comes before what was asked for.
+        ([8192, 4096], {"context": 2048, "max_positions": 16384}, 4096),
+        ([8192, None], {"context": 2048}, 8192),
+        # vLLM chooses, and nobody knows yet what.
+        ([None, None], {"context": 2048, "max_positions": 16384}, 2048),
+        ([None, None], {"max_positions": 16384}, 16384),
+        ([None, None], {}, None),
+        ([], {"max_positions": 16384}, 16384),
+    ],
+)
+def test_a_request_fits_every_replica(planned: list[Any], raw: dict[str, Any], length: int | None) -> None:
+    (model,) = models.resolve([{"name": "m", "source": "hf://o/m", **raw}])
+    others = [{"model": "other", "max_model_len": 1}]
+    assert wiring.context(model, others + [{"model": "m", "max_model_len": one} for one in planned]) == length
 
 
 def test_parallel_requests_are_shared_by_workers() -> None:

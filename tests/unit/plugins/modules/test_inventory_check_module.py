@@ -6,11 +6,14 @@ from __future__ import annotations
 import ast
 import json
 import os
+import platform
+import pwd
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,12 +22,19 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.host_check import
 from ansible_collections.llmfleet.serving.plugins.modules import inventory_check as module
 
 HERE = {"host": "here", "problems": [], "distribution": None, "distribution_version": "", "listeners": [], "disk": []}
-HERE |= {"memory_mib": 0, "instances": [], "roots": ["/nonexistent/llmfleet"], "prefix": "llm-"}
+HERE |= {"memory_mib": 0, "instances": [], "pythons": [], "roots": ["/nonexistent/llmfleet"], "prefix": "llm-"}
+NOBODY = pwd.getpwuid(os.getuid()).pw_name
 
 
 def sentences(**params: Any) -> list[str]:
-    problems, _ = module.check({**HERE, **params})
+    problems = module.check({**HERE, **params})[0]
     return [problem.sentence() for problem in problems]
+
+
+@pytest.fixture(autouse=True)
+def shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough of it, whatever this machine or container has."""
+    monkeypatch.setattr(module, "SHARED_MEMORY", "/")
 
 
 @pytest.fixture
@@ -77,6 +87,37 @@ def test_a_port_of_somebody_else_is_a_problem_and_one_of_ours_is_none(tmp_path: 
     assert f'here: litellm_port is "*:{port}": in use by python' in sentence
     assert "(pid " in sentence
     assert sentences(listeners=wanted, roots=[str(tmp_path)]) == []
+    assert f"(pid {max(module.check({**HERE, 'roots': [str(tmp_path)]})[2])})" in sentence
+
+
+def test_a_port_of_an_orphan_of_ours_is_no_problem(tmp_path: Path, listener: Any) -> None:
+    """Nothing but its user tells whose it is: no unit, no command line of ours, nobody above it."""
+    port = listener(tmp_path)
+    wanted = [{"name": "vllm-chat-0", "address": "", "port": port}]
+    (sentence,) = sentences(listeners=wanted)
+    assert f"of user {NOBODY}, which is none of this collection's" in sentence
+    assert sentences(listeners=wanted, prefix=NOBODY) == []
+
+
+def test_shared_memory_that_does_not_suffice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engines = [{"cpu": {"cores": ""}, "source": "demo:", "path": ""}] * 2
+    monkeypatch.setattr(module, "SHARED_MEMORY", str(tmp_path / "none"))
+    (sentence,) = sentences(instances=engines)
+    assert f'here: free space of {tmp_path / "none"} is "0 MiB": 2 engines need 320 MiB there' in sentence
+    assert sentences() == []
+
+
+def test_shared_memory_that_ours_hold_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHARED_MEMORY", str(tmp_path))
+    monkeypatch.setattr(module.os, "statvfs", lambda path: SimpleNamespace(f_bavail=10, f_frsize=2**20))
+    (tmp_path / "psm_1").write_bytes(b"x" * 2**21)
+    assert module.read_shared_memory("llm-") == 10
+    assert module.read_shared_memory(NOBODY) == 12
+
+
+def test_users_that_are_gone_have_no_name() -> None:
+    assert module.user_name(os.getuid()) == NOBODY
+    assert module.user_name(2**31 - 7) == ""
 
 
 def test_everything_is_told_at_once(tmp_path: Path, listener: Any) -> None:
@@ -139,10 +180,12 @@ def proc(root: Path, pid: int, stat: str, **files: str) -> None:
 
 def test_processes_whatever_they_are_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PROC", str(tmp_path))
-    proc(tmp_path, 5, "5 (a (b) c) S 3 5", cmdline="a\0-b\0", cgroup="0::/x\n")
+    monkeypatch.setattr(module, "user_name", {7: "llm-x"}.get)
+    status = "Name:\ta\nUid:\t6\t7\t8\t9\n"
+    proc(tmp_path, 5, "5 (a (b) c) S 3 5", cmdline="a\0-b\0", cgroup="0::/x\n", status=status)
     proc(tmp_path, 6, "")
     (tmp_path / "self").mkdir()
-    assert module.read_processes() == {5: Process(5, 3, "a (b) c", "a -b ", "0::/x\n")}
+    assert module.read_processes() == {5: Process(5, 3, "a (b) c", "a -b ", "0::/x\n", "llm-x")}
     assert module.socket_inodes(6) == set()
 
 
@@ -220,10 +263,21 @@ def test_the_module_passes_and_fails_the_same_in_check_mode(check: bool) -> None
     fit = run(check)
     assert (fit["changed"], fit["problems"]) == (False, [])
     assert fit["memory_mib"]["total"] > 0
-    unfit = run(check, distribution="Fedora", distribution_version="43", memory_mib=10**9)
+    python = {"name": "service_python", "program": "Open WebUI", "remedy": "install another"}
+    pythons = [
+        {**python, "path": sys.executable, "versions": []},
+        {**python, "path": sys.executable, "versions": [f"{sys.version_info[0]}.{sys.version_info[1]}"]},
+        {**python, "path": sys.executable, "versions": ["2.7"]},
+        {**python, "path": "/nonexistent/python", "versions": ["2.7"]},
+    ]
+    unfit = run(check, distribution="Fedora", distribution_version="43", memory_mib=10**9, pythons=pythons)
     assert unfit["failed"]
-    assert unfit["msg"].startswith("2 problems in the inventory:\n  - here: ansible_facts.distribution is")
-    assert [problem["host"] for problem in unfit["problems"]] == ["here", "here"]
+    assert unfit["msg"].startswith("4 problems in the inventory:\n  - here: ansible_facts.distribution is")
+    assert [problem["host"] for problem in unfit["problems"]] == ["here"] * 4
+    assert [problem["value"] for problem in unfit["problems"] if problem["variable"] == "service_python"] == [
+        f"{sys.executable} (Python {platform.python_version()})",
+        "/nonexistent/python (cannot be run)",
+    ]
 
 
 def test_it_writes_nothing() -> None:

@@ -1,0 +1,134 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an engine measured of itself, as its log tells it, and what the next plan makes of that.
+
+Pure functions; no Ansible, no files, no network. The messages are those of vLLM 0.32 and 0.33 (worker/gpu_worker.py,
+gpu_model_runner.py, core/kv_cache_utils.py), and the older form of the first.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+GIB = 1024**3
+NUMBER = r"([\d.]+)"
+CONSUMED = re.compile(
+    rf"Actual usage is {NUMBER} GiB for consumed memory.*?{NUMBER} GiB for peak activation, "
+    rf"and {NUMBER} GiB for CUDAGraph"
+)
+SPLIT = re.compile(
+    rf"Actual usage is {NUMBER} GiB for weight, {NUMBER} GiB for peak activation, {NUMBER} GiB for non-torch memory, "
+    rf"and {NUMBER} GiB for CUDAGraph"
+)
+LOADED = re.compile(rf"Model loading took {NUMBER} GiB")
+GRAPHS = re.compile(rf"Graph capturing finished in .*?took {NUMBER} GiB")
+CACHE = re.compile(
+    r"KV cache size: ([\d,]+) tokens(?:.*?Maximum concurrency for ([\d,]+) tokens per request: ([\d.]+)x)?", re.DOTALL
+)
+# By what a measurement is found again.
+KEY = (
+    "source",
+    "revision",
+    "product_name",
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "dtype",
+    "max_num_batched_tokens",
+    "max_num_seqs",
+)
+PARTS = ("weights", "activation", "cuda_graphs", "other")
+
+
+def _last(pattern: re.Pattern[str], text: str) -> tuple[str, ...] | None:
+    found = list(pattern.finditer(text))
+    return tuple(group or "" for group in found[-1].groups()) if found else None
+
+
+def _bytes(gib: str) -> int:
+    return int(float(gib) * GIB)
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Return what the last start in a log measured: sizes in bytes of each GPU, and the KV cache in tokens.
+
+    Only what the log tells is there. With ``--kv-cache-memory-bytes`` vLLM measures weights and CUDA graphs, but no
+    activations.
+    """
+    # An older start is none of the present one's business.
+    start = max(text.rfind("vLLM API server version"), text.rfind("Initializing a V1 LLM engine"), 0)
+    text = text[start:]
+    found: dict[str, Any] = {}
+    loaded, graphs, cache = _last(LOADED, text), _last(GRAPHS, text), _last(CACHE, text)
+    if loaded:
+        found["weights"] = _bytes(loaded[0])
+    if graphs:
+        found["cuda_graphs"] = _bytes(graphs[0])
+    consumed, split = _last(CONSUMED, text), _last(SPLIT, text)
+    if consumed:
+        found.update(
+            weights=_bytes(consumed[0]), other=0, activation=_bytes(consumed[1]), cuda_graphs=_bytes(consumed[2])
+        )
+    elif split:
+        names = ("weights", "activation", "other", "cuda_graphs")
+        found.update(zip(names, map(_bytes, split)))
+    if cache:
+        found["kv_cache_tokens"] = int(cache[0].replace(",", ""))
+        if cache[1]:
+            found["max_model_len"] = int(cache[1].replace(",", ""))
+    return found
+
+
+def key(entry: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells whether two measurements are of the same thing."""
+    return tuple(entry.get(name) for name in KEY)
+
+
+def merge(
+    instances: list[dict[str, Any]], logs: dict[str, str], earlier: list[dict[str, Any]], package: str
+) -> list[dict[str, Any]]:
+    """Return what is known of the instances of a host: what their logs tell now, else what was known before.
+
+    :param logs: text of the log by name of the instance.
+    :param package: digest of the Python environment, or of the image, that measured.
+    """
+    known = {(entry.get("instance"), key(entry)): entry for entry in earlier}
+    result = []
+    for one in instances:
+        entry = {"instance": one["name"], **{name: one.get(name) for name in KEY}}
+        measured = parse(logs.get(one["name"], ""))
+        before = known.get((one["name"], key(entry)), {})
+        if not measured and not before:
+            continue
+        memory = one.get("memory") or {}
+        planned = {part: memory[part] for part in PARTS if memory.get(part) is not None}
+        if one.get("kv_cache_tokens"):
+            planned["kv_cache_tokens"] = one["kv_cache_tokens"]
+        old = before.get("measured") or {}
+        values = {**old, **measured}
+        result.append({**entry, "package": package, "planned": planned, "measured": values, **_overheads(values)})
+    return result
+
+
+def _overheads(values: dict[str, Any]) -> dict[str, Any]:
+    return {part: values[part] for part in PARTS if part in values}
+
+
+def table(measured: list[dict[str, Any]]) -> list[list[str]]:
+    """Return rows of planned against measured; sizes in GiB, the KV cache in tokens."""
+    rows = [["INSTANCE", "WHAT", "PLANNED", "MEASURED"]]
+    for entry in measured:
+        for part, value in (entry.get("measured") or {}).items():
+            planned = (entry.get("planned") or {}).get(part)
+            texts = [_shown(part, planned), _shown(part, value)]
+            if planned is not None:
+                rows.append([str(entry.get("instance")), part, *texts])
+    return rows
+
+
+def _shown(part: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    return str(value) if part in ("kv_cache_tokens", "max_model_len") else f"{value / GIB:.2f}"
