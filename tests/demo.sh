@@ -17,7 +17,9 @@ secret() {
   "$python" -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["secrets"][sys.argv[2]])' "$inventory/.llm_secrets.yml" "$1"
 }
 LLM_CHAT_PASSWORD=$(secret open_webui_admin_password)
-export LLM_CHAT_PASSWORD
+LLM_LIMITED_KEY=$(secret litellm_key_guest)
+LLM_OTHER_KEY=$(secret litellm_key_guide_only)
+export LLM_CHAT_PASSWORD LLM_LIMITED_KEY LLM_OTHER_KEY
 export LLM_CHAT_URL=https://localhost:8444
 export LLM_CHAT_EMAIL=admin@localhost
 export LLM_PROMETHEUS_URL=http://127.0.0.1:9090

@@ -23,6 +23,11 @@ DEEPEST = 40
 MOST_VALUES = 2_000_000
 
 
+def _whole(value: Any) -> bool:
+    # True and False are numbers to Python, and none to a config.
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 class ConfigError(ValueError):
     """A model's config cannot be used; its text is one sentence with the field, its value and what is needed."""
 
@@ -94,9 +99,9 @@ class Values(NamedTuple):
         value = self.get(*names)
         if value is None:
             return None
-        if type(value) is not int or not least <= value <= most:
+        if not _whole(value) or not least <= value <= most:
             self.refuse(self.named(*names), f"a whole number from {least} to {most}")
-        return value
+        return int(value)
 
     def required(self, *names: str, most: int, least: int = 1) -> int:
         """Return a whole number that no model can do without."""
@@ -146,7 +151,7 @@ class Values(NamedTuple):
         value = self.get(*names)
         if value is None:
             return None
-        if not isinstance(value, list) or not all(type(item) is int and least <= item <= most for item in value):
+        if not isinstance(value, list) or not all(_whole(item) and least <= item <= most for item in value):
             self.refuse(self.named(*names), f"a list of whole numbers from {least} to {most}")
         return list(value)
 

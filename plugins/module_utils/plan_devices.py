@@ -89,7 +89,7 @@ class Device:
 
 def capability(text: Any) -> tuple[int, int]:
     """Return a compute capability as numbers: ``8.9`` is (8, 9); (0, 0) where it is not known."""
-    major, _, minor = str(text or "").partition(".")
+    major, _dot, minor = str(text or "").partition(".")
     return (int(major), int(minor or 0)) if major.isdigit() and (minor or "0").isdigit() else (0, 0)
 
 

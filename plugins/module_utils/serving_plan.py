@@ -52,6 +52,7 @@ def plan(
     overheads: list[dict[str, Any]] | None = None,
     gateways: dict[str, int] | None = None,
     first_port: int = FIRST_PORT,
+    replan: list[str] | None = None,
 ) -> dict[str, Any]:
     """Return the plan: ``instances``, ``unplaced``, ``hosts`` (devices and their memory), ``problems``.
 
@@ -62,8 +63,14 @@ def plan(
     :param overheads: measured ``{source, revision, product_name, ..., weights, activation, cuda_graphs, other}``.
     :param gateways: gateway hosts to their number of cores, for the size of streamed chunks.
     :param first_port: the lowest port of engines.
+    :param replan: models whose instances get new numbers, on the GPUs they have if they still fit there; ``all``.
     """
-    in_force = {str(one.get("name")): one for one in current or []}
+    again = set(replan or [])
+    # Without its digest an instance counts as one whose request has changed.
+    in_force = {
+        str(one.get("name")): {**one, "request": None} if again & {"all", one.get("model")} else one
+        for one in current or []
+    }
     problems = [problem for name, facts in hosts.items() for problem in unfit(name, facts)]
     problems += _unknown_hosts(models, hosts)
     if not hosts:

@@ -228,6 +228,7 @@ model_facts:
 import http.client
 import os
 import platform
+import pwd
 import socket
 import ssl
 import stat
@@ -499,7 +500,7 @@ def told(files: model_sources.Files, source: Source, revision: str | None) -> di
 
 def cached(params: dict[str, Any], source: Source, revision: str) -> tuple[str, Folder] | None:
     """Return the commit and the folder of a snapshot in the hub's cache that has at least its config."""
-    root = params["cache_dir"] or model_sources.cache_root(os.environ, os.path.expanduser("~"))
+    root = params["cache_dir"] or model_sources.cache_root(os.environ, pwd.getpwuid(os.geteuid()).pw_dir)
     folder = model_sources.cache_folder(root, source.repository)
     noted = Folder(os.path.dirname(model_sources.reference(folder, revision))).read(os.path.basename(revision), 100)
     place = model_sources.snapshot(folder, revision, noted.decode("ascii", "replace") if noted else None)
@@ -545,15 +546,18 @@ def main() -> None:
     where = module.params["source"]
     if where.startswith("hf://"):
         where += f" at revision {module.params['revision'] or MAIN}"
+
+    def fail(problem: str) -> None:
+        module.fail_json(msg=redact(f"{platform.node()}: {where}: {problem}.", secrets))
+
     try:
         facts = look(module.params, lambda text: module.warn(redact(text, secrets)))
     except ConfigError as error:
-        problem = f"{str(error).rstrip('.')}; mend it, or choose another model"
+        fail(f"{str(error).rstrip('.')}; mend it, or choose another model")
     except (SourceError, SafetensorsError) as error:
-        problem = str(error)
+        fail(str(error))
     else:
         module.exit_json(changed=False, model_facts=facts)
-    module.fail_json(msg=redact(f"{platform.node()}: {where}: {problem}.", secrets))
 
 
 if __name__ == "__main__":

@@ -53,6 +53,13 @@ options:
     default: []
   gateways: {description: Gateway hosts to their number of cores., type: dict, default: {}}
   first_port: {description: Lowest port of engines., type: int, default: 8100}
+  replan:
+    description:
+      - Models whose running instances get new numbers although their request is the same, for example because
+        measurements have come in; V(all) for every model. They stay on their GPUs as long as they fit there.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: llmfleet.serving.gpu_facts
   - module: llmfleet.serving.model_facts
@@ -136,14 +143,14 @@ def main() -> None:
         "overheads": {"type": "list", "elements": "dict", "default": []},
         "gateways": {"type": "dict", "default": {}},
         "first_port": {"type": "int", "default": 8100},
+        "replan": {"type": "list", "elements": "str", "default": []},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     given = module.params
     try:
         models = [model_layers.complete(model) for model in given["models"]]
-        plan = serving_plan.plan(
-            models, given["hosts"], given["current"], given["overheads"], given["gateways"], given["first_port"]
-        )
+        names = ("hosts", "current", "overheads", "gateways", "first_port", "replan")
+        plan = serving_plan.plan(models, *(given[name] for name in names))
     except InventoryError as error:
         module.fail_json(msg=str(error))
     changes = plan_text.changes(plan["instances"], given["current"])

@@ -119,34 +119,47 @@ def test_a_fresh_fleet(fleet: Fleet) -> None:
     assert sorted(path.name for path in fleet.inventory.iterdir()) == ["hosts.yml"]
 
 
-def test_hosts_that_cannot_be_reached_are_planned_as_they_were_last_known(fleet: Fleet) -> None:
-    plan = fleet.plan(fleet.model, arguments=("-e", "plan_fail_on_change=false"))["plan"]
+def remember(fleet: Fleet, instances: list[dict[str, Any]], host: str) -> None:
+    """Write what an earlier run would have left behind of a host with one GPU."""
+    gpu = {
+        "uuid": UUID,
+        "index": 0,
+        "product_name": "NVIDIA H100 80GB HBM3",
+        "compute_capability": "9.0",
+        "memory_total_mib": 81559,
+        "memory_reserved_mib": 551,
+        "health": "ok",
+    }
     known = {
         "address": "127.0.0.1",
         "device": "cuda",
         "gpus": [],
         "cpu": {"cores": "", "vcpus": 2, "memory_mib": 8000},
-        "gpu_facts": {
-            "gpus": [
-                {
-                    "uuid": UUID,
-                    "index": 0,
-                    "product_name": "NVIDIA H100 80GB HBM3",
-                    "compute_capability": "9.0",
-                    "memory_total_mib": 81559,
-                    "memory_reserved_mib": 551,
-                    "health": "ok",
-                }
-            ]
-        },
-        "instances": plan["instances"],
+        "gpu_facts": {"gpus": [gpu]},
+        "instances": [one for one in instances if one["host"] == host],
     }
-    (fleet.inventory / ".llm_fleet.json").write_text(json.dumps({"hosts": {"gpu1": known}, "models": {}}))
+    (fleet.inventory / ".llm_fleet.json").write_text(json.dumps({"hosts": {host: known}, "models": {}}))
+
+
+def test_hosts_that_cannot_be_reached_are_planned_as_they_were_last_known(fleet: Fleet) -> None:
+    plan = fleet.plan(fleet.model, arguments=("-e", "plan_fail_on_change=false"))["plan"]
+    remember(fleet, plan["instances"], "gpu1")
     answer = fleet.plan(fleet.model, arguments=("-e", "plan_offline=true"))
     # Nobody could ask for the model either: it stays as it is.
     assert [change["action"] for change in answer["changes"]] == ["="], fleet.said
     assert answer["plan"]["hosts"]["gpu1"]["gpus"][0]["instances"] == ["chat-0"]
     assert fleet.code == 0, fleet.said
+
+
+def test_hosts_outside_of_the_limit_keep_what_they_have(fleet: Fleet) -> None:
+    hosts = ("gpu1", "gpu2")
+    models = ({**fleet.model, "hosts": ["gpu1"]}, {**fleet.model, "name": "other", "hosts": ["gpu2"]})
+    plan = fleet.plan(*models, hosts=hosts)["plan"]
+    assert [(one["name"], one["host"]) for one in plan["instances"]] == [("chat-0", "gpu1"), ("other-0", "gpu2")]
+    remember(fleet, plan["instances"], "gpu2")
+    answer = fleet.plan(*models, hosts=hosts, arguments=("--limit", "gpu1"))
+    actions = {change["name"]: change["action"] for change in answer["changes"]}
+    assert actions == {"chat-0": "+", "other-0": "="}, fleet.said
 
 
 def test_json(fleet: Fleet) -> None:

@@ -520,6 +520,12 @@ def test_measured_overheads_replace_the_estimates() -> None:
     assert "overheads measured on h" in one["reasons"]
     # What runs is not disturbed by them.
     assert plan(asked, hosts, plan(asked, hosts), overheads=[measured])["instances"] == [guessed]
+    # Unless it is asked for: then it grows, or shrinks, where it is.
+    for names in (["chat"], ["all"]):
+        (anew,) = plan(asked, hosts, plan(asked, hosts), overheads=[measured], replan=names)["instances"]
+        assert (anew["gpus"], anew["memory"]["cuda_graphs"]) == (one["gpus"], GIB // 2)
+        assert anew["port"] == one["port"]
+    assert plan(asked, hosts, plan(asked, hosts), overheads=[measured], replan=["x"])["instances"] == [guessed]
 
 
 def test_eager_engines_have_no_graphs() -> None:
