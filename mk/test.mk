@@ -1,6 +1,7 @@
 # Everything that proves the collection. A step is a target; `make test` runs the steps in order and stops at the first that fails.
 TEST_STEPS ?= lint unit plan docs-check importer sanity collection compat demo again readme chain browser metrics engine nginx prometheus outside leaks demo-clean molecule
 PYTEST = .venv/test/bin/python -m pytest
+PURE = ansible_collections.llmfleet.serving.plugins.module_utils
 
 # The oldest and the next ansible-core that meta/runtime.yml promises; the newest is in .venv/control.
 OLDER_CORES = .venv/core-2.17 .venv/core-2.18
@@ -13,8 +14,8 @@ test: ## Prove the collection: every step below, the first failure stops
 lint: .venv/test/.complete ## ansible-lint, yamllint, ruff, mypy, shellcheck, changelog fragments
 	@tests/lint/run.sh
 
-unit: .venv/test/.complete ## Unit tests, argument specs against defaults, rooms, locks
-	@$(PYTEST) tests/unit
+unit: .venv/test/.complete ## Unit tests with 95 % of the pure logic covered, argument specs against defaults, rooms, locks
+	@$(PYTEST) tests/unit --cov=$(PURE) --cov-report=term:skip-covered --cov-fail-under=95
 
 plan: .venv/test/.complete ## playbooks/plan.yml over hosts whose nvidia-smi replays recorded output
 	@$(PYTEST) tests/plan
