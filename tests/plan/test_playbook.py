@@ -162,6 +162,12 @@ def test_hosts_outside_of_the_limit_keep_what_they_have(fleet: Fleet) -> None:
     assert actions == {"chat-0": "+", "other-0": "="}, fleet.said
 
 
+def test_a_host_that_was_never_reached_is_named(fleet: Fleet) -> None:
+    assert fleet.plan(fleet.model, hosts=("gpu1", "gpu2"), arguments=("--limit", "gpu1")) is None
+    assert "gpu2: nothing is known of it, neither from this run" in fleet.said
+    assert fleet.code == 2
+
+
 def test_json(fleet: Fleet) -> None:
     fleet.plan(fleet.model, arguments=("-e", "plan_format=json", "-e", "plan_fail_on_change=false"))
     assert fleet.code == 0, fleet.said
