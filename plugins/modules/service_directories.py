@@ -1,0 +1,107 @@
+#!/usr/bin/python
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Have directories with their owners and modes, all in one call."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_directories
+short_description: Have directories with their owners and modes, all in one call
+version_added: 0.1.0
+author: llmfleet contributors (@llmfleet)
+description:
+  - Does for a list what M(ansible.builtin.file) does for one directory. A run that changes nothing then costs one call
+    for a service instead of three.
+attributes:
+  check_mode: {support: full, description: Says which directories would be made or changed.}
+  diff_mode: {support: full, description: Shows them.}
+  idempotent: {support: full, description: A directory that is as it should be is left alone.}
+options:
+  directories:
+    description: Directories, each after those that it lies in.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path: {description: Absolute path., type: path, required: true}
+      owner: {description: User., type: str, required: true}
+      group: {description: Group., type: str, required: true}
+      mode: {description: Mode as octal text., type: str, required: true}
+"""
+
+EXAMPLES = r"""
+- name: Create the directories of a service
+  llmfleet.serving.service_directories:
+    directories:
+      - {path: /etc/llmfleet/litellm, owner: root, group: llm-litellm, mode: '0750'}
+      - {path: /var/lib/llmfleet/litellm, owner: llm-litellm, group: llm-litellm, mode: '0750'}
+"""
+
+RETURN = r"""
+paths:
+  description: Directories that were made or changed, or would be.
+  returned: always
+  type: list
+  elements: str
+  sample: [/etc/llmfleet/litellm]
+"""
+
+import grp
+import os
+import pwd
+import stat
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def state_of(path: str) -> str:
+    """Return owner, group and mode in words, ``absent`` where there is nothing."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return "absent"
+    try:
+        owner = pwd.getpwuid(found.st_uid).pw_name
+    except KeyError:
+        owner = str(found.st_uid)
+    try:
+        group = grp.getgrgid(found.st_gid).gr_name
+    except KeyError:
+        group = str(found.st_gid)
+    kind = "" if stat.S_ISDIR(found.st_mode) else " (no directory)"
+    return f"{owner}:{group} {stat.S_IMODE(found.st_mode):04o}{kind}"
+
+
+def main() -> None:
+    """Run the module."""
+    entry = {"path": {"type": "path", "required": True}, **{k: {"required": True} for k in ("owner", "group", "mode")}}
+    spec: dict[str, Any] = {
+        "directories": {"type": "list", "elements": "dict", "required": True, "options": entry},
+    }
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    paths, before, after = [], "", ""
+    for wanted in module.params["directories"]:
+        path = wanted["path"]
+        goal = f"{wanted['owner']}:{wanted['group']} {int(wanted['mode'], 8):04o}"
+        found = state_of(path)
+        if found == goal:
+            continue
+        if found.endswith("(no directory)"):
+            module.fail_json(msg=f"{path} is no directory: move it away, for the collection needs one there.")
+        paths.append(path)
+        before += f"{path}: {found}\n"
+        after += f"{path}: {goal}\n"
+        if module.check_mode:
+            continue
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        arguments = module.load_file_common_arguments({**wanted, "unsafe_writes": False}, path=path)
+        module.set_fs_attributes_if_different(arguments, False)
+    module.exit_json(changed=bool(paths), paths=paths, diff={"before": before, "after": after})
+
+
+if __name__ == "__main__":
+    main()
