@@ -22,6 +22,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "tests/unit/plugins/module_utils/data/nvidia_smi"
+RECORDS = Path("/etc/ansible/facts.d")
 UUID = "GPU-00000000-0000-0000-0000-000000000000"
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -84,7 +85,7 @@ esac
         output.unlink(missing_ok=True)
         command = [Path(sys.executable).with_name("ansible-playbook"), "-i", self.inventory, "playbooks/plan.yml"]
         done = subprocess.run(
-            [*command, "-e", f"plan_output={output}", *arguments],
+            [*alone(), *command, "-e", f"plan_output={output}", *arguments],
             cwd=ROOT,
             env=environment,
             capture_output=True,
@@ -95,6 +96,13 @@ esac
         self.said = done.stdout + done.stderr
         self.code = done.returncode
         return json.loads(output.read_text()) if output.exists() else None
+
+
+def alone() -> list[str]:
+    """What hides from a command that this very machine is a fleet's host already (make demo), if it is one."""
+    if not RECORDS.is_dir():
+        return []
+    return ["unshare", "--mount", "--", "sh", "-c", f'mount -t tmpfs none {RECORDS} && exec "$@"', "sh"]
 
 
 @pytest.fixture
