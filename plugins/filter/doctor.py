@@ -1,0 +1,42 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Filters of the doctor: thin wrappers around module_utils/doctor_*.py."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.llmfleet.serving.plugins.module_utils import doctor_engine, doctor_text, problems
+
+
+def _given(name: str, value: Any, kind: type, remedy: str) -> Any:
+    if not isinstance(value, kind):
+        raise AnsibleFilterError(f"filter {name}: its input is {problems.shown(value)}: {remedy}.")
+    return problems.plain(value)
+
+
+def text(reports: Any) -> str:
+    """Say what was found."""
+    return doctor_text.render(_given("doctor_text", reports, dict, "give reports by host"))
+
+
+def failures(reports: Any) -> list[str]:
+    """Pick the errors."""
+    return doctor_text.failures(_given("doctor_failures", reports, dict, "give reports by host"))
+
+
+def engines(instances: Any, python: list[str], environment: Any = None) -> list[dict[str, Any]]:
+    """Say where instances run."""
+    given = _given("doctor_engines", instances, list, "give a list of instances")
+    return doctor_engine.engines(given, list(python), problems.plain(environment or {}))
+
+
+class FilterModule:
+    """Filters of the doctor."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Name the filters."""
+        return {"doctor_engines": engines, "doctor_failures": failures, "doctor_text": text}

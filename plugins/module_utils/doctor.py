@@ -1,0 +1,161 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a doctor's finding is, what a report is, and when a host has to be examined again.
+
+Pure functions over values; no Ansible, no files, no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any, Iterable, Mapping, NamedTuple
+
+OK, WARNING, ERROR = "ok", "warning", "error"
+SCHEMA = 1
+# Bytes in a second of a disk that could not be measured: a network file system on one gigabit link does half of it.
+ASSUMED_RATE = 200 * 10**6
+# Engines read weights in another order than a single reader does, and copy them to the GPUs meanwhile.
+LOADING_FACTOR = 2
+
+
+class Finding(NamedTuple):
+    """What one check found on one subject."""
+
+    check: str
+    """Name of the check, for example ``cuda``."""
+    severity: str
+    """``ok``, ``warning`` (goes on) or ``error`` (an engine would not start, or would not work right)."""
+    subject: str
+    """What was looked at: an instance, a GPU, a port."""
+    found: str
+    """What was seen."""
+    cause: str = ""
+    """Why it is so, as far as that is known; empty where all is well."""
+    remedy: str = ""
+    """What to do about it; empty where all is well."""
+
+    def sentence(self) -> str:
+        """Say it in one line: check, subject, what was found, cause, remedy."""
+        parts = [f"{self.check} of {self.subject}: {self.found}", self.cause, self.remedy]
+        return "; ".join(part.rstrip(".") for part in parts if part) + "."
+
+
+def fine(check: str, subject: str, found: str) -> Finding:
+    """Return a finding that all is well."""
+    return Finding(check, OK, subject, found)
+
+
+def digest(value: Any) -> str:
+    """Return a short digest of any plain value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def fingerprint(
+    gpu_facts: Mapping[str, Any] | None, kernel: str, engines: Iterable[Mapping[str, Any]], program: str
+) -> dict[str, str]:
+    """Return what a host's findings depend on, by name: what of it differs is why the host is examined again.
+
+    :param gpu_facts: what the module of that name says; None on a host without GPUs.
+    :param kernel: release of the running kernel.
+    :param engines: command lines of the engines' Pythons (with image digest or path), their GPUs and environment.
+    :param program: text of the program that is run in them.
+    """
+    facts = gpu_facts or {}
+    gpus = facts.get("gpus") or []
+    devices = [one.get("uuid") for gpu in gpus for one in [gpu, *(gpu.get("mig_devices") or [])]]
+    wanted = [
+        [list(one["python"]), sorted(one.get("gpus") or []), one.get("ranks") or 0, one.get("environment") or {}]
+        for one in engines
+    ]
+    return {
+        "checks": digest([SCHEMA, program]),
+        "driver": f"{facts.get('driver_version')} (module {facts.get('kernel_module_version')})",
+        "engines": digest(sorted(wanted, key=str)),
+        "GPUs": ", ".join(str(uuid) for uuid in devices) or "none",
+        "kernel": kernel,
+        "state of the driver": str(facts.get("error") or "works"),
+    }
+
+
+def reasons(record: Any, parts: Mapping[str, str]) -> list[str]:
+    """Say why a host has to be examined; nothing where the record of the last examination still holds.
+
+    :param record: what was recorded, None where nothing was; may be anything, as people edit files.
+    """
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA or not isinstance(record.get("report"), dict):
+        return ["this host was not examined before"]
+    earlier = record.get("parts")
+    earlier = earlier if isinstance(earlier, dict) else {}
+    found = [f"{name}: {earlier.get(name)} -> {now}" for name, now in parts.items() if earlier.get(name) != now]
+    if not found and (record["report"].get("errors") or not isinstance(record["report"].get("findings"), list)):
+        found.append("the last examination found errors, or its record is damaged")
+    return found
+
+
+def record(parts: Mapping[str, str], report: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Return what is kept on the host."""
+    return {"schema": SCHEMA, "parts": dict(parts), "report": dict(report), "sizes": dict(sizes)}
+
+
+def sizes(record: Mapping[str, Any]) -> dict[str, int]:
+    """Return the bytes of weight files that were recorded, by instance."""
+    found = record.get("sizes")
+    return {str(name): size for name, size in found.items() if isinstance(size, int)} if isinstance(found, dict) else {}
+
+
+def report(
+    host: str, at: str, why: Iterable[str], findings: Iterable[Finding], read_rate: float | None
+) -> dict[str, Any]:
+    """Return the report of one host.
+
+    :param at: when, for people.
+    :param why: why it was examined.
+    :param read_rate: bytes of weights read in a second, None where nothing could be read.
+    """
+    order = {ERROR: 0, WARNING: 1, OK: 2}
+    listed = sorted(findings, key=lambda finding: order[finding.severity])
+    return {
+        "host": host,
+        "at": at,
+        "why": list(why),
+        "errors": sum(finding.severity == ERROR for finding in listed),
+        "warnings": sum(finding.severity == WARNING for finding in listed),
+        "read_rate": None if read_rate is None else int(read_rate),
+        "findings": [finding._asdict() for finding in listed],
+    }
+
+
+def failure(report: Mapping[str, Any]) -> str:
+    """Return the errors of a report in one text: a single line for one, a list for more; empty for none."""
+    lines = [Finding(**one).sentence() for one in report["findings"] if one["severity"] == ERROR]
+    if len(lines) < 2:
+        return "".join(f"{report['host']}: {line}" for line in lines)
+    return f"{report['host']}: the doctor found {len(lines)} errors:\n" + "\n".join(f"  - {line}" for line in lines)
+
+
+def weight_bytes(instance: Mapping[str, Any], measured: int = 0) -> int:
+    """Return the bytes of weights that an instance reads: as planned, else those of its files."""
+    planned = int((instance.get("memory") or {}).get("weights") or 0) * len(instance.get("gpus") or [])
+    return planned or measured
+
+
+def start_deadlines(
+    instances: Iterable[Mapping[str, Any]], sizes: Mapping[str, int], rate: float | None, base: int
+) -> dict[str, int]:
+    """Return the seconds that each instance may take from start to ready: reading its weights, and ``base``.
+
+    They are full minutes, so that a disk which is a little faster today changes nothing.
+
+    :param sizes: bytes of weight files by the instance's name, for those whose plan does not tell.
+    :param rate: bytes in a second, None where it could not be measured.
+    """
+    each = rate or ASSUMED_RATE
+    seconds = {
+        str(one["name"]): base + LOADING_FACTOR * weight_bytes(one, sizes.get(str(one["name"]), 0)) / each
+        for one in instances
+    }
+    return {name: math.ceil(longest / 60) * 60 for name, longest in seconds.items()}

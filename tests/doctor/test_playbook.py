@@ -1,0 +1,264 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""playbooks/doctor.yml and the role doctor on this machine, with stand-ins for what it does not have.
+
+nvidia-smi replays recorded output, the engine's Python is the tests' own with a stand-in for torch. No GPU is needed,
+and none is proven here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORDED = ROOT / "tests/unit/plugins/module_utils/data/nvidia_smi"
+RECORDS = Path("/etc/ansible/facts.d")
+UUID = "GPU-00000000-0000-0000-0000-000000000000"
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "torch_dtype": "bfloat16",
+    "vocab_size": 2048,
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 4096,
+}
+# A stand-in for torch with the GPU that nvidia-smi tells of, where CUDA_VISIBLE_DEVICES names it.
+TORCH = f"""
+import os
+__version__ = "2.99"
+
+
+class version:
+    cuda = "13.0" if "CUDA_VISIBLE_DEVICES" in os.environ else None
+
+
+class _One:
+    name, uuid = "NVIDIA H100 80GB HBM3", "{UUID[4:]}"
+    sum = lambda self: self
+    item = lambda self: 1024.0
+
+
+def ones(count, device):
+    return _One()
+
+
+class cuda:
+    @staticmethod
+    def init():
+        if os.path.exists(os.path.join(os.path.dirname(__file__), "broken")):
+            raise RuntimeError("Found no NVIDIA driver on your system.")
+
+    device_count = staticmethod(lambda: 1)
+    get_device_properties = staticmethod(lambda index: _One())
+"""
+NVIDIA_SMI = f"""#!/bin/sh
+case "$1" in
+  -q) cat {RECORDED}/h100.xml ;;
+  -L) echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: {UUID})' ;;
+  topo) printf '\\tGPU0\\nGPU0\\t X \\n' ;;
+  *) echo '0, {UUID}, 9.0' ;;
+esac
+"""
+
+
+class Fleet:
+    """One host, which is this machine, with a model and stand-ins."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.torch = folder / "torch"
+        self.output = folder / "doctor.json"
+        self.down: list[str] = []
+        self.docker = False
+        for name in ("inventory", "bin", "state", "torch", "model", "opt/venvs/vllm-0123/bin"):
+            (folder / name).mkdir(parents=True)
+        (folder / "model" / "config.json").write_text(json.dumps(CONFIG))
+        header = json.dumps({"weight": {"dtype": "U8", "shape": [2**20], "data_offsets": [0, 2**20]}}).encode()
+        weights = len(header).to_bytes(8, "little") + header + bytes(2**20)
+        (folder / "model" / "model.safetensors").write_bytes(weights)
+        (self.torch / "__init__.py").write_text(TORCH)
+        environment = folder / "opt/venvs/vllm-0123"
+        (environment / ".complete").touch()
+        self.program(environment / "bin/python", f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
+        self.program(folder / "bin/nvidia-smi", NVIDIA_SMI)
+
+    @staticmethod
+    def program(path: Path, text: str) -> None:
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def play(self, playbook: Path, *arguments: str, device: str = "cuda") -> int:
+        variables = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "llm_address": "127.0.0.1",
+            "llm_device": device,
+            "llm_package": "container" if self.docker else "native",
+            "service_container_program": str(self.folder / "bin/docker"),
+            "llm_vllm_port_base": 18100,
+            "llm_models": [{"name": "chat", "source": f"path:{self.folder}/model", "context": 2048}],
+            "service_root": str(self.folder / "opt"),
+            "service_state_root": str(self.state),
+        }
+        groups = {group: {"hosts": {"gpu1": None}} for group in ("llm_inference", "llm_gateway")}
+        groups["llm_monitoring"] = {
+            "hosts": {name: {"ansible_connection": "ssh", "ansible_port": 1} for name in self.down}
+        }
+        inventory = {"all": {"vars": variables, "children": groups}}
+        (self.folder / "inventory/hosts.yml").write_text(yaml.safe_dump(inventory))
+        environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
+        self.output.unlink(missing_ok=True)
+        command = [Path(sys.executable).with_name("ansible-playbook"), "-i", self.folder / "inventory", playbook]
+        done = subprocess.run(
+            [*alone(), *command, "-e", f"doctor_output={self.output}", *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )
+        self.said = done.stdout + done.stderr
+        return done.returncode
+
+    def doctor(self, *arguments: str, **values: str) -> int:
+        return self.play(ROOT / "playbooks/doctor.yml", *arguments, **values)
+
+    @property
+    def findings(self) -> dict[str, Any]:
+        return {one["check"]: one for one in json.loads(self.output.read_text())["gpu1"]["findings"]}
+
+
+def alone() -> list[str]:
+    """What hides from a command that this very machine is a fleet's host already (make demo), if it is one."""
+    if not RECORDS.is_dir():
+        return []
+    return ["unshare", "--mount", "--", "sh", "-c", f'mount -t tmpfs none {RECORDS} && exec "$@"', "sh"]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    if os.geteuid() != 0:
+        pytest.skip("the playbook becomes root, which needs a password here: run as root")
+    return Fleet(tmp_path)
+
+
+def test_a_healthy_host(fleet: Fleet) -> None:
+    assert fleet.doctor() == 0, fleet.said
+    assert "changed=0" in fleet.said
+    assert {one["severity"] for one in fleet.findings.values()} <= {"ok", "warning"}
+    assert fleet.findings["cuda"]["found"] == "torch 2.99, CUDA 13.0 computes on 1 x NVIDIA H100 80GB HBM3"
+    assert {"clock", "cuda", "disk", "driver", "gpu", "port", "shared memory", "xid"} == set(fleet.findings)
+    # The table for people.
+    assert re.search(r"HOST +CHECK +SUBJECT +FOUND\n +gpu1 ", fleet.said), fleet.said
+    assert "1 host: 0 errors" in fleet.said
+    record = fleet.state / "doctor.json"
+    assert record.stat().st_mode & 0o777 == 0o644
+    assert json.loads(record.read_text())["parts"]["GPUs"] == UUID
+
+
+def test_errors_are_said_with_cause_and_remedy_and_by_the_exit_code(fleet: Fleet) -> None:
+    (fleet.torch / "broken").touch()
+    assert fleet.doctor("-e", "doctor_format=json") != 0
+    found = fleet.findings["cuda"]
+    assert (found["severity"], found["subject"]) == ("error", "chat-0")
+    assert "the engine sees no driver" in fleet.said
+    assert found["remedy"] in fleet.said
+    assert '"check": "cuda"' in fleet.said or "check: cuda" in fleet.said
+
+
+def test_a_driver_that_does_not_fit_its_module(fleet: Fleet) -> None:
+    said = "Failed to initialize NVML: Driver/library version mismatch\\nNVML library version: 580.105"
+    fleet.program(fleet.folder / "bin/nvidia-smi", f"#!/bin/sh\nprintf '{said}\\n'; exit 18\n")
+    assert fleet.doctor() != 0
+    assert fleet.findings["driver"]["severity"] == "error"
+    assert "reboot" in fleet.findings["driver"]["remedy"]
+    assert "gpu1: driver of kernel module" in fleet.said
+
+
+def test_a_host_that_does_not_answer_is_an_error_and_the_others_are_examined(fleet: Fleet) -> None:
+    """Of this one nothing was ever known, so that no plan can be made either."""
+    fleet.down = ["127.0.0.2"]
+    assert fleet.doctor() != 0
+    reports = json.loads(fleet.output.read_text())
+    assert not reports["127.0.0.2"]
+    assert {"clock", "driver", "gpu", "xid"} == set(fleet.findings), fleet.said
+    assert "127.0.0.2: connection of 127.0.0.2: no answer" in fleet.said
+    assert "No plan could be made" in fleet.said
+
+
+def test_a_host_on_processors_in_check_mode(fleet: Fleet) -> None:
+    assert fleet.doctor("--check", "--diff", device="cpu") == 0, fleet.said
+    assert "changed=0" in fleet.said
+    assert not (fleet.state / "doctor.json").exists()
+    assert set(fleet.findings) == {"clock", "cuda", "disk", "port", "shared memory"}
+    assert fleet.findings["cuda"]["found"] == "torch 2.99, without CUDA, on processors"
+
+
+def test_engines_in_containers(fleet: Fleet) -> None:
+    """The stand-in for docker runs the last of its arguments with the tests' Python, and keeps them all."""
+    fleet.docker = True
+    keep = f'echo "$*" > {fleet.folder}/said; env | grep ^CUDA > {fleet.folder}/env'
+    run = f'while [ $# -gt 2 ]; do shift; done; PYTHONPATH={fleet.folder} exec {sys.executable} "$@"'
+    fleet.program(fleet.folder / "bin/docker", f"#!/bin/sh\n{keep}\n{run}\n")
+    assert fleet.doctor() == 0, fleet.said
+    assert fleet.findings["cuda"]["found"] == "torch 2.99, CUDA 13.0 computes on 1 x NVIDIA H100 80GB HBM3"
+    said = (fleet.folder / "said").read_text()
+    assert said.startswith("run ")
+    assert f"nvidia.com/gpu={UUID}" in said
+    assert "--interactive" in said
+
+
+ROLE = """
+- hosts: gpu1
+  gather_facts: false
+  roles:
+    - role: llmfleet.serving.fleet_defaults
+    - role: llmfleet.serving.doctor
+      vars:
+        doctor_instances: [{{name: chat-0, port: 18100, source: 'path:{folder}/model', path: '{folder}/model'}}]
+        doctor_engines: [{{name: chat-0, python: [{folder}/opt/venvs/vllm-0123/bin/python]}}]
+  tasks:
+    - ansible.builtin.copy:
+        content: "{{{{ [doctor_result.examined, ansible_facts['doctor_start_deadlines']] | to_json }}}}"
+        dest: "{folder}/told"
+        mode: "0600"
+      changed_when: false
+"""
+
+
+def test_site_examines_a_host_once(fleet: Fleet) -> None:
+    """What site.yml calls: nothing changed means one task that reads a file, and the same facts."""
+    playbook = fleet.folder / "role.yml"
+    playbook.write_text(ROLE.format(folder=fleet.folder))
+    told = []
+    for _run in range(2):
+        assert fleet.play(playbook) == 0, fleet.said
+        told.append(json.loads((fleet.folder / "told").read_text()))
+        # The role's argument spec, its one task, and the task of this test.
+        assert "ok=3 " in fleet.said
+        assert "changed=0" in fleet.said
+    assert told == [[True, {"chat-0": 360}], [False, {"chat-0": 360}]]
+    (fleet.torch / "broken").touch()
+    fleet.program(
+        fleet.folder / "opt/venvs/vllm-0123/bin/python", "#!/bin/sh\necho 'No module named torch' >&2; exit 1\n"
+    )
+    assert fleet.play(playbook) == 0, "what it examined did not change"
+    assert fleet.play(playbook, "-e", "doctor_always=true") != 0
+    assert "gpu1: cuda of chat-0: ended with status 1" in fleet.said
