@@ -1,12 +1,12 @@
 # Everything that proves the collection. A step is a target; `make test` runs the steps in order and stops at the first that fails.
-TEST_STEPS ?= lint unit plan docs-check importer sanity collection compat demo again readme chain browser metrics engine nginx prometheus outside leaks demo-clean molecule
+TEST_STEPS ?= lint unit plan doctor prod docs-check importer sanity collection compat demo again readme chain browser metrics engine nginx prometheus outside leaks demo-clean molecule
 PYTEST = .venv/test/bin/python -m pytest
 PURE = ansible_collections.llmfleet.serving.plugins.module_utils
 
 # The oldest and the next ansible-core that meta/runtime.yml promises; the newest is in .venv/control.
 OLDER_CORES = .venv/core-2.17 .venv/core-2.18
 
-.PHONY: test lint unit plan docs-check importer sanity collection compat again readme chain browser metrics engine nginx prometheus outside leaks molecule
+.PHONY: test lint unit plan doctor prod docs-check importer sanity collection compat again readme chain browser metrics engine nginx prometheus outside leaks molecule
 
 test: ## Prove the collection: every step below, the first failure stops
 	@tests/run.sh $(TEST_STEPS)
@@ -19,6 +19,12 @@ unit: .venv/test/.complete ## Unit tests with 95 % of the pure logic covered, ar
 
 plan: .venv/test/.complete ## playbooks/plan.yml over hosts whose nvidia-smi replays recorded output
 	@$(PYTEST) tests/plan
+
+doctor: .venv/test/.complete ## playbooks/doctor.yml on this machine, with stand-ins for GPU, torch and docker
+	@$(PYTEST) tests/doctor
+
+prod: .venv/test/.complete ## inventories/prod: syntax, graph, and the plan from recorded facts with no host reachable
+	@$(PYTEST) tests/prod
 
 docs-check: .venv/test/.complete ## Fail when the written documentation differs from what `make docs` writes
 	@.venv/test/bin/python scripts/docs.py --check

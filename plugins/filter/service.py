@@ -9,14 +9,60 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmfleet.serving.plugins.module_utils import service_spec
+from ansible_collections.llmfleet.serving.plugins.module_utils import (
+    container_image,
+    container_run,
+    doctor_engine,
+    service_spec,
+)
 
 
-def service_specs(specs: list[dict[str, Any]], config_root: str, state_root: str) -> list[dict[str, Any]]:
+def service_specs(
+    specs: list[dict[str, Any]], config_root: str, state_root: str, images: list[dict[str, Any]] | None = None
+) -> list[dict[str, Any]]:
     """Fill the defaults of service specs; see module_utils/service_spec.py."""
     try:
-        return service_spec.normalise(specs, config_root, state_root)
+        programs = container_image.known_programs(images or [])
+        return service_spec.normalise(specs, config_root, state_root, programs)
     except service_spec.SpecError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def package_images(package: dict[str, Any], root: str, pinned: bool = True) -> list[dict[str, Any]]:
+    """Return the images of a package with the programs that run from them; see module_utils/container_image.py."""
+    try:
+        return container_image.packages(package, root, pinned)
+    except container_image.ImageError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def container_probes(
+    instances: list[dict[str, Any]], image: Any, options: dict[str, Any], environment: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Say how each engine's Python is run from its image; see module_utils/container_run.py."""
+    named = image if isinstance(image, dict) else {"image": image}
+    program = (named.get("programs") or {}).get("python", container_image.NAMES["python"])
+    engines = []
+    for instance in instances:
+        argv = container_run.probe(str(named["image"]), program, list(instance["gpus"]), options)
+        for key, value in {**(environment or {}), **(instance.get("env") or {})}.items():
+            # A command line is no place for whatever else a model needs, which may be secret.
+            if key.startswith(doctor_engine.VARIABLES) and value is not None:
+                argv[-3:-3] = ["--env", f"{key}={value}"]
+        engines.append({"name": instance["name"], "python": argv, "gpus": instance["gpus"]})
+    return engines
+
+
+def image_problems(images: dict[str, Any], names: list[str], pinned: bool = True) -> list[dict[str, Any]]:
+    """Say what is wrong with images; see module_utils/container_image.py."""
+    return container_image.problems(images, names, pinned)
+
+
+def resolve_images(catalog: dict[str, Any], own: dict[str, Any], registry: str = "") -> dict[str, Any]:
+    """Layer the user's images over the shipped ones; see module_utils/container_image.py."""
+    try:
+        return container_image.resolve(catalog, own, registry)
+    except container_image.ImageError as error:
         raise AnsibleFilterError(str(error)) from error
 
 
@@ -26,6 +72,12 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
         return {
+            "container_probes": container_probes,
+            "container_service": container_run.service,
+            "image_problems": image_problems,
+            "package_images": package_images,
+            "package_programs": container_image.programs,
+            "resolve_images": resolve_images,
             "service_specs": service_specs,
             "service_users": service_spec.users,
             "service_directories": service_spec.directories,

@@ -31,9 +31,16 @@ DEFAULTS: dict[str, Any] = {
     "limits": {},
     "capabilities": [],
     "gpus": [],
+    "readable": [],
     "writable": [],
     "sandbox": {},
+    "container": {},
 }
+# What a spec may say for the case that it runs in a container.
+CONTAINER = ("mounts", "pid", "arguments", "environment", "capabilities", "workdir", "writable_root", "shared_memory")
+
+
+Programs = dict[str, dict[str, str]]
 
 
 class SpecError(ValueError):
@@ -61,12 +68,24 @@ def _normalise_file(name: str, entry: dict[str, Any]) -> dict[str, Any]:
     return full
 
 
-def normalise(specs: list[dict[str, Any]], config_root: str, state_root: str) -> list[dict[str, Any]]:
+def _contained(name: str, container: dict[str, Any], command: list[str], programs: Programs) -> dict[str, Any]:
+    """Return what is needed to run a service in a container; empty where its program is one of the host's."""
+    unknown = sorted(set(container) - set(CONTAINER))
+    if unknown:
+        _fail(name, f"container.{unknown[0]}", container[unknown[0]], f"no such key; known are {', '.join(CONTAINER)}")
+    return {**container, **programs[command[0]]} if command[0] in programs else {}
+
+
+def normalise(
+    specs: list[dict[str, Any]], config_root: str, state_root: str, programs: Programs | None = None
+) -> list[dict[str, Any]]:
     """Return the specs with every key present, ordered as given.
 
     :param specs: service specs as app roles write them.
     :param config_root: directory of configuration on the host, e.g. ``/etc/llmfleet``.
     :param state_root: directory of state on the host, e.g. ``/var/lib/llmfleet``.
+    :param programs: programs that come from images (``container_image.known_programs``); a service whose command begins
+        with one of them has ``image`` and ``program`` in its ``container``, any other an empty ``container``.
     :raises SpecError: on a missing or malformed key.
     """
     result = []
@@ -86,6 +105,10 @@ def normalise(specs: list[dict[str, Any]], config_root: str, state_root: str) ->
             _fail(name, "command", command, "give a list whose first item is an absolute path")
         full = {**DEFAULTS, **spec, "command": command}
         full["user"] = spec.get("user") or f"llm-{name}"
+        full["container"] = _contained(name, dict(full["container"]), command, programs or {})
+        environment = {**full["environment"], **full["container"].get("environment", {})}
+        full["environment"] = {key: value for key, value in environment.items() if value is not None}
+        full["secret_names"] = sorted(full["secrets"])
         full["config_dir"] = f"{config_root}/{name}"
         full["state_dir"] = f"{state_root}/{name}"
         for key in ("environment", "secrets"):
@@ -139,24 +162,16 @@ def public(spec: dict[str, Any]) -> dict[str, Any]:
 def definition_files(spec: dict[str, Any], manager: str, prefix: str, config_root: str) -> list[dict[str, Any]]:
     """Return the files by which the manager knows the service, shaped like a spec's ``files``, with the spec beside."""
     owned = {"owner": "root", "group": "root", "validate": "", "spec": public(spec)}
-    if manager == "systemd":
-        return [
-            {
-                **owned,
-                "src": "unit.service.j2",
-                "dest": f"/etc/systemd/system/{prefix}{spec['name']}.service",
-                "mode": "0644",
-            }
-        ]
-    return [
-        {**owned, "src": "run.sh.j2", "dest": f"{spec['config_dir']}/run", "mode": "0700"},
-        {
-            **owned,
-            "src": "program.conf.j2",
-            "dest": f"{config_root}/supervisor.d/{prefix}{spec['name']}.conf",
-            "mode": "0644",
-        },
-    ]
+    name, image = f"{prefix}{spec['name']}", spec["container"].get("image")
+    script = "run_container.sh.j2" if image else "run.sh.j2"
+    run = {**owned, "src": script, "dest": f"{spec['config_dir']}/run", "mode": "0700"}
+    if manager == "supervisor":
+        program = f"{config_root}/supervisor.d/{name}.conf"
+        return [run, {**owned, "src": "program.conf.j2", "dest": program, "mode": "0644"}]
+    unit = {**owned, "dest": f"/etc/systemd/system/{name}.service", "mode": "0644"}
+    if image:
+        return [run, {**unit, "src": "container.service.j2"}]
+    return [{**unit, "src": "unit.service.j2"}]
 
 
 def files(specs: list[dict[str, Any]], manager: str, prefix: str, config_root: str) -> list[dict[str, Any]]:
@@ -201,6 +216,7 @@ def manager_services(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "name": spec["name"],
             "command": spec["command"][0],
             "restart_files": [f"{spec['config_dir']}/secrets.env"]
+            + ([f"{spec['config_dir']}/run"] if spec["container"] else [])
             + [f["dest"] for f in spec["files"] if f["on_change"] == "restart"],
             "reload_files": [f["dest"] for f in spec["files"] if f["on_change"] == "reload"],
             "reload_signal": spec["reload_signal"],

@@ -40,6 +40,18 @@ def tool(name: str) -> str:
     return str(found) if found.exists() else str(shutil.which(name) or name)
 
 
+# What the role has from the service role.
+SERVICE = {
+    "service_prefix": "llm-",
+    "service_signal": "systemctl kill --kill-who=main --signal",
+    "service_packages": {
+        "nginx": {
+            "programs": {"nginx": NGINX},
+            "as_user": "setpriv --reuid USER --regid USER --init-groups --no-new-privs"
+            " --inh-caps=-allCAPABILITIES --ambient-caps=-allCAPABILITIES",
+        }
+    },
+}
 handed_out: set[int] = set()
 
 
@@ -373,7 +385,7 @@ def rendered(stubs: dict[str, Stub]) -> Iterator[Variants]:
             "nginx_status_port": status,
             "nginx_south_port": south,
         }
-        hosts[name] = {**BASE, **roots, **own, "nginx_tls_ca_file": str(folder / "etc/tls/ca.pem"), **values}
+        hosts[name] = {**BASE, **SERVICE, **roots, **own, "nginx_tls_ca_file": str(folder / "etc/tls/ca.pem"), **values}
         found[name] = Nginx(folder, hosts[name])
         (folder / "etc/nginx").mkdir(parents=True)
         for writable in ("lib/nginx", "run/nginx", "log/nginx"):

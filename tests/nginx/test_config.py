@@ -94,4 +94,4 @@ def test_the_log_is_rotated_as_its_owner(rendered: Any) -> None:
     text = rendered["main"].rendered()["logrotate"]
     assert "su llm-nginx llm-nginx" in text
     assert "rotate 14" in text
-    assert 'kill -USR1 "$(cat' in text
+    assert "--signal USR1 llm-nginx" in text

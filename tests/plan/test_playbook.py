@@ -75,6 +75,7 @@ esac
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
             "llm_address": "127.0.0.1",
+            "llm_package": "native",
             "llm_models": list(models),
         }
         groups = {group: {"hosts": dict.fromkeys(hosts)} for group in ("llm_inference", "llm_gateway")}

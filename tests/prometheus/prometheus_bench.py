@@ -93,6 +93,10 @@ class Bench:
             defaults |= yaml.safe_load((ROLES / role / "defaults" / "main.yml").read_text())
         self.parameters = {
             **defaults,
+            "service_packages": {
+                "prometheus": {"programs": {"prometheus": "/usr/bin/prometheus", "promtool": "/usr/bin/promtool"}},
+                "node-exporter": {"programs": {"node_exporter": "/usr/bin/prometheus-node-exporter"}},
+            },
             "service_config_root": str(root / "etc"),
             "service_state_root": str(root / "state"),
             "prometheus_listen": "127.0.0.1",

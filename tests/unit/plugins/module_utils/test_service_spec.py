@@ -109,3 +109,35 @@ def test_the_manager_learns_what_restarts_and_what_reloads():
     (service,) = service_spec.manager_services(normalised(spec(files=files)))
     assert service["restart_files"] == ["/etc/llmfleet/web/secrets.env", "/a"]
     assert service["reload_files"] == ["/b"]
+
+
+PROGRAMS = {"/opt/web": {"image": "a:1", "program": "web"}}
+
+
+def test_a_program_of_an_image_runs_in_a_container():
+    inside = {"environment": {"A": None, "B": "inside"}, "pid": "host"}
+    given = spec(command=["/opt/web"], environment={"A": "1", "B": "2", "C": "3"}, container=inside)
+    (full,) = service_spec.normalise([given], *ROOTS, PROGRAMS)
+    assert full["container"] == {**inside, **PROGRAMS["/opt/web"]}
+    assert full["environment"] == {"B": "inside", "C": "3"}
+    for manager, definition in (("systemd", "container.service.j2"), ("supervisor", "program.conf.j2")):
+        files = service_spec.definition_files(full, manager, "llm-", ROOTS[0])
+        assert [file["src"] for file in files] == ["run_container.sh.j2", definition]
+    (service,) = service_spec.manager_services([full])
+    assert "/etc/llmfleet/web/run" in service["restart_files"]
+
+
+def test_a_program_of_the_host_knows_nothing_of_containers():
+    given = spec(environment={"A": "1"}, container={"environment": {"A": None}})
+    (full,) = service_spec.normalise([given], *ROOTS, PROGRAMS)
+    assert full["container"] == {}
+    assert full["environment"] == {"A": "1"}
+    files = service_spec.definition_files(full, "systemd", "llm-", ROOTS[0])
+    assert [file["src"] for file in files] == ["unit.service.j2"]
+    assert service_spec.manager_services([full])[0]["restart_files"] == ["/etc/llmfleet/web/secrets.env"]
+
+
+def test_a_wrong_word_about_containers_is_refused():
+    with pytest.raises(service_spec.SpecError) as error:
+        normalised(spec(container={"privileged": True}))
+    assert "container.privileged" in str(error.value)

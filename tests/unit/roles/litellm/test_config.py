@@ -38,7 +38,12 @@ CHAT = {
 }
 EMBEDDING = {"name": "embed", "api_base": "http://127.0.0.1:4100/embed/v1", "mode": "embedding"}
 PARAMETERS: dict[str, Any] = {
-    "service_packages": {"litellm": {"bin": "/venv/bin", "python": "/venv/bin/python"}},
+    "service_packages": {
+        "litellm": {
+            "python": "/venv/bin/python",
+            "programs": {"litellm": "/venv/bin/litellm", "uvicorn": "/venv/bin/uvicorn"},
+        }
+    },
     "litellm_listen": "127.0.0.1",
     "litellm_port": 4000,
     "litellm_num_workers": 1,

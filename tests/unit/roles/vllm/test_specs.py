@@ -44,8 +44,9 @@ ROOTS = {
     "service_state_root": "/var/lib/llmfleet",
     "service_run_root": "/run/llmfleet",
     "service_proxy_environment": {},
-    "service_packages": {"vllm": {"bin": "/venv/bin", "python": "/venv/bin/python", "digest": "0123"}},
+    "service_packages": {"vllm": {"search_path": "/venv/bin:/usr/bin", "python": "/venv/bin/python", "digest": "0123"}},
     "vllm_api_key": API_KEY,
+    "vllm_models_root": "/models",
 }
 PLAY = [
     {

@@ -1,0 +1,138 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Container images as packages: what a reference must say, and which programs an image brings.
+
+Pure functions over values; no Ansible, no files, no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Iterable
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
+
+# registry.example.com:5000/path/name:tag@sha256:...
+REFERENCE = re.compile(
+    r"^(?P<name>[a-z0-9]+(?:[._-][a-z0-9]+)*(?::[0-9]+)?(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+    r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?$"
+)
+# What programs are called inside an image where that is not what we call them.
+NAMES = {"python": "python3"}
+
+
+class ImageError(ValueError):
+    """An image that cannot be used; the text names the variable, the value and the remedy."""
+
+
+def _text(image: Any) -> str:
+    return str((image.get("image") if isinstance(image, dict) else image) or "")
+
+
+def problem(name: str, image: Any, pinned: bool) -> Problem | None:
+    """Return what is wrong with an image: it must say exactly which one it is.
+
+    :param name: whose image it is, as ``llm_images`` has it.
+    :param image: ``registry/name:tag@sha256:...``, or a mapping whose ``image`` is that.
+    :param pinned: whether a reference without digest is refused.
+    """
+    text, variable = _text(image), f"llm_images.{name}"
+    found = REFERENCE.match(text)
+    if not found:
+        return Problem(variable, text, "this is no image", "write registry/name:tag@sha256:digest")
+    if found["tag"] in (None, "latest"):
+        return Problem(variable, text, "what it means changes by itself", "name a version as its tag")
+    if pinned and not found["digest"]:
+        remedy = (
+            f"add its digest in llm_images (docker buildx imagetools inspect {text}), take whatever the registry calls "
+            "so with service_container_digests: false, or do without containers: llm_package: native"
+        )
+        return Problem(variable, text, "it is not pinned by a digest", remedy)
+    return None
+
+
+def problems(images: dict[str, Any], names: Iterable[str], pinned: bool) -> list[dict[str, Any]]:
+    """Return a problem for each of the named images that is not exactly one; see :func:`problem`."""
+    found = (problem(name, images.get(name), pinned) for name in names)
+    return [one._asdict() for one in found if one]
+
+
+def reference(name: str, image: Any, pinned: bool) -> str:
+    """Return an image's reference.
+
+    :raises ImageError: see :func:`problem`.
+    """
+    wrong = problem(name, image, pinned)
+    if wrong:
+        raise ImageError(wrong.sentence())
+    return _text(image)
+
+
+def programs(package: dict[str, Any], native_bin: str) -> dict[str, str]:
+    """Return where the programs of a package are when it is installed on the host itself: name to path.
+
+    :param package: ``programs``: name to path, to ``{path, image}``, or to nothing where it is ``native_bin/name``.
+    """
+    result = {}
+    for name, entry in package.get("programs", {}).items():
+        path = entry.get("path") if isinstance(entry, dict) else entry
+        result[name] = str(path or f"{native_bin}/{name}")
+    return result
+
+
+def packages(package: dict[str, Any], root: str, pinned: bool) -> list[dict[str, Any]]:
+    """Return the images of a package, each with the programs that run from it.
+
+    :param package: a package of the service role: ``name``, ``image``, ``programs`` (see :func:`programs`).
+    :param root: directory of the wrappers, e.g. ``/opt/llmfleet/images``.
+    :returns: ``[{reference, folder, programs: [{name, inside, path}]}]``; the folder's name changes with the reference.
+    :raises ImageError: see :func:`reference`.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, entry in package.get("programs", {}).items():
+        own = entry.get("image") if isinstance(entry, dict) else None
+        image = own or package.get("image")
+        text = reference((name if own else package["name"]).replace("-", "_"), image, pinned)
+        inside = (image.get("programs") or {}) if isinstance(image, dict) else {}
+        folder = f"{root}/{package['name']}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        item = found.setdefault(text, {"reference": text, "folder": folder, "programs": []})
+        program = {"name": name, "inside": inside.get(name, NAMES.get(name, name)), "path": f"{folder}/{name}"}
+        item["programs"].append(program)
+    return list(found.values())
+
+
+def known_programs(images: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """Return what a command's first item stands for: wrapper path to ``{image, program}``."""
+    return {
+        program["path"]: {"image": image["reference"], "program": program["inside"]}
+        for image in images
+        for program in image["programs"]
+    }
+
+
+def resolve(catalog: dict[str, Any], own: dict[str, Any], registry: str) -> dict[str, Any]:
+    """Return the images in force, by name: the user's in place of shipped ones, these from a mirror if there is one.
+
+    :param catalog: shipped references (or ``{image, programs}``), by name.
+    :param own: the user's, which win and are not mirrored: they say where they are.
+    :param registry: what takes the place of a shipped image's registry; its path below stays. Empty: nothing does.
+    :raises ImageError: for a name that is not in the catalogue.
+    """
+    for name in own:
+        if name not in catalog:
+            raise ImageError(
+                f"llm_images: {name!r} is no image of this collection; choose from {', '.join(sorted(catalog))}"
+            )
+    shipped = {}
+    for name, image in catalog.items():
+        entry = dict(image) if isinstance(image, dict) else {"image": image}
+        if registry:
+            first, _, rest = entry["image"].partition("/")
+            path = rest if rest and re.search(r"[.:]|^localhost$", first) else entry["image"]
+            entry["image"] = f"{registry.rstrip('/')}/{path}"
+        shipped[name] = entry
+    return {**shipped, **own}

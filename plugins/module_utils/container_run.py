@@ -1,0 +1,161 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Write the command lines that run services and programs in containers.
+
+Pure functions over dictionaries. Every item is text for a POSIX shell, quoted already: users and groups are looked up
+by the shell when the container starts, and secrets stay in the environment, of which only names are written.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+# Bytes of /dev/shm: what Docker gives, and what an engine gets whose GPUs talk through it.
+SHARED_MEMORY, ENGINE_SHARED_MEMORY = "64m", "16g"
+# The container's own, where programs may lie that were compiled a moment ago.
+TEMPORARY = "/tmp:mode=1777,exec"  # noqa: S108 - no path of the host's
+# What a process needs that becomes another user for good.
+BECOME = ("SETGID", "SETPCAP", "SETUID")
+
+
+def _bare(capability: str) -> str:
+    return capability.upper().removeprefix("CAP_")
+
+
+def _user(name: str) -> str:
+    quoted = shlex.quote(name)
+    return f'"$(id -u {quoted}):$(id -g {quoted})"'
+
+
+def become(user: str, capabilities: list[str]) -> list[str]:
+    """Return what turns root into a user that keeps some capabilities: engines give those to root alone."""
+    kept = ",".join(["-all"] + [f"+{_bare(capability).lower()}" for capability in capabilities])
+    quoted = shlex.quote(user)
+    return [
+        "setpriv",
+        f'--reuid="$(id -u {quoted})"',
+        f'--regid="$(id -g {quoted})"',
+        "--clear-groups",
+        "--no-new-privs",
+        f"--inh-caps={kept}",
+        f"--ambient-caps={kept}",
+        f"--bounding-set={kept}",
+    ]
+
+
+def _mounts(spec: dict[str, Any]) -> list[str]:
+    """Return the mounts of a service, the same paths inside as outside; what it may write comes last and wins."""
+    state = spec["state_dir"]
+    readable = [spec["config_dir"], *spec["readable"]]
+    writable = [state, *spec["writable"], *(entry["path"] for entry in spec["directories"])]
+    # A directory below one that is mounted already comes with it.
+    writable = [path for path in writable if path == state or not path.startswith(state + "/")]
+    modes = {path: "ro" for path in readable if path not in writable} | dict.fromkeys(writable, "rw")
+    arguments = []
+    for path, mode in modes.items():
+        arguments += ["--volume", shlex.quote(f"{path}:{path}:{mode}")]
+    for mount in spec["container"].get("mounts", []):
+        arguments += ["--volume", shlex.quote(mount)]
+    return arguments
+
+
+def _gpus(gpus: list[str], mode: str) -> list[str]:
+    """Return the GPUs and no other, by uuid (or ``all``): through CDI, or as the runtime of older engines has it."""
+    if not gpus:
+        return []
+    if mode == "legacy":
+        devices = ",".join(gpus)
+        arguments = ["--gpus", "all" if gpus == ["all"] else shlex.quote(f'"device={devices}"')]
+    else:
+        arguments = [part for uuid in gpus for part in ("--device", shlex.quote(f"nvidia.com/gpu={uuid}"))]
+        # CUDA's images ask for every GPU, and a runtime of old times that listens would give them.
+        arguments += ["--env", "NVIDIA_VISIBLE_DEVICES=void"]
+    return [*arguments, "--env", "CUDA_DEVICE_ORDER=PCI_BUS_ID"]
+
+
+def probe(image: str, program: str, gpus: list[str], options: dict[str, Any]) -> list[str]:
+    """Return an argv that runs a program of an engine's image once, with the GPUs and the rights that the engine has.
+
+    What follows it are the program's arguments; standard input is handed on. The user is nobody: the engine's own may
+    not be there yet.
+
+    :param options: ``engine``, ``gpu_mode`` and ``network``, as for a service; ``capabilities``, ``shared_memory``.
+    """
+    argv = [options["engine"], "run", "--rm", "--interactive", "--pull", "never", "--init"]
+    argv += ["--network", options["network"], "--user", "65534:65534", "--cap-drop", "ALL"]
+    for capability in options.get("capabilities", []):
+        argv += ["--cap-add", _bare(capability)]
+    argv += ["--security-opt", "no-new-privileges", "--log-driver", "none", "--read-only"]
+    argv += ["--tmpfs", TEMPORARY, "--env", "HOME=/tmp", "--env", "USER=nobody"]
+    argv += ["--shm-size", options.get("shared_memory") or (ENGINE_SHARED_MEMORY if gpus else SHARED_MEMORY)]
+    argv += ["--ulimit", "memlock=-1"] if gpus else []
+    argv += [shlex.split(part)[0] for part in _gpus(gpus, options["gpu_mode"])]
+    return [*argv, "--entrypoint", program, image]
+
+
+def service(spec: dict[str, Any], options: dict[str, Any]) -> list[str]:
+    """Return the lines of the command that runs a service in the foreground, one option with its value to a line.
+
+    :param spec: a normalised spec (``service_spec.normalise``) whose ``container`` has ``image`` and ``program``, and
+        may have ``mounts`` (``host:inside:mode``), ``pid`` (``host``), ``arguments`` (further ones of the program),
+        ``capabilities`` (that it may have but is not given), ``workdir``, ``writable_root`` and ``shared_memory``.
+    :param options: ``engine`` (program), ``prefix``, ``run_dir``, ``gpu_mode`` (``cdi`` or ``legacy``), ``network``,
+        ``log_driver`` and ``forget`` (whether the engine removes a container that ended).
+    """
+    inside, own = spec["container"], [_bare(capability) for capability in spec["capabilities"]]
+    added = own + [_bare(capability) for capability in inside.get("capabilities", [])] + list(BECOME if own else ())
+    shared = inside.get("shared_memory") or (ENGINE_SHARED_MEMORY if spec["gpus"] else SHARED_MEMORY)
+    name = f"{options['prefix']}{spec['name']}"
+    lines: list[list[str]] = [
+        ["--name", shlex.quote(name)],
+        ["--label", f"llmfleet.service={spec['name']}"],
+        ["--pull", "never"],
+        ["--init"],
+        ["--network", shlex.quote(options["network"])],
+        ["--user", "0:0" if own else _user(spec["user"])],
+        ["--cap-drop", "ALL"],
+        *(["--cap-add", capability] for capability in sorted(set(added))),
+        ["--security-opt", "no-new-privileges"],
+        ["--log-driver", shlex.quote(options["log_driver"])],
+        ["--stop-signal", f"SIG{spec['stop']['signal']}"],
+        ["--stop-timeout", str(spec["stop"]["timeout"])],
+        ["--shm-size", shared],
+        ["--ulimit", f"nofile={spec['limits']['nofile']}"],
+    ]
+    if options["forget"]:
+        lines.append(["--rm"])
+    if not inside.get("writable_root"):
+        lines.append(["--read-only"])
+    lines.append(["--tmpfs", TEMPORARY])
+    lines.append(["--tmpfs", shlex.quote(f"{options['run_dir']}:mode=1777,exec")])
+    if spec["gpus"]:
+        # Pinned memory of transfers is locked.
+        lines.append(["--ulimit", "memlock=-1"])
+        lines.append(["--label", shlex.quote(f"llmfleet.gpus={','.join(spec['gpus'])}")])
+    if inside.get("pid"):
+        lines.append(["--pid", inside["pid"]])
+    if spec["limits"]["memory_max"]:
+        lines.append(["--memory", str(spec["limits"]["memory_max"])])
+    if spec["limits"]["tasks_max"]:
+        lines.append(["--pids-limit", str(spec["limits"]["tasks_max"])])
+    if not own:
+        lines += [["--group-add", f'"$(getent group {shlex.quote(group)} | cut -d: -f3)"'] for group in spec["groups"]]
+    flags = iter(_mounts(spec) + _gpus(spec["gpus"], options["gpu_mode"]))
+    lines += [[flag, value] for flag, value in zip(flags, flags)]
+    if inside.get("workdir"):
+        lines.append(["--workdir", shlex.quote(inside["workdir"])])
+    # The user has no entry in the image's list, and some programs ask for their name.
+    own_names = {"HOME": spec["state_dir"], "USER": spec["user"], "LOGNAME": spec["user"]}
+    environment = {**own_names, **spec["environment"]}
+    lines += [["--env", shlex.quote(f"{key}={value}")] for key, value in sorted(environment.items())]
+    # The values of secrets come from the environment of the engine's client, where nobody else looks.
+    lines += [["--env", key] for key in sorted(spec["secret_names"])]
+    command = [shlex.quote(part) for part in [inside["program"], *spec["command"][1:], *inside.get("arguments", [])]]
+    command = [*become(spec["user"], spec["capabilities"]), *command] if own else command
+    lines.append(["--entrypoint", command[0]])
+    lines.append([inside["image"]])
+    lines += [[part] for part in command[1:]]
+    return [" ".join([options["engine"], "run"]), *(" ".join(line) for line in lines)]
