@@ -1,0 +1,24 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Filters of the roles container_engine and nvidia_container_toolkit: thin wrappers around module_utils."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ansible_collections.llmfleet.serving.plugins.module_utils import cdi, engine_config
+
+
+class FilterModule:
+    """Filters for container engines."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Name the filters."""
+        return {
+            "engine_daemon_values": engine_config.daemon_values,
+            "engine_plan": engine_config.engine_plan,
+            "engine_registry_auths": engine_config.registry_auths,
+            "gpu_mode": cdi.gpu_mode,
+        }
