@@ -61,6 +61,7 @@ options:
     type: list
     elements: dict
     default: []
+  containers: {description: Whether each has shared memory of its own in a container., type: bool, default: false}
   pythons:
     description: What Python environments are to be built on.
     type: list
@@ -291,7 +292,7 @@ def check(params: dict[str, Any]) -> tuple[list[Problem], dict[str, int], set[in
     memory = read_memory(ours)
     if params["memory_mib"]:
         problems += host_check.memory_problems(host, params["memory_mib"], **memory)
-    if params["instances"]:
+    if params["instances"] and not params["containers"]:
         shared = read_shared_memory(params["prefix"])
         problems += host_check.shared_memory_problems(host, SHARED_MEMORY, len(params["instances"]), shared)
     problems += host_check.python_problems(host, params["pythons"])
@@ -328,6 +329,7 @@ def argument_spec() -> dict[str, Any]:
         "disk": {"type": "list", "elements": "dict", "default": [], "options": disk},
         "memory_mib": {"type": "int", "default": 0},
         "instances": {"type": "list", "elements": "dict", "default": []},
+        "containers": {"type": "bool", "default": False},
         "pythons": {"type": "list", "elements": "dict", "default": [], "options": python},
         "roots": {"type": "list", "elements": "path", "default": roots},
         "prefix": {"default": "llm-"},

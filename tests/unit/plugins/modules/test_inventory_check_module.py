@@ -105,6 +105,7 @@ def test_shared_memory_that_does_not_suffice(tmp_path: Path, monkeypatch: pytest
     (sentence,) = sentences(instances=engines)
     assert f'here: free space of {tmp_path / "none"} is "0 MiB": 2 engines need 320 MiB there' in sentence
     assert sentences() == []
+    assert sentences(instances=engines, containers=True) == []
 
 
 def test_shared_memory_that_ours_hold_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
