@@ -1,0 +1,42 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Filters of the ``nvidia_driver`` role: thin wrappers around module_utils/driver_*.py and fabric_state.py."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.llmfleet.serving.plugins.module_utils import driver_choice, driver_state, fabric_state
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import plain
+
+
+def nvidia_driver_choice(facts: Any, machine: Any, wanted: Any) -> dict[str, Any]:
+    """Choose a host's driver and say what is left to do; see module_utils/driver_choice.py and driver_state.py."""
+    facts, machine, wanted = plain(facts), plain(machine), plain(wanted)
+    try:
+        choice = driver_choice.choose({**machine, **facts}, wanted)
+        if choice["needed"] and not choice["problems"]:
+            state = driver_state.compare(choice, facts, bool(wanted["hold"]))
+            state["problems"] = [f"{machine['host']}: {problem}." for problem in state["problems"]]
+            choice.update(state)
+    except (KeyError, TypeError, ValueError) as error:
+        raise AnsibleFilterError(
+            f"filter nvidia_driver_choice: {type(error).__name__} {error}: give facts from "
+            "llmfleet.serving.nvidia_driver_facts and the variables of the role nvidia_driver."
+        ) from error
+    return choice
+
+
+class FilterModule:
+    """Filters of the nvidia_driver role."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Name the filters."""
+        return {
+            "nvidia_driver_choice": nvidia_driver_choice,
+            "nvidia_driver_record": driver_state.new_packages,
+            "nvidia_fabric_problem": fabric_state.fabric_problem,
+        }

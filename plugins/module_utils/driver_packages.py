@@ -1,0 +1,187 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which packages hold the NVIDIA driver, and where they come from: distribution by distribution.
+
+Names are those of NVIDIA's driver installation guide (https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/),
+of https://packages.ubuntu.com and https://packages.debian.org. Pure functions; no Ansible, no files, no network.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
+ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "sbsa", "arm64": "sbsa"}
+DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "sbsa": "arm64"}
+# Rebuilds of RHEL take its packages.
+DISTRIBUTIONS = {
+    "Debian": "debian",
+    "Ubuntu": "ubuntu",
+    "RedHat": "rhel",
+    "Rocky": "rhel",
+    "AlmaLinux": "rhel",
+    "OracleLinux": "rhel",
+    "CentOS": "rhel",
+}
+RELEASES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "debian": ((12,), (13,)),
+    "ubuntu": ((22, 4), (24, 4), (26, 4)),
+    "rhel": ((8,), (9,), (10,)),
+}
+# Debian has one branch in a release, the archives of RHEL and its rebuilds none.
+DEBIAN_BRANCHES = {12: 535, 13: 550}
+# Kernel that a release of Ubuntu began with; another one comes from its hardware enablement stack.
+UBUNTU_KERNELS: dict[tuple[int, ...], str] = {(22, 4): "5.15.", (24, 4): "6.8.", (26, 4): "7.0."}
+# From this branch on NVIDIA's packages for Ubuntu do without the branch in their names.
+PLAIN_NAMES_FROM = 590
+EPEL = "https://dl.fedoraproject.org/pub/epel/epel-release-latest-{}.noarch.rpm"
+
+
+class System(NamedTuple):
+    """What of a host decides on names of packages."""
+
+    name: str
+    """``debian``, ``ubuntu`` or ``rhel``."""
+    release: tuple[int, ...]
+    """As numbers: compared as text, 10 would come before 8."""
+    architecture: str
+    """As NVIDIA's repositories call it: ``x86_64`` or ``sbsa``."""
+    distribution: str
+    """As Ansible calls it; rebuilds of RHEL differ in where EPEL comes from."""
+    kernel: str
+    """Release of the running kernel."""
+
+    @property
+    def slug(self) -> str:
+        """Name of its directory in NVIDIA's repositories."""
+        return self.name + "".join(f"{part:02d}" if place else str(part) for place, part in enumerate(self.release))
+
+    @property
+    def family(self) -> str:
+        """Its package manager: ``apt`` or ``dnf``."""
+        return "dnf" if self.name == "rhel" else "apt"
+
+
+def system(distribution: str, version: str, architecture: str, kernel: str) -> System | None:
+    """Return what a host is; None for a distribution, release or architecture that NVIDIA packages no driver for."""
+    name, known = DISTRIBUTIONS.get(distribution), ARCHITECTURES.get(architecture)
+    if not name or not known:
+        return None
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    release = numbers if name == "ubuntu" else numbers[:1]
+    return System(name, release, known, distribution, kernel) if release in RELEASES[name] else None
+
+
+def branch_of(version: str) -> int:
+    """Return the branch of a version of the driver, 0 for what is none."""
+    found = re.match(r"(\d{3})\.\d", version)
+    return int(found[1]) if found else 0
+
+
+def upstream(version: str) -> str:
+    """Return NVIDIA's own version out of that of a package: ``580.105.08`` of ``580.105.08-0ubuntu1``; else empty."""
+    found = re.match(r"(?:\d+:)?(\d{3}\.\d+(?:\.\d+)?)(?![.\d])", version)
+    return found[1] if found else ""
+
+
+def repository(of: System) -> str:
+    """Return the address of NVIDIA's repository."""
+    return f"{REPOSITORIES}/{of.slug}/{of.architecture}/"
+
+
+def pinning(of: System, source: str, branch: int, version: str) -> str:
+    """Return the package that keeps apt on a branch, or on a version; empty where there is none."""
+    return f"nvidia-driver-pinning-{version or branch}" if of.family == "apt" and source != "distribution" else ""
+
+
+def module_stream(of: System, source: str, branch: int, modules: str) -> str:
+    """Return the stream of the module nvidia-driver; empty where there is no modularity, as from RHEL 10 on."""
+    if of.name != "rhel" or of.release >= (10,) or source == "distribution":
+        return ""
+    return f"{branch}-open" if modules == "open" else f"{branch}-dkms"
+
+
+def _ubuntu_flavour(of: System) -> str:
+    flavour = of.kernel.rpartition("-")[2]
+    if of.kernel.startswith(UBUNTU_KERNELS[of.release]):
+        return flavour
+    return f"{flavour}-hwe-{of.release[0]}.{of.release[1]:02d}"
+
+
+def _from_ubuntu(of: System, branch: int, suffix: str, signed_only: bool) -> list[str]:
+    modules = f"linux-modules-nvidia-{branch}-server{suffix}"
+    # Modules that DKMS builds would be preferred to the signed ones, and under Secure Boot not be loaded.
+    no_dkms = "-no-dkms" if signed_only else ""
+    return [
+        f"nvidia-headless{no_dkms}-{branch}-server{suffix}",
+        f"nvidia-utils-{branch}-server",
+        # Signed by Ubuntu: the one for this kernel, and the one that follows the kernels to come.
+        f"{modules}-{of.kernel}",
+        f"{modules}-{_ubuntu_flavour(of)}",
+    ]
+
+
+def _compute_only(of: System, branch: int, suffix: str) -> list[str]:
+    if of.name == "ubuntu":
+        of_branch = "" if branch >= PLAIN_NAMES_FROM else f"-{branch}"
+        return [f"libnvidia-compute{of_branch}", f"nvidia-utils{of_branch}", f"nvidia-dkms{of_branch}{suffix}"]
+    if of.name == "debian":
+        return ["nvidia-driver-cuda", f"nvidia-kernel{suffix}-dkms"]
+    return ["nvidia-driver-cuda", "kmod-nvidia-open-dkms" if suffix else "kmod-nvidia-latest-dkms"]
+
+
+def packages(
+    of: System, source: str, branch: int, modules: str, compute_only: bool = False, signed_only: bool = False
+) -> list[str]:
+    """Return the packages of the driver; the first one's version is the driver's."""
+    suffix = "-open" if modules == "open" else ""
+    if source == "distribution":
+        if of.name == "ubuntu":
+            return _from_ubuntu(of, branch, suffix, signed_only)
+        kernel = "nvidia-open-kernel-dkms" if suffix else "nvidia-kernel-dkms"
+        return [kernel, "libcuda1", "libnvidia-ml1", "nvidia-smi", "nvidia-persistenced"]
+    if compute_only:
+        return [*_compute_only(of, branch, suffix), "nvidia-persistenced"]
+    return ["nvidia-open" if suffix else "cuda-drivers", "nvidia-persistenced"]
+
+
+def libraries(of: System, source: str, branch: int) -> list[str]:
+    """Return the packages of the user space alone, for a container guest; none where they cannot be had alone."""
+    if of.name == "ubuntu":
+        server = "-server" if source == "distribution" else ""
+        of_branch = "" if branch >= PLAIN_NAMES_FROM and not server else f"-{branch}"
+        return [f"libnvidia-compute{of_branch}{server}", f"nvidia-utils{of_branch}{server}"]
+    if of.name == "debian":
+        return ["libcuda1", "libnvidia-ml1", "libnvidia-ptxjitcompiler1", "nvidia-smi"]
+    return []
+
+
+def kernel_packages(of: System, signed_only: bool = False) -> list[str]:
+    """Return what DKMS builds modules with: headers of the running kernel and, where a name tells, of those to come."""
+    if of.name == "rhel":
+        return [f"kernel-devel-{of.kernel}", "kernel-headers"]
+    if of.name == "ubuntu":
+        return [] if signed_only else [f"linux-headers-{of.kernel}"]
+    architecture = DEBIAN_ARCHITECTURES[of.architecture]
+    kind = next((kind for kind in ("cloud-", "rt-") if f"-{kind}{architecture}" in of.kernel), "")
+    return [f"linux-headers-{of.kernel}", f"linux-headers-{kind}{architecture}"]
+
+
+def epel(of: System, source: str) -> str:
+    """Return what brings EPEL, which has DKMS for the RHEL family; empty elsewhere."""
+    if of.name != "rhel" or source == "distribution":
+        return ""
+    if of.distribution == "OracleLinux":
+        return f"oracle-epel-release-el{of.release[0]}"
+    return EPEL.format(of.release[0]) if of.distribution == "RedHat" else "epel-release"
+
+
+def fabric_manager(of: System, source: str, branch: int) -> str:
+    """Return the package of the fabric manager; empty where there is none."""
+    if source != "distribution":
+        # nvidia-fabricmanager-580 is virtual: it cannot be asked for in a version.
+        return "nvidia-fabricmanager"
+    return f"nvidia-fabricmanager-{branch}" if of.name == "ubuntu" else ""
