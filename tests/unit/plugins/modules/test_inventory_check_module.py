@@ -22,7 +22,14 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.host_check import
 from ansible_collections.llmfleet.serving.plugins.modules import inventory_check as module
 
 HERE = {"host": "here", "problems": [], "distribution": None, "distribution_version": "", "listeners": [], "disk": []}
-HERE |= {"memory_mib": 0, "instances": [], "pythons": [], "roots": ["/nonexistent/llmfleet"], "prefix": "llm-"}
+HERE |= {
+    "memory_mib": 0,
+    "instances": [],
+    "containers": False,
+    "pythons": [],
+    "roots": ["/nonexistent/llmfleet"],
+    "prefix": "llm-",
+}
 NOBODY = pwd.getpwuid(os.getuid()).pw_name
 
 
