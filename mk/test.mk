@@ -1,12 +1,12 @@
 # Everything that proves the collection. A step is a target; `make test` runs the steps in order and stops at the first that fails.
-TEST_STEPS ?= lint unit plan doctor prod docs-check importer sanity collection compat demo again readme chain browser metrics engine nginx prometheus outside leaks demo-clean molecule
+TEST_STEPS ?= lint unit plan doctor prod docs-check importer sanity collection compat demo again readme chain browser metrics engine nginx prometheus outside leaks demo-clean molecule molecule-gpu molecule-container
 PYTEST = .venv/test/bin/python -m pytest
 PURE = ansible_collections.llmfleet.serving.plugins.module_utils
 
 # The oldest and the next ansible-core that meta/runtime.yml promises; the newest is in .venv/control.
 OLDER_CORES = .venv/core-2.17 .venv/core-2.18
 
-.PHONY: test lint unit plan doctor prod docs-check importer sanity collection compat again readme chain browser metrics engine nginx prometheus outside leaks molecule
+.PHONY: test lint unit plan doctor prod docs-check importer sanity collection compat again readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container
 
 test: ## Prove the collection: every step below, the first failure stops
 	@tests/run.sh $(TEST_STEPS)
@@ -73,7 +73,12 @@ nginx: .venv/test/.complete ## The proxy's configuration in variants, with a rea
 prometheus: .venv/test/.complete ## Prometheus with its rules: series of known values, a real server (the demo brings both)
 	@$(PYTEST) tests/prometheus
 
-molecule: .venv/test/.complete ## The fleet on systemd hosts (containers): check mode, converge, idempotence, verify, removal
-	@tests/bench/docker.sh
-	@tests/bench/images.sh
+# Scenarios: systemd hosts in containers of a Docker engine. The last two say in their files what they stand in for.
+molecule: .venv/test/.complete ## The fleet on systemd hosts: check mode, converge, idempotence, verify, removal
 	@.venv/test/bin/python tests/bench/scenario.py default
+
+molecule-gpu: .venv/test/.complete ## Drivers, MIG, engine and toolkit on hosts with stand-ins for cards and packages
+	@.venv/test/bin/python tests/bench/scenario.py gpu
+
+molecule-container: .venv/test/.complete ## The whole chain in containers of a real engine, pulled from a registry
+	@.venv/test/bin/python tests/bench/scenario.py container
