@@ -82,12 +82,10 @@ def probe(image: str, program: str, gpus: list[str], options: dict[str, Any]) ->
     What follows it are the program's arguments; standard input is handed on. The user is nobody: the engine's own may
     not be there yet.
 
-    :param options: ``engine``, ``gpu_mode`` and ``network``, as for a service; ``capabilities``, ``shared_memory``.
+    :param options: ``engine``, ``gpu_mode`` and ``network``, as for a service; ``shared_memory``.
     """
     argv = [options["engine"], "run", "--rm", "--interactive", "--pull", "never", "--init"]
     argv += ["--network", options["network"], "--user", "65534:65534", "--cap-drop", "ALL"]
-    for capability in options.get("capabilities", []):
-        argv += ["--cap-add", _bare(capability)]
     argv += ["--security-opt", "no-new-privileges", "--log-driver", "none", "--read-only"]
     argv += ["--tmpfs", TEMPORARY, "--env", "HOME=/tmp", "--env", "USER=nobody"]
     argv += ["--shm-size", options.get("shared_memory") or (ENGINE_SHARED_MEMORY if gpus else SHARED_MEMORY)]

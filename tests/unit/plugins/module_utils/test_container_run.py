@@ -164,12 +164,12 @@ def test_what_else_a_spec_can_say():
 
 
 def test_a_probe_has_the_image_the_gpus_and_the_rights_of_its_engine():
-    options = {"engine": "/usr/bin/docker", "gpu_mode": "cdi", "network": "host", "capabilities": ["SYS_NICE"]}
+    options = {"engine": "/usr/bin/docker", "gpu_mode": "cdi", "network": "host"}
     argv = container_run.probe(IMAGE, "python3", ["GPU-1"], options)
     assert argv[:2] == ["/usr/bin/docker", "run"]
     assert argv[-3:] == ["--entrypoint", "python3", IMAGE]
     assert values(argv, "--device") == ["nvidia.com/gpu=GPU-1"]
-    assert values(argv, "--cap-add") == ["SYS_NICE"]
+    assert values(argv, "--cap-add") == []
     assert values(argv, "--shm-size") == ["16g"]
     assert "--interactive" in argv
     legacy = container_run.probe(IMAGE, "python3", ["GPU-1", "GPU-2"], {**options, "gpu_mode": "legacy"})
