@@ -131,7 +131,7 @@ def resolve(catalog: dict[str, Any], own: dict[str, Any], registry: str) -> dict
     for name, image in catalog.items():
         entry = dict(image) if isinstance(image, dict) else {"image": image}
         if registry:
-            first, _, rest = entry["image"].partition("/")
+            first, rest = [*entry["image"].split("/", 1), ""][:2]
             path = rest if rest and re.search(r"[.:]|^localhost$", first) else entry["image"]
             entry["image"] = f"{registry.rstrip('/')}/{path}"
         shipped[name] = entry
