@@ -121,7 +121,7 @@ def service(spec: dict[str, Any], options: dict[str, Any]) -> list[str]:
         ["--stop-signal", f"SIG{spec['stop']['signal']}"],
         ["--stop-timeout", str(spec["stop"]["timeout"])],
         ["--shm-size", shared],
-        ["--ulimit", f"nofile={spec['limits']['nofile']}"],
+        ["--ulimit", f'nofile="$(files {int(spec["limits"]["nofile"])})"'],
     ]
     if options["forget"]:
         lines.append(["--rm"])

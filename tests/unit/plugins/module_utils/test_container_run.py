@@ -31,7 +31,7 @@ def arguments(options=None, **spec):
     lines = container_run.service(full, {**OPTIONS, **(options or {})})
     show = f"{sys.executable} -c 'import json, sys; print(json.dumps(sys.argv[1:]))'"
     shell = (
-        'id() { [ "$1" = -u ] && echo 990 || echo 991; }; getent() { echo "$2:x:77:"; }; '
+        'id() { [ "$1" = -u ] && echo 990 || echo 991; }; getent() { echo "$2:x:77:"; }; files() { echo "$1"; }; '
         + show
         + " "
         + " ".join(lines)

@@ -127,10 +127,10 @@ class Rendered:
     def script(self, name: str) -> str:
         return (self.folder / name).read_text()
 
-    def arguments(self, name: str) -> list[str]:
+    def arguments(self, name: str, most_files: str = "unlimited") -> list[str]:
         """What the engine is called with, read by a real shell with users that exist nowhere."""
         programs = self.folder / "bin"
-        script = re.sub(r"^\. .*$", "", self.script(name), flags=re.M)
+        script = f"ulimit() {{ echo {most_files}; }}\n" + re.sub(r"^\. .*$", "", self.script(name), flags=re.M)
         environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
         done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True, env=environment)
         return list(json.loads(done.stdout))
@@ -217,6 +217,11 @@ def test_no_container_has_powers_to_spare(rendered: Rendered, name: str) -> None
     assert added == ({"NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"} if name == "nginx" else set())
     users = [value for flag, value in zip(arguments, arguments[1:]) if flag == "--user"]
     assert users == (["0:0"] if name == "nginx" else ["990:991"])
+
+
+def test_no_more_open_files_are_asked_for_than_the_machine_allows(rendered: Rendered) -> None:
+    for allowed, asked in {"unlimited": "65536", "524288": "65536", "20000": "20000"}.items():
+        assert f"nofile={asked}" in rendered.arguments("litellm", most_files=allowed)
 
 
 def test_engines_see_the_planned_gpus_alone(rendered: Rendered) -> None:
