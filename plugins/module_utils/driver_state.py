@@ -95,7 +95,12 @@ def compare(choice: Mapping[str, Any], facts: Mapping[str, Any], hold: bool) -> 
     lacks_fabric = bool(fabric) and (
         fabric_version != running or any(name not in packages for name in choice["fabric_packages"])
     )
-    kept = {name for name in present if _branch_in_name(name) in (0, choice["branch"])}
+    # Not the pin of the version before: apt would take the new one away for it.
+    kept = {
+        name
+        for name in present
+        if _branch_in_name(name) in (0, choice["branch"]) and not name.startswith("nvidia-driver-pinning-")
+    }
     return {
         "problems": problems,
         "installed": running,

@@ -113,6 +113,12 @@ def test_another_version_is_wanted(choice: dict[str, Any], install: bool) -> Non
         assert state["upgrade_packages"] == ["libcuda1", "nvidia-open", "nvidia-persistenced"]
 
 
+def test_the_pin_of_the_version_before_is_not_asked_for() -> None:
+    found = facts({"nvidia-open": "580.95.05-1", "nvidia-driver-pinning-580.95.05": "580.95.05-1"})
+    state = compare(found, version="580.105.08")
+    assert state["upgrade_packages"] == ["nvidia-open", "nvidia-persistenced"]
+
+
 def test_packages_of_another_branch_are_not_kept() -> None:
     found = facts({"nvidia-open": "580.105.08-1", "libnvidia-compute-580": "580.105.08-1", "nvidia-dkms-open": "1"})
     state = compare(found, branch=595)
