@@ -205,11 +205,11 @@ def render(bin_folder: Path, backend: str, workers: int, folder: Path) -> dict[s
         "service_config_root": str(folder / "etc"),
         "service_state_root": str(folder / "var"),
         "service_packages": {
-                "litellm": {
-                    "python": str(bin_folder / "python"),
-                    "programs": {name: str(bin_folder / name) for name in ("litellm", "uvicorn")},
-                }
-            },
+            "litellm": {
+                "python": str(bin_folder / "python"),
+                "programs": {name: str(bin_folder / name) for name in ("litellm", "uvicorn")},
+            }
+        },
         "litellm_listen": "127.0.0.1",
         "litellm_port": free_port(),
         "litellm_num_workers": workers,
