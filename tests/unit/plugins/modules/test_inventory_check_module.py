@@ -94,7 +94,8 @@ def test_a_port_of_somebody_else_is_a_problem_and_one_of_ours_is_none(tmp_path: 
     assert f'here: litellm_port is "*:{port}": in use by python' in sentence
     assert "(pid " in sentence
     assert sentences(listeners=wanted, roots=[str(tmp_path)]) == []
-    assert f"(pid {max(module.check({**HERE, 'roots': [str(tmp_path)]})[2])})" in sentence
+    ours = module.check({**HERE, "roots": [str(tmp_path)]})[2]
+    assert any(f"(pid {pid})" in sentence for pid in ours)
 
 
 def test_a_port_of_an_orphan_of_ours_is_no_problem(tmp_path: Path, listener: Any) -> None:
