@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from bench_hosts import Door, Secrets, address_of, in_host
+from bench_hosts import Door, Secrets, in_host
+from engine import address_of
 
 SCENARIO = Path(__file__).resolve().parents[1]
 MEASURED: dict[str, str] = {}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,19 @@ def containers() -> dict[str, dict[str, Any]]:
     return {entry["Name"].removeprefix("/llm-"): entry for entry in found}
 
 
+def is_init(pid: int) -> bool:
+    """Whether a process is the engine's own, which only waits for the service's."""
+    return in_host(HOST, "cat", f"/proc/{pid}/comm").strip() == "docker-init"
+
+
 def main_process(container: dict[str, Any]) -> int:
     """Process of the service: the child of the container's init, or the first process where there is no init."""
-    first = str(container["State"]["Pid"])
-    children = in_host(HOST, "pgrep", "-P", first).split() if container["HostConfig"].get("Init") else []
-    return int(children[0] if children else first)
+    first = int(container["State"]["Pid"])
+    return int(in_host(HOST, "pgrep", "-P", str(first)).split()[0]) if is_init(first) else first
+
+
+def address_of(host: str) -> str:
+    """Address of the host in the bench's network: the engine inside gives it others, of networks of its own."""
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    command = ["docker", "inspect", "--format", form, host]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()

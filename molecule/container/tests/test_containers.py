@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from bench_hosts import in_host
-from engine import HOST, SERVICES, containers, docker, images, main_process
+from engine import HOST, SERVICES, containers, docker, images, is_init, main_process
 
 NATIVE_PACKAGES = ["nginx", "prometheus", "prometheus-node-exporter", "prometheus-nginx-exporter"]
 # Capabilities that a process may hold; no other process holds any.
@@ -25,10 +25,8 @@ def found() -> dict[str, dict[str, Any]]:
 
 def processes(container: dict[str, Any]) -> list[int]:
     """Processes of a container but for its init."""
-    rows = docker("top", container["Id"], "-eo", "pid").split()[1:]
-    return [
-        int(pid) for pid in rows if int(pid) != container["State"]["Pid"] or not container["HostConfig"].get("Init")
-    ]
+    pids = [int(pid) for pid in docker("top", container["Id"], "-eo", "pid").split()[1:]]
+    return [pid for pid in pids if not is_init(pid)]
 
 
 def status_of(pid: int) -> dict[str, str]:
@@ -93,7 +91,11 @@ def test_processes_are_the_services_own_and_powerless(service: str, found: dict[
 
 def test_the_root_of_a_container_is_left_as_it_came(found: dict[str, dict[str, Any]]) -> None:
     for service, container in found.items():
-        targets = [mount["Destination"] for mount in container["Mounts"]] + list(container["HostConfig"]["Tmpfs"] or {})
+        # The engine's own init is put there by the engine.
+        targets = ["/usr/sbin/docker-init", "/sbin/docker-init"]
+        targets += [mount["Destination"] for mount in container["Mounts"]] + list(
+            container["HostConfig"]["Tmpfs"] or {}
+        )
         for line in docker("diff", container["Id"]).splitlines():
             path = line.split(maxsplit=1)[1]
             assert any(f"{target}/".startswith(f"{path}/") for target in targets), f"{service}: {line}"
