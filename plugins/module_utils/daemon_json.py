@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any, NamedTuple
 
 
@@ -42,6 +43,11 @@ def parse(text: str) -> dict[str, Any]:
 def text_of(document: dict[str, Any]) -> str:
     """Write a JSON object in the order of its keys."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def shown(document: dict[str, Any]) -> str:
+    """Write a JSON object for a person: what a URL logs in with (proxies, mirrors) is left out."""
+    return re.sub(r"(://)[^/@\s\"]+@", r"\1********@", text_of(document))
 
 
 def digest(value: Any) -> str:

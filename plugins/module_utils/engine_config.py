@@ -108,7 +108,7 @@ def engine_plan(
         if not found["running"]:
             plan["problem"] = (
                 f"{here}: no {name} answers here, and without systemd as PID 1 the collection starts none. "
-                f"Start {name} yourself, or set llm_package to venv for this host."
+                f"Start {name} yourself, or set llm_package: native for this host."
             )
     elif not found["packages"] and not found["program"]:
         plan["problem"] = refusal(name, source, host["distribution"], on, here)

@@ -152,15 +152,15 @@ def main() -> None:
     changed = (
         merged.document != document or (not goes and mode_differs(path, params["mode"])) or (goes and before == {})
     )
-    result: dict[str, Any] = {
-        "changed": changed,
-        "diff": {
+    result: dict[str, Any] = {"changed": changed}
+    # Not computed where nobody asks: the file may hold what nobody is to see.
+    if module._diff:
+        result["diff"] = {
             "before_header": path,
             "after_header": path,
-            "before": "" if before is None else daemon_json.text_of(before),
-            "after": "" if goes else daemon_json.text_of(merged.document),
-        },
-    }
+            "before": "" if before is None else daemon_json.shown(before),
+            "after": "" if goes else daemon_json.shown(merged.document),
+        }
     if changed and not goes:
         check(module, daemon_json.text_of(merged.document))
     if not module.check_mode:

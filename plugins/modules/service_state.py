@@ -69,7 +69,8 @@ options:
     default: started
   exclusive:
     description:
-      - With O(state=started), services whose name begins so and that are not in O(services) are stopped and removed.
+      - With O(state=started), services whose name begins so and that are not in O(services) are stopped and removed,
+        before any other is started.
     type: str
     default: ''
   config_root: {description: Directory of configuration., type: path, default: /etc/llmfleet}
@@ -383,8 +384,9 @@ def main() -> None:
     elif module.params["state"] == "stopped":
         run.stop()
     else:
-        run.start()
+        # First, for they hold what the others need: ports, cores, the memory of GPUs.
         run.remove_others()
+        run.start()
     module.exit_json(**run.result())
 
 

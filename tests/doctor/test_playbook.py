@@ -13,18 +13,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from replay import ONE_H100, ROOT, UUID, checkpoint, play, program
 
-ROOT = Path(__file__).resolve().parents[2]
-RECORDED = ROOT / "tests/unit/plugins/module_utils/data/nvidia_smi"
-RECORDS = Path("/etc/ansible/facts.d")
-UUID = "GPU-00000000-0000-0000-0000-000000000000"
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -66,14 +62,6 @@ class cuda:
     device_count = staticmethod(lambda: 1)
     get_device_properties = staticmethod(lambda index: _One())
 """
-NVIDIA_SMI = f"""#!/bin/sh
-case "$1" in
-  -q) cat {RECORDED}/h100.xml ;;
-  -L) echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: {UUID})' ;;
-  topo) printf '\\tGPU0\\nGPU0\\t X \\n' ;;
-  *) echo '0, {UUID}, 9.0' ;;
-esac
-"""
 
 
 class Fleet:
@@ -86,22 +74,14 @@ class Fleet:
         self.output = folder / "doctor.json"
         self.down: list[str] = []
         self.docker = False
-        for name in ("inventory", "bin", "state", "torch", "model", "opt/venvs/vllm-0123/bin"):
+        for name in ("inventory", "bin", "state", "torch", "opt/venvs/vllm-0123/bin"):
             (folder / name).mkdir(parents=True)
-        (folder / "model" / "config.json").write_text(json.dumps(CONFIG))
-        header = json.dumps({"weight": {"dtype": "U8", "shape": [2**20], "data_offsets": [0, 2**20]}}).encode()
-        weights = len(header).to_bytes(8, "little") + header + bytes(2**20)
-        (folder / "model" / "model.safetensors").write_bytes(weights)
+        checkpoint(folder / "model", CONFIG, 2**20)
         (self.torch / "__init__.py").write_text(TORCH)
         environment = folder / "opt/venvs/vllm-0123"
         (environment / ".complete").touch()
-        self.program(environment / "bin/python", f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
-        self.program(folder / "bin/nvidia-smi", NVIDIA_SMI)
-
-    @staticmethod
-    def program(path: Path, text: str) -> None:
-        path.write_text(text)
-        path.chmod(0o755)
+        program(environment / "bin/python", f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
+        program(folder / "bin/nvidia-smi", ONE_H100)
 
     def play(self, playbook: Path, *arguments: str, device: str = "cuda") -> int:
         variables = {
@@ -122,18 +102,9 @@ class Fleet:
         }
         inventory = {"all": {"vars": variables, "children": groups}}
         (self.folder / "inventory/hosts.yml").write_text(yaml.safe_dump(inventory))
-        environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
         self.output.unlink(missing_ok=True)
-        command = [Path(sys.executable).with_name("ansible-playbook"), "-i", self.folder / "inventory", playbook]
-        done = subprocess.run(
-            [*alone(), *command, "-e", f"doctor_output={self.output}", *arguments],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=180,
-        )
+        extra = ("-e", f"doctor_output={self.output}", *arguments)
+        done = play(self.folder / "inventory", playbook, self.folder / "bin", *extra)
         self.said = done.stdout + done.stderr
         return done.returncode
 
@@ -143,13 +114,6 @@ class Fleet:
     @property
     def findings(self) -> dict[str, Any]:
         return {one["check"]: one for one in json.loads(self.output.read_text())["gpu1"]["findings"]}
-
-
-def alone() -> list[str]:
-    """What hides from a command that this very machine is a fleet's host already (make demo), if it is one."""
-    if not RECORDS.is_dir():
-        return []
-    return ["unshare", "--mount", "--", "sh", "-c", f'mount -t tmpfs none {RECORDS} && exec "$@"', "sh"]
 
 
 @pytest.fixture
@@ -185,7 +149,7 @@ def test_errors_are_said_with_cause_and_remedy_and_by_the_exit_code(fleet: Fleet
 
 def test_a_driver_that_does_not_fit_its_module(fleet: Fleet) -> None:
     said = "Failed to initialize NVML: Driver/library version mismatch\\nNVML library version: 580.105"
-    fleet.program(fleet.folder / "bin/nvidia-smi", f"#!/bin/sh\nprintf '{said}\\n'; exit 18\n")
+    program(fleet.folder / "bin/nvidia-smi", f"#!/bin/sh\nprintf '{said}\\n'; exit 18\n")
     assert fleet.doctor() != 0
     assert fleet.findings["driver"]["severity"] == "error"
     assert "reboot" in fleet.findings["driver"]["remedy"]
@@ -216,7 +180,7 @@ def test_engines_in_containers(fleet: Fleet) -> None:
     fleet.docker = True
     keep = f'echo "$*" > {fleet.folder}/said; env | grep ^CUDA > {fleet.folder}/env'
     run = f'while [ $# -gt 2 ]; do shift; done; PYTHONPATH={fleet.folder} exec {sys.executable} "$@"'
-    fleet.program(fleet.folder / "bin/docker", f"#!/bin/sh\n{keep}\n{run}\n")
+    program(fleet.folder / "bin/docker", f"#!/bin/sh\n{keep}\n{run}\n")
     assert fleet.doctor() == 0, fleet.said
     assert fleet.findings["cuda"]["found"] == "torch 2.99, CUDA 13.0 computes on 1 x NVIDIA H100 80GB HBM3"
     said = (fleet.folder / "said").read_text()
@@ -256,9 +220,7 @@ def test_site_examines_a_host_once(fleet: Fleet) -> None:
         assert "changed=0" in fleet.said
     assert told == [[True, {"chat-0": 360}], [False, {"chat-0": 360}]]
     (fleet.torch / "broken").touch()
-    fleet.program(
-        fleet.folder / "opt/venvs/vllm-0123/bin/python", "#!/bin/sh\necho 'No module named torch' >&2; exit 1\n"
-    )
+    program(fleet.folder / "opt/venvs/vllm-0123/bin/python", "#!/bin/sh\necho 'No module named torch' >&2; exit 1\n")
     assert fleet.play(playbook) == 0, "what it examined did not change"
     assert fleet.play(playbook, "-e", "doctor_always=true") != 0
     assert "gpu1: cuda of chat-0: ended with status 1" in fleet.said

@@ -11,19 +11,14 @@ from __future__ import annotations
 
 import json
 import os
-import struct
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from replay import ONE_H100, ROOT, UUID, checkpoint, play, program
 
-ROOT = Path(__file__).resolve().parents[2]
-RECORDED = ROOT / "tests/unit/plugins/module_utils/data/nvidia_smi"
-RECORDS = Path("/etc/ansible/facts.d")
-UUID = "GPU-00000000-0000-0000-0000-000000000000"
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -45,65 +40,33 @@ class Fleet:
         self.folder = folder
         self.inventory = folder / "inventory"
         self.inventory.mkdir()
-        model = folder / "model"
-        model.mkdir()
-        (model / "config.json").write_text(json.dumps(CONFIG))
-        # The header of a checkpoint of 15 GiB; the weights themselves are a hole in the file.
-        size = 15 * 1024**3
-        header = json.dumps({"weight": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
-        with (model / "model.safetensors").open("wb") as file:
-            file.write(struct.pack("<Q", len(header)) + header)
-            file.truncate(8 + len(header) + size)
-        programs = folder / "bin"
-        programs.mkdir()
-        program = programs / "nvidia-smi"
-        program.write_text(
-            f"""#!/bin/sh
-case "$1" in
-  -q) cat {RECORDED}/h100.xml ;;
-  -L) echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: {UUID})' ;;
-  topo) printf '\\tGPU0\\nGPU0\\t X \\n' ;;
-  *) echo '0, {UUID}, 9.0' ;;
-esac
-"""
-        )
-        program.chmod(0o755)
-        self.model = {"name": "chat", "source": f"path:{model}", "context": 16384}
+        # Weights of 15 GiB.
+        checkpoint(folder / "model", CONFIG, 15 * 1024**3)
+        program(folder / "bin/nvidia-smi", ONE_H100)
+        self.model = {"name": "chat", "source": f"path:{folder}/model", "context": 16384}
 
-    def plan(self, *models: dict[str, Any], arguments: tuple[str, ...] = (), hosts: tuple[str, ...] = ("gpu1",)) -> Any:
+    def write(self, *models: dict[str, Any], hosts: tuple[str, ...] = ("gpu1",), **values: Any) -> None:
         variables = {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
             "llm_address": "127.0.0.1",
             "llm_package": "native",
             "llm_models": list(models),
+            **values,
         }
         groups = {group: {"hosts": dict.fromkeys(hosts)} for group in ("llm_inference", "llm_gateway")}
         inventory = {"all": {"vars": variables, "children": groups}}
         (self.inventory / "hosts.yml").write_text(yaml.safe_dump(inventory))
-        environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
+
+    def plan(self, *models: dict[str, Any], arguments: tuple[str, ...] = (), hosts: tuple[str, ...] = ("gpu1",)) -> Any:
+        self.write(*models, hosts=hosts)
         output = self.folder / "plan.json"
         output.unlink(missing_ok=True)
-        command = [Path(sys.executable).with_name("ansible-playbook"), "-i", self.inventory, "playbooks/plan.yml"]
-        done = subprocess.run(
-            [*alone(), *command, "-e", f"plan_output={output}", *arguments],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        extra = ("-e", f"plan_output={output}", *arguments)
+        done = play(self.inventory, "playbooks/plan.yml", self.folder / "bin", *extra)
         self.said = done.stdout + done.stderr
         self.code = done.returncode
         return json.loads(output.read_text()) if output.exists() else None
-
-
-def alone() -> list[str]:
-    """What hides from a command that this very machine is a fleet's host already (make demo), if it is one."""
-    if not any(RECORDS.glob("llmfleet*")):
-        return []
-    return ["unshare", "--mount", "--", "sh", "-c", f'mount -t tmpfs none {RECORDS} && exec "$@"', "sh"]
 
 
 @pytest.fixture
@@ -196,3 +159,57 @@ def test_bad_input_is_refused_before_anything(fleet: Fleet) -> None:
     assert fleet.plan({**fleet.model, "context": "long"}) is None
     assert 'llm_models[chat].context is "long"' in fleet.said
     assert fleet.code == 2
+
+
+# ---- What site.yml does before the plan ----------------------------------------------------------------------
+
+SITE = """
+- import_playbook: {root}/playbooks/machines.yml
+- import_playbook: {root}/playbooks/preflight.yml
+"""
+
+
+@pytest.fixture
+def bare(fleet: Fleet) -> Fleet:
+    """A machine with a card on its bus, and no driver."""
+    card = fleet.folder / "sys/bus/pci/devices/0000:3b:00.0"
+    card.mkdir(parents=True)
+    for name, value in {"vendor": "0x10de", "class": "0x030200", "device": "0x2330"}.items():
+        (card / name).write_text(f"{value}\n")
+    (fleet.folder / "proc").mkdir()
+    (fleet.folder / "bin/nvidia-smi").unlink()
+    (fleet.folder / "site.yml").write_text(SITE.format(root=ROOT))
+    return fleet
+
+
+def before_the_plan(fleet: Fleet, *arguments: str, **values: Any) -> int:
+    """Run the first plays of site.yml in check mode on this machine; nothing of it is changed."""
+    variables = {
+        "nvidia_driver_sysfs_root": f"{fleet.folder}/sys",
+        "nvidia_driver_proc_root": f"{fleet.folder}/proc",
+        "nvidia_driver_user_space_only": "false",
+        **values,
+    }
+    fleet.write(fleet.model, **variables)
+    done = play(fleet.inventory, fleet.folder / "site.yml", fleet.folder / "bin", "--check", "--diff", *arguments)
+    # Ansible folds long lines.
+    fleet.said = " ".join((done.stdout + done.stderr).split())
+    return done.returncode
+
+
+def test_check_mode_on_a_host_whose_driver_is_yet_to_come(bare: Fleet) -> None:
+    assert before_the_plan(bare) == 0, bare.said
+    assert "would install" in bare.said
+    assert "nvidia-open" in bare.said
+    assert "gpu1: the NVIDIA driver is not there yet, so check mode knows neither the GPUs nor the plan" in bare.said
+    assert sorted(path.name for path in bare.inventory.iterdir()) == ["hosts.yml"]
+
+
+def test_images_that_are_not_pinned_are_refused_before_anything_is_touched(bare: Fleet) -> None:
+    program(bare.folder / "bin/nvidia-smi", ONE_H100)
+    values = {"llm_package": "container", "nvidia_driver_manage": False, "nvidia_driver_proc_root": "/proc"}
+    assert before_the_plan(bare, "--skip-tags", "machines", **values) != 0
+    assert 'llm_images.vllm is "docker.io/vllm/vllm-openai:' in bare.said
+    assert "it is not pinned by a digest; add its digest in llm_images" in bare.said
+    assert "llm_images.nginx is" not in bare.said
+    assert before_the_plan(bare, "--skip-tags", "machines", **values, service_container_digests=False) == 0, bare.said

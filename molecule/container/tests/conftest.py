@@ -1,46 +1,25 @@
 # Copyright (c) 2026, llmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests of the scenario share: the fleet's secrets, its door, and a table of measured figures."""
+"""What the tests of the scenario share."""
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import engine
 import pytest
-import yaml
-from bench_hosts import Door, Secrets, in_host
-from engine import address_of
+from bench_fixtures import door, measured, pytest_terminal_summary, secrets
 
-SCENARIO = Path(__file__).resolve().parents[1]
-MEASURED: dict[str, str] = {}
+__all__ = ["door", "measured", "pytest_terminal_summary", "secrets"]
 
 
 @pytest.fixture(scope="session")
-def secrets() -> Secrets:
-    content = yaml.safe_load((SCENARIO / "inventory" / ".llm_secrets.yml").read_text(encoding="utf-8"))
-    return Secrets(content["secrets"])
+def scenario() -> Path:
+    return Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
-def door(secrets: Secrets) -> Callable[[str], Door]:
-    def open_door(host: str) -> Door:
-        context = ssl.create_default_context(cadata=in_host(host, "cat", "/etc/llmfleet/tls/ca.pem"))
-        return Door(address_of(host), 443, host, context, secrets["litellm_master_key"])
-
-    return open_door
-
-
-@pytest.fixture(scope="session")
-def measured() -> dict[str, str]:
-    return MEASURED
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if MEASURED:
-        terminalreporter.section("measured")
-        for name, value in MEASURED.items():
-            terminalreporter.write_line(f"{name}: {value}")
+def address_of() -> Callable[[str], str]:
+    return engine.address_of

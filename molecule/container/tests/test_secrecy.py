@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from bench_hosts import Secrets, in_host
 from engine import HOST, REGISTRY_FOLDER
+from test_secrets import SEARCHED
 
-SEARCHED = ["/etc", "/opt", "/root", "/home", "/run", "/tmp", "/usr/local", "/var"]
 # Layers of images were published before these secrets were made; caches of packages are not the host's.
 SKIPPED = ["--exclude-dir=overlay2", "--exclude-dir=venvs", "--exclude-dir=archives", "--exclude-dir=lists"]
 NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]

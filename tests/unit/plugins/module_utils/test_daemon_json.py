@@ -117,3 +117,15 @@ def test_without_a_conflict_removal_gives_back_what_was_there(before: dict, valu
     theirs = {f"their-{key}": value for key, value in before.items()}
     merged = merge(theirs, values, {})
     assert merge(merged.document, {}, merged.owned) == (theirs, {})
+
+
+def test_what_a_url_logs_in_with_is_not_shown():
+    document = {
+        "proxies": {"https-proxy": "http://user:p-ss@proxy:3128"},
+        "registry-mirrors": ["https://mirror:5000/a"],
+    }
+    text = daemon_json.shown(document)
+    assert "user" not in text
+    assert "p-ss" not in text
+    assert "http://********@proxy:3128" in text
+    assert "https://mirror:5000/a" in text

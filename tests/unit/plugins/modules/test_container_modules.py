@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from types import ModuleType
@@ -14,13 +13,13 @@ from typing import Any, Protocol
 
 import pytest
 import yaml
-from ansible.module_utils import basic
 from ansible_collections.llmfleet.serving.plugins.modules import (
     cdi_specification,
     engine_facts,
     engine_restart,
     gpu_containers,
 )
+from module_runner import run_module
 
 NODE = os.uname().nodename
 GPUS = "echo 'GPU 0: NVIDIA H100 (UUID: GPU-aaaa)'\necho 'GPU 1: NVIDIA H100 (UUID: GPU-bbbb)'"
@@ -50,12 +49,7 @@ class Bench:
 
     def run(self, module: ModuleType, check: bool = False, **params: Any) -> dict[str, Any]:
         args = {**params, "_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": str(self.root)}
-        self.monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode())
-        self.monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-        with pytest.raises(SystemExit):
-            module.main()
-        result: dict[str, Any] = json.loads(self.capsys.readouterr().out.strip().splitlines()[-1])
-        return result
+        return run_module(module.main, args, self.monkeypatch, self.capsys)
 
 
 @pytest.fixture

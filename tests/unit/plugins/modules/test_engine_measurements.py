@@ -6,24 +6,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import basic
 from ansible_collections.llmfleet.serving.plugins.modules import engine_measurements
+from module_runner import run_module
 
 SAID = "CPU KV cache size: 3,840 tokens, Maximum concurrency for 3,712 tokens per request: 1.03x\n"
 
 
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], check: bool = False, **params: Any) -> Any:
-    given = {"ANSIBLE_MODULE_ARGS": {**params, "_ansible_check_mode": check, "_ansible_remote_tmp": "/tmp"}}
-    monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps(given).encode())
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-    with pytest.raises(SystemExit):
-        engine_measurements.main()
-    return json.loads(capsys.readouterr().out)
+    args = {**params, "_ansible_check_mode": check, "_ansible_remote_tmp": "/tmp"}
+    return run_module(engine_measurements.main, args, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("check", [False, True])

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils import basic
 from ansible_collections.llmfleet.serving.plugins.modules import gpu_facts
+from module_runner import run_module
 
 DATA = Path(__file__).parents[1] / "module_utils" / "data" / "nvidia_smi"
 ANSWERS = f"""
@@ -60,13 +60,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], check: bool = False, **params: Any
 ) -> dict[str, Any]:
     args = {**params, "_ansible_check_mode": check, "_ansible_remote_tmp": os.environ.get("TMPDIR", "/tmp")}
-    monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode())
-    # From ansible-core 2.19 on a module is told how its arguments are serialised.
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-    with pytest.raises(SystemExit) as stop:
-        gpu_facts.main()
-    result: dict[str, Any] = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert bool(stop.value.code) == bool(result.get("failed"))
+    result = run_module(gpu_facts.main, args, monkeypatch, capsys)
     assert not result.get("changed")
     return result
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils import basic
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor_engine import MARK
 from ansible_collections.llmfleet.serving.plugins.modules import host_doctor
+from module_runner import run_module
 
 DATA = Path(__file__).parents[1] / "module_utils" / "data" / "nvidia_smi"
 UUID = "GPU-00000000-0000-0000-0000-000000000000"
@@ -101,13 +101,7 @@ def run(
         "_ansible_diff": True,
         "_ansible_remote_tmp": os.environ.get("TMPDIR", "/tmp"),
     }
-    monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode())
-    # From ansible-core 2.19 on a module is told how its arguments are serialised.
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-    with pytest.raises(SystemExit) as stop:
-        host_doctor.main()
-    result: dict[str, Any] = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert bool(stop.value.code) == bool(result.get("failed"))
+    result = run_module(host_doctor.main, args, monkeypatch, capsys)
     assert not result.get("changed")
     assert "diff" not in result
     return result

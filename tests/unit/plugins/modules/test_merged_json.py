@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import basic
 from ansible_collections.llmfleet.serving.plugins.modules import merged_json
+from module_runner import run_module
 
 VALUES = {"registry-mirrors": ["https://ours"], "data-root": "/data"}
 
@@ -34,12 +34,7 @@ class Bench:
             "_ansible_diff": True,
             "_ansible_remote_tmp": str(self.root),
         }
-        self.monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode())
-        self.monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-        with pytest.raises(SystemExit):
-            merged_json.main()
-        result: dict[str, Any] = json.loads(self.capsys.readouterr().out.strip().splitlines()[-1])
-        return result
+        return run_module(merged_json.main, args, self.monkeypatch, self.capsys)
 
     def put(self, text: str, mode: int = 0o640) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

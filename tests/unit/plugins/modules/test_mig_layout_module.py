@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils import basic
 from ansible_collections.llmfleet.serving.plugins.modules import mig_layout
+from module_runner import run_module
 
 # It keeps the calls that change something, and MIG mode as a real one tells it. What "stubborn" holds takes a mode over
 # after a reset, "dead" never, "busy" fails as a card does that somebody has opened.
@@ -64,11 +63,7 @@ class Host:
             "_ansible_diff": True,
             "_ansible_remote_tmp": str(self.root),
         }
-        self.monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode())
-        self.monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-        with pytest.raises(SystemExit):
-            mig_layout.main()
-        return dict(json.loads(self.capsys.readouterr().out.strip().splitlines()[-1]))
+        return run_module(mig_layout.main, args, self.monkeypatch, self.capsys)
 
     @property
     def calls(self) -> list[str]:

@@ -7,15 +7,14 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils import basic
 from ansible_collections.llmfleet.serving.plugins.modules import nvidia_driver_facts
+from module_runner import run_module
 
 LOADED = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.105.08  Release Build  (builder@host)\n"
 DPKG = """\
@@ -57,12 +56,8 @@ def run(
 ) -> dict[str, Any]:
     params = {"sysfs_root": str(root / "sys"), "proc_root": str(root / "proc")}
     args = {**params, "_ansible_check_mode": check, "_ansible_remote_tmp": str(root)}
-    monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode())
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-    with pytest.raises(SystemExit) as stop:
-        nvidia_driver_facts.main()
-    result: dict[str, Any] = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert not stop.value.code
+    result = run_module(nvidia_driver_facts.main, args, monkeypatch, capsys)
+    assert not result.get("failed")
     assert result["changed"] is False
     return dict(result["ansible_facts"]["nvidia_driver"])
 

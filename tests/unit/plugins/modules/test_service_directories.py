@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import getpass
 import grp
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import basic
 from ansible_collections.llmfleet.serving.plugins.modules import service_directories
+from module_runner import run_module
 
 ME = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
 
@@ -24,11 +23,7 @@ ME = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     def call(check: bool, *directories: dict[str, str]) -> dict[str, Any]:
         given = {"directories": list(directories), "_ansible_check_mode": check, "_ansible_diff": True}
-        monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode())
-        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-        with pytest.raises(SystemExit):
-            service_directories.main()
-        return dict(json.loads(capsys.readouterr().out))
+        return run_module(service_directories.main, given, monkeypatch, capsys)
 
     return call
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import basic
 from ansible_collections.llmfleet.serving.plugins.module_utils.probe import Reply
 from ansible_collections.llmfleet.serving.plugins.modules import verify_chain
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from module_runner import run_module
 
 KEY = "sk-unit-test-0123456789"
 HOP_KEY = "sk-upstream-9876543210"
@@ -163,14 +163,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(args: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Run the module as Ansible does, and return its result."""
-    monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode())
-    # From ansible-core 2.19 on a module is told how its arguments are serialised.
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-    with pytest.raises(SystemExit) as stop:
-        verify_chain.main()
-    result: dict[str, Any] = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert bool(stop.value.code) == bool(result.get("failed"))
-    return result
+    return run_module(verify_chain.main, args, monkeypatch, capsys)
 
 
 @pytest.fixture
