@@ -96,11 +96,9 @@ def compare(choice: Mapping[str, Any], facts: Mapping[str, Any], hold: bool) -> 
         fabric_version != running or any(name not in packages for name in choice["fabric_packages"])
     )
     # Not the pin of the version before: apt would take the new one away for it.
-    kept = {
-        name
-        for name in present
-        if _branch_in_name(name) in (0, choice["branch"]) and not name.startswith("nvidia-driver-pinning-")
-    }
+    candidates = [name for name in present if not name.startswith("nvidia-driver-pinning-")]
+    superseded = [name for name in candidates if _branch_in_name(name) not in (0, choice["branch"])]
+    kept = {name for name in candidates if name not in superseded}
     return {
         "problems": problems,
         "installed": running,
@@ -109,6 +107,8 @@ def compare(choice: Mapping[str, Any], facts: Mapping[str, Any], hold: bool) -> 
         # What a running kernel module is in the way of: until a reboot nothing could use the cards.
         "upgrade": install and not fits and bool(loaded) and not choice["user_space_only"],
         "upgrade_packages": sorted(kept | set(choice["packages"])) if installed and not fits else choice["packages"],
+        # Ubuntu's lose the branch in their names from 590 on; to apt the old ones are other packages, in the new ones' way.
+        "superseded": superseded if install else [],
         "held": [name for name in present if packages[name]["held"]],
         "to_hold": [name for name in present if not packages[name]["held"]] if hold else [],
         "fabric_install": lacks_fabric,

@@ -123,6 +123,13 @@ def test_packages_of_another_branch_are_not_kept() -> None:
     found = facts({"nvidia-open": "580.105.08-1", "libnvidia-compute-580": "580.105.08-1", "nvidia-dkms-open": "1"})
     state = compare(found, branch=595)
     assert state["upgrade_packages"] == ["nvidia-dkms-open", "nvidia-open", "nvidia-persistenced"]
+    assert state["superseded"] == ["libnvidia-compute-580"]
+    assert compare(found)["superseded"] == []
+
+
+def test_the_pin_of_another_branch_is_no_package_in_the_way() -> None:
+    found = facts({"nvidia-open": "580.105.08-1", "nvidia-driver-pinning-580": "580-1"})
+    assert compare(found, branch=595)["superseded"] == []
 
 
 def test_a_driver_of_somebody_else_is_kept_where_it_fits() -> None:
