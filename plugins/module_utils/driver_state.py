@@ -107,7 +107,7 @@ def compare(choice: Mapping[str, Any], facts: Mapping[str, Any], hold: bool) -> 
         # What a running kernel module is in the way of: until a reboot nothing could use the cards.
         "upgrade": install and not fits and bool(loaded) and not choice["user_space_only"],
         "upgrade_packages": sorted(kept | set(choice["packages"])) if installed and not fits else choice["packages"],
-        # Ubuntu's lose the branch in their names from 590 on; to apt the old ones are other packages, in the new ones' way.
+        # Ubuntu's bear no branch in their names from 590 on; to apt the old ones are others, in the new ones' way.
         "superseded": superseded if install else [],
         "held": [name for name in present if packages[name]["held"]],
         "to_hold": [name for name in present if not packages[name]["held"]] if hold else [],

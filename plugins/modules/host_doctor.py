@@ -163,41 +163,30 @@ ansible_facts:
 
 import contextlib
 import json
-import mmap
 import os
-import pwd
 import re
-import select
 import shutil
-import signal
 import time
-
-# AnsibleModule.run_command knows no deadline, and programs that hang in the driver are what has to be survived here.
-from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
-from typing import Any, Callable
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils import (
+    bounded,
+    disk_rate,
     doctor,
     doctor_engine,
     doctor_gpu,
     doctor_host,
     doctor_xid,
     host_check,
+    process_table,
 )
 
-PROC = "/proc"
 IOMMU_GROUPS = "/sys/kernel/iommu_groups"
-WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth")
-READ_BYTES = 2**30
-READ_SECONDS = 5.0
-BLOCK = 8 * 2**20
-MOST_FILES = 20_000
 # Seconds for each of the small programs: nvidia-smi without persistence mode initialises every GPU anew.
 SMALL_SECONDS = 15
 SMI_SECONDS = 60
 CUDA_SECONDS = 60
-SECONDS_TO_DIE = 5.0
 
 ENGINE: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -230,138 +219,14 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def read_text(path: str, most: int = 2**20) -> str:
-    """Return the text of a small file; empty where it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read(most)
-    except OSError:
-        return ""
-
-
-def run(argv: list[str], seconds: float, given: str = "", environment: dict[str, str] | None = None) -> tuple[str, str]:
-    """Run a program; return what it printed, and how it ended where that was not well."""
-    try:
-        process = Popen(
-            argv,
-            stdin=PIPE if given else DEVNULL,
-            stdout=PIPE,
-            stderr=PIPE,
-            env={**os.environ, "LC_ALL": "C", **(environment or {})},
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as error:
-        return "", f"cannot be started ({error})"
-    ending = ""
-    try:
-        out, err = process.communicate(given.encode() or None, timeout=seconds)
-        if process.returncode:
-            ending = f"ended with status {process.returncode}"
-    except TimeoutExpired:
-        ending = f"did not end within {seconds:.0f} s"
-        out, err = put_down(process)
-    printed = out.decode(errors="replace")
-    return (f"{printed}\n{err.decode(errors='replace')}" if ending else printed), ending
-
-
-def put_down(process: Popen[bytes]) -> tuple[bytes, bytes]:
-    """End a program with what it started: asked first, as `docker run` takes its container with it, then killed."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(OSError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(TimeoutExpired, ValueError):
-            return process.communicate(timeout=SECONDS_TO_DIE)
-    # It waits for the driver, and goes when that lets it.
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream:
-            with contextlib.suppress(OSError):
-                stream.close()
-    return b"", b""
-
-
-def apart(work: Callable[[], Any], seconds: float) -> Any:
-    """Return what a function returns in a process of its own, None where it does not end in time: disks hang too."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if not pid:
-        with contextlib.suppress(BaseException):
-            os.setsid()
-            nothing = os.open(os.devnull, os.O_RDWR)
-            for descriptor in (0, 1, 2):
-                os.dup2(nothing, descriptor)
-            os.write(writer, json.dumps(work()).encode())
-        os._exit(0)
-    os.close(writer)
-    heard, deadline = b"", time.monotonic() + seconds
-    while select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        chunk = os.read(reader, 65536)
-        heard += chunk
-        if not chunk:
-            break
-    os.close(reader)
-    with contextlib.suppress(OSError):
-        os.kill(pid, signal.SIGKILL)
-    until = time.monotonic() + 1.0
-    while os.waitpid(pid, os.WNOHANG)[0] == 0 and time.monotonic() < until:
-        time.sleep(0.01)
-    try:
-        return json.loads(heard)
-    except ValueError:
-        return None
-
-
-def weight_files(folder: str) -> dict[str, int]:
-    """Return the sizes of the weights below a directory, each file once: a hub's snapshots link to its blobs."""
-    found: dict[tuple[int, int], tuple[str, int]] = {}
-    count = 0
-    for parent, _folders, names in os.walk(folder):
-        for name in names:
-            count += 1
-            if count > MOST_FILES:
-                return dict(found.values())
-            if name.endswith(WEIGHTS):
-                with contextlib.suppress(OSError):
-                    state = os.stat(os.path.join(parent, name))
-                    found[(state.st_dev, state.st_ino)] = (os.path.join(parent, name), state.st_size)
-    return dict(found.values())
-
-
-def read_rate(path: str) -> tuple[int, float]:
-    """Read the beginning of a file past the cache; return how many bytes came in how many seconds."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECT)
-    except OSError:
-        # tmpfs and some network file systems know no O_DIRECT.
-        handle = os.open(path, os.O_RDONLY)
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-    # Pages of memory, aligned as O_DIRECT asks for.
-    buffer = mmap.mmap(-1, BLOCK)
-    start, read = time.monotonic(), 0
-    while read < READ_BYTES and time.monotonic() - start < READ_SECONDS:
-        count = os.readv(handle, [buffer])
-        read += count
-        if count < BLOCK:
-            break
-    return read, time.monotonic() - start
-
-
-def measure_disk(folders: dict[str, str]) -> dict[str, Any]:
-    """Return the bytes of weights of each instance, and how fast the largest file is read."""
-    files = {name: weight_files(folder) for name, folder in folders.items()}
-    everything = {path: size for each in files.values() for path, size in each.items()}
-    largest = max(everything, key=lambda path: everything[path], default=None)
-    read, seconds = read_rate(largest) if largest else (0, 0.0)
-    return {"sizes": {name: sum(each.values()) for name, each in files.items()}, "read": read, "seconds": seconds}
-
-
 def disk(params: dict[str, Any]) -> tuple[list[doctor.Finding], dict[str, int], float | None]:
     """Judge the disk; return the sizes of weights and the rate as well."""
     instances = params["instances"]
     if not instances:
         return [], {}, None
     folders = {str(one["name"]): doctor_host.model_folder(one, params["models_root"]) for one in instances}
-    heard = apart(lambda: measure_disk(folders), READ_SECONDS * 3)
-    failure = "" if heard else f"reading weights did not end within {READ_SECONDS * 3:.0f} s"
+    heard = bounded.apart(lambda: disk_rate.measure_disk(folders), disk_rate.READ_SECONDS * 3)
+    failure = "" if heard else f"reading weights did not end within {disk_rate.READ_SECONDS * 3:.0f} s"
     heard = heard or {"sizes": {}, "read": 0, "seconds": 0.0}
     rate = heard["read"] / heard["seconds"] if heard["read"] and heard["seconds"] else None
     base = params["start_seconds"]
@@ -373,10 +238,10 @@ def disk(params: dict[str, Any]) -> tuple[list[doctor.Finding], dict[str, int], 
 def clock(params: dict[str, Any]) -> list[doctor.Finding]:
     """Judge the clock."""
     offset = time.time() - params["control_time"] if params["control_time"] else None
-    said, _ending = run(["timedatectl", "show", "--property=NTPSynchronized", "--value"], SMALL_SECONDS)
+    said, _ending = bounded.run(["timedatectl", "show", "--property=NTPSynchronized", "--value"], SMALL_SECONDS)
     kept = {"yes": True, "no": False}.get(said.strip())
     if not kept:
-        said, ending = run(["chronyc", "-n", "tracking"], SMALL_SECONDS)
+        said, ending = bounded.run(["chronyc", "-n", "tracking"], SMALL_SECONDS)
         leap = re.search(r"^Leap status\s*:\s*(.+)$", said, re.M)
         kept = leap[1].strip() != "Not synchronised" if leap and not ending else kept
     return [doctor_host.clock(kept, offset)]
@@ -384,77 +249,32 @@ def clock(params: dict[str, Any]) -> list[doctor.Finding]:
 
 def xids(gpu_facts: dict[str, Any] | None) -> list[doctor.Finding]:
     """Judge the kernel's log."""
-    said, ending = run(["journalctl", "-k", "-b", "-q", "--no-pager", "-o", "short-unix", "-n", "50000"], SMALL_SECONDS)
+    said, ending = bounded.run(
+        ["journalctl", "-k", "-b", "-q", "--no-pager", "-o", "short-unix", "-n", "50000"], SMALL_SECONDS
+    )
     if ending or not said.strip():
-        said, ending = run(["dmesg"], SMALL_SECONDS)
+        said, ending = bounded.run(["dmesg"], SMALL_SECONDS)
     if ending:
         words = "it cannot be read here; Xid errors show on the machine itself"
         return [doctor.fine(doctor_xid.CHECK, "kernel log", words)]
-    boot = re.search(r"^btime (\d+)", read_text(f"{PROC}/stat"), re.M)
+    boot = re.search(r"^btime (\d+)", process_table.read_proc("stat"), re.M)
     events = doctor_xid.parse(said, float(boot[1]) if boot else None)
     return doctor_xid.findings(events, doctor_gpu.names(gpu_facts), doctor_gpu.sound(gpu_facts), time.time())
-
-
-def user_name(uid: int) -> str:
-    """Return the name of a user, empty where there is none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return ""
-
-
-def read_process(pid: int) -> host_check.Process | None:
-    """Return what is known of a process; None where it has gone."""
-    stat = read_text(f"{PROC}/{pid}/stat")
-    fields = stat[stat.rfind(")") + 1 :].split()
-    if len(fields) < 2:
-        return None
-    uids = re.search(r"^Uid:\s+\d+\s+(\d+)", read_text(f"{PROC}/{pid}/status"), re.M)
-    return host_check.Process(
-        pid,
-        int(fields[1]),
-        stat[stat.find("(") + 1 : stat.rfind(")")],
-        read_text(f"{PROC}/{pid}/cmdline").replace("\0", " "),
-        read_text(f"{PROC}/{pid}/cgroup"),
-        user_name(int(uids[1])) if uids else "",
-    )
-
-
-def owners(inodes: set[str]) -> dict[str, int]:
-    """Return the processes that hold sockets, by the sockets' inodes."""
-    found: dict[str, int] = {}
-    for pid in filter(str.isdigit, os.listdir(PROC) if inodes else []):
-        with contextlib.suppress(OSError):
-            for descriptor in os.listdir(f"{PROC}/{pid}/fd"):
-                with contextlib.suppress(OSError):
-                    held = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"{PROC}/{pid}/fd/{descriptor}"))
-                    if held and held[1] in inodes:
-                        found[held[1]] = int(pid)
-    return found
 
 
 def ports(params: dict[str, Any]) -> list[doctor.Finding]:
     """Judge whether the planned ports are free or its own."""
     instances = params["instances"]
     wanted = [{"name": one["name"], "address": one.get("listen") or "", "port": int(one["port"])} for one in instances]
-    numbers = {one["port"] for one in wanted}
-    tables = [host_check.parse_sockets(read_text(f"{PROC}/net/{table}", 2**24)) for table in ("tcp", "tcp6")]
-    sockets = [socket for table in tables for socket in table if socket.port in numbers]
-    held = owners({socket.inode for socket in sockets})
-    processes: dict[int, host_check.Process] = {}
-    for pid in held.values():
-        while pid > 1 and pid not in processes:
-            process = read_process(pid)
-            if not process:
-                break
-            processes[pid], pid = process, process.parent
-    by_inode = {inode: processes[pid] for inode, pid in held.items() if pid in processes}
+    sockets = process_table.listening_sockets({one["port"] for one in wanted})
+    processes = process_table.read_processes() if sockets else {}
     ours = {
         process.pid
         for process in processes.values()
         if host_check.is_ours(process, processes, params["roots"], params["prefix"])
     }
-    problems = host_check.listener_problems(params["host"], wanted, sockets, by_inode, ours)
+    owners = process_table.find_owners(sockets, processes, ours)
+    problems = host_check.listener_problems(params["host"], wanted, sockets, owners, ours)
     return doctor_host.ports(problems, instances)
 
 
@@ -473,7 +293,7 @@ def try_engine(engine: dict[str, Any], params: dict[str, Any]) -> list[doctor.Fi
         environment = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(gpus), **environment}
     argv = [*engine["python"], "-", json.dumps(request)]
     # The program ends by itself before that.
-    said, ending = run(argv, request["total_seconds"] + 30, params["program"], environment)
+    said, ending = bounded.run(argv, request["total_seconds"] + 30, params["program"], environment)
     answer = doctor_engine.answer(said)
     if answer is None:
         return [doctor_engine.failed(name, ending or "no answer", said)]
@@ -492,7 +312,7 @@ def gpus(params: dict[str, Any]) -> list[doctor.Finding]:
     program = (facts or {}).get("source") or shutil.which("nvidia-smi")
     # A second question to a driver that hangs would only wait once more.
     asked = program and facts and not (facts.get("error") and not facts.get("gpus"))
-    xml = run([str(program), "-q", "-x"], SMI_SECONDS)[0] if asked else ""
+    xml = bounded.run([str(program), "-q", "-x"], SMI_SECONDS)[0] if asked else ""
     found = doctor_gpu.driver(facts)
     return found + doctor_gpu.present(facts, params["engines"]) + doctor_gpu.health(facts, xml) + xids(facts)
 
@@ -513,7 +333,7 @@ def examine(params: dict[str, Any]) -> tuple[list[doctor.Finding], dict[str, int
 def load(path: str | None) -> Any:
     """Return the record of the last examination; None where there is none that can be read."""
     try:
-        return json.loads(read_text(path)) if path else None
+        return json.loads(process_table.read_text(path)) if path else None
     except ValueError:
         return None
 

@@ -133,87 +133,26 @@ pids:
 import glob
 import json
 import os
-import pwd
 import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import host_check
-from ansible_collections.llmfleet.serving.plugins.module_utils.host_check import Process, Socket
+from ansible_collections.llmfleet.serving.plugins.module_utils import host_check, process_table
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory_check import distribution_problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, render
 
-PROC = "/proc"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 (nothing is written there)
 # Root of the cgroup tree as this machine or container sees it: version 2, then 1.
 MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-def read(path: str) -> str:
-    """Return the text of a file, empty where it cannot be read: processes come and go."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def user_name(uid: int) -> str:
-    """Return the name of a user, empty where there is none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return ""
-
-
-def read_processes() -> dict[int, Process]:
-    """Return all processes by their id."""
-    processes = {}
-    for name in filter(str.isdigit, os.listdir(PROC)):
-        # "pid (name) state parent ...", where the name may hold spaces and brackets.
-        stat = read(f"{PROC}/{name}/stat")
-        fields = stat[stat.rfind(")") + 1 :].split()
-        if len(fields) > 1:
-            command = read(f"{PROC}/{name}/cmdline").replace("\0", " ")
-            label = stat[stat.find("(") + 1 : stat.rfind(")")]
-            # Real, effective, saved and file system's.
-            uids = re.search(r"^Uid:\s+\d+\s+(\d+)", read(f"{PROC}/{name}/status"), re.MULTILINE)
-            user = user_name(int(uids.group(1))) if uids else ""
-            cgroup = read(f"{PROC}/{name}/cgroup")
-            processes[int(name)] = Process(int(name), int(fields[1]), label, command, cgroup, user)
-    return processes
-
-
-def socket_inodes(pid: int) -> set[str]:
-    """Return the inodes of the sockets that a process holds."""
-    folder, inodes = f"{PROC}/{pid}/fd", set()
-    try:
-        for descriptor in os.listdir(folder):
-            match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"{folder}/{descriptor}"))
-            if match:
-                inodes.add(match.group(1))
-    except OSError:
-        pass
-    return inodes
-
-
-def find_owners(sockets: list[Socket], processes: dict[int, Process], ours: set[int]) -> dict[str, Process]:
-    """Return the process of each socket; where several hold it, one of ours if there is one."""
-    wanted = {socket.inode for socket in sockets}
-    owners: dict[str, Process] = {}
-    for process in sorted(processes.values(), key=lambda process: process.pid not in ours):
-        for inode in wanted & socket_inodes(process.pid):
-            owners.setdefault(inode, process)
-    return owners
-
-
 def read_memory(ours: set[int]) -> dict[str, int]:
     """Return the MiB of memory this machine or container has, that are available, and that our processes hold."""
-    table = dict(re.findall(r"^(\w+):\s+(\d+) kB", read(f"{PROC}/meminfo"), re.MULTILINE))
+    table = dict(re.findall(r"^(\w+):\s+(\d+) kB", process_table.read_proc("meminfo"), re.MULTILINE))
     total, available = int(table.get("MemTotal", 0)) // 1024, int(table.get("MemAvailable", 0)) // 1024
-    limits = [int(text) // 1024**2 for text in (read(path).strip() for path in MEMORY_LIMITS) if text.isdigit()]
-    total = min([total, *limits])
-    pages = sum(int((read(f"{PROC}/{pid}/statm").split() or ["0", "0"])[1]) for pid in ours)
+    limits = [process_table.read_text(path).strip() for path in MEMORY_LIMITS]
+    total = min([total, *(int(limit) // 1024**2 for limit in limits if limit.isdigit())])
+    pages = sum(int((process_table.read_proc(f"{pid}/statm").split() or ["0", "0"])[1]) for pid in ours)
     return {"total": total, "available": min(available, total), "ours": pages * os.sysconf("SC_PAGE_SIZE") // 1024**2}
 
 
@@ -225,7 +164,7 @@ def read_shared_memory(prefix: str) -> int:
             files = [entry.stat(follow_symlinks=False) for entry in entries]
     except OSError:
         return 0
-    ours = sum(file.st_blocks * 512 for file in files if user_name(file.st_uid).startswith(prefix))
+    ours = sum(file.st_blocks * 512 for file in files if process_table.user_name(file.st_uid).startswith(prefix))
     return (space.f_bavail * space.f_frsize + ours) // 1024**2
 
 
@@ -257,7 +196,7 @@ def measure_disk(wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def read_config(folder: str) -> dict[str, Any] | None:
     """Return a model's ``config.json``, or null where there is none that can be read."""
     try:
-        config = json.loads(read(os.path.join(folder, "config.json")))
+        config = json.loads(process_table.read_text(os.path.join(folder, "config.json")))
     except ValueError:
         return None
     return config if isinstance(config, dict) else None
@@ -277,16 +216,15 @@ def check(params: dict[str, Any]) -> tuple[list[Problem], dict[str, int], set[in
     problems = given_problems(host, params["problems"])
     if params["distribution"]:
         problems += distribution_problems(host, params["distribution"], params["distribution_version"])
-    processes = read_processes()
+    processes = process_table.read_processes()
     ours = {
         process.pid
         for process in processes.values()
         if host_check.is_ours(process, processes, params["roots"], params["prefix"])
     }
     ports = {listener["port"] for listener in params["listeners"]}
-    tables = [host_check.parse_sockets(read(f"{PROC}/net/{table}")) for table in ("tcp", "tcp6")]
-    sockets = [socket for table in tables for socket in table if socket.port in ports]
-    owners = find_owners(sockets, processes, ours)
+    sockets = process_table.listening_sockets(ports)
+    owners = process_table.find_owners(sockets, processes, ours)
     problems += host_check.listener_problems(host, params["listeners"], sockets, owners, ours)
     problems += host_check.disk_problems(host, measure_disk(params["disk"]))
     memory = read_memory(ours)

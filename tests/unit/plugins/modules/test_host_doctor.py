@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.llmfleet.serving.plugins.module_utils import bounded, disk_rate
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor_engine import MARK
 from ansible_collections.llmfleet.serving.plugins.modules import host_doctor
 from module_runner import run_module
@@ -53,7 +54,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine whose clock is kept, whose kernel is silent and whose nvidia-smi replays one H100."""
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
-    monkeypatch.setattr(host_doctor, "SECONDS_TO_DIE", 0.5)
+    monkeypatch.setattr(bounded, "SECONDS_TO_DIE", 0.5)
     monkeypatch.setattr(host_doctor, "IOMMU_GROUPS", str(tmp_path / "iommu"))
     add(tmp_path, "nvidia-smi", f"cat {DATA}/h100.xml")
     add(tmp_path, "timedatectl", "echo yes")
@@ -243,27 +244,6 @@ def test_a_driver_that_gave_no_gpu_is_not_asked_again(machine: Path) -> None:
     assert not (machine / "was-asked").exists()
 
 
-def test_an_engine_that_hangs_is_asked_to_end_and_then_killed(machine: Path) -> None:
-    program = f"trap 'touch {machine}/asked-to-end' TERM; echo waiting; while :; do sleep 0.1; done"
-    add(machine, "hangs", program)
-    start = time.monotonic()
-    said, ending = host_doctor.run([str(machine / "bin" / "hangs")], 0.5)
-    assert time.monotonic() - start < 5
-    assert ending == "did not end within 0 s"
-    assert (machine / "asked-to-end").exists()
-    assert "waiting" in said
-
-
-def test_a_program_that_no_signal_ends_is_left_behind(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kill, spared = os.killpg, []
-    monkeypatch.setattr(host_doctor.os, "killpg", lambda pid, _signal: spared.append(pid))
-    add(machine, "hangs", "exec sleep 30")
-    said, ending = host_doctor.run([str(machine / "bin" / "hangs")], 0.2, "given")
-    assert (said.strip(), ending) == ("", "did not end within 0 s")
-    kill(spared[0], 9)
-    os.waitpid(spared[0], 0)
-
-
 @pytest.mark.parametrize(
     ("script", "words"),
     [
@@ -306,7 +286,7 @@ def test_a_group_of_gpus(machine: Path) -> None:
 
 
 def test_weights_are_counted_once_and_read(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_doctor, "BLOCK", 2**20)
+    monkeypatch.setattr(disk_rate, "BLOCK", 2**20)
     blobs = machine / "hub" / "models--a--b" / "blobs"
     snapshot = machine / "hub" / "models--a--b" / "snapshots" / "1"
     for folder in (blobs, snapshot):
@@ -326,33 +306,9 @@ def test_weights_are_counted_once_and_read(machine: Path, monkeypatch: pytest.Mo
     assert host_doctor.disk(params(machine, instances=[nothing]))[1:] == ({"chat-0": 0}, None)
 
 
-def test_reading_is_bounded(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_doctor, "BLOCK", 2**20)
-    monkeypatch.setattr(host_doctor, "READ_BYTES", 2 * 2**20)
-    path = machine / "large"
-    path.write_bytes(b"x" * 5 * 2**20)
-    assert host_doctor.read_rate(str(path))[0] == 2 * 2**20
-    monkeypatch.setattr(host_doctor, "MOST_FILES", 0)
-    assert host_doctor.weight_files(str(machine)) == {}
-
-
-def test_a_file_system_that_knows_no_direct_reading(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = machine / "file"
-    path.write_bytes(b"x" * 1000)
-    real = os.open
-
-    def refuse(name: str, flags: int, *rest: Any) -> int:
-        if flags & os.O_DIRECT:
-            raise OSError(22, "Invalid argument")
-        return real(name, flags, *rest)
-
-    monkeypatch.setattr(host_doctor.os, "open", refuse)
-    assert host_doctor.read_rate(str(path))[0] == 1000
-
-
 def test_a_disk_that_hangs(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_doctor, "READ_SECONDS", 0.1)
-    monkeypatch.setattr(host_doctor, "measure_disk", lambda _folders: time.sleep(600))
+    monkeypatch.setattr(disk_rate, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(disk_rate, "measure_disk", lambda _folders: time.sleep(600))
     start = time.monotonic()
     (judged,), sizes, rate = host_doctor.disk(params(machine, instances=[instance(machine)]))
     assert time.monotonic() - start < 5
@@ -421,12 +377,6 @@ def test_a_port_of_a_stranger_and_one_of_our_own(machine: Path) -> None:
         free.bind(("127.0.0.1", 0))
         (judged,) = host_doctor.ports(params(machine, instances=[instance(machine, port=free.getsockname()[1])]))
         assert judged.severity == "ok"
-
-
-def test_processes_that_are_not_there(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_doctor, "PROC", str(machine))
-    assert host_doctor.read_process(1) is None
-    assert host_doctor.user_name(4_000_000_000) == ""
 
 
 def test_documentation_and_options_agree() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.llmfleet.serving.plugins.module_utils.host_check import Process
+from ansible_collections.llmfleet.serving.plugins.module_utils import process_table
 from ansible_collections.llmfleet.serving.plugins.modules import inventory_check as module
 
 HERE = {"host": "here", "problems": [], "distribution": None, "distribution_version": "", "listeners": [], "disk": []}
@@ -124,11 +124,6 @@ def test_shared_memory_that_ours_hold_is_given_back(tmp_path: Path, monkeypatch:
     assert module.read_shared_memory(NOBODY) == 12
 
 
-def test_users_that_are_gone_have_no_name() -> None:
-    assert module.user_name(os.getuid()) == NOBODY
-    assert module.user_name(2**31 - 7) == ""
-
-
 def test_everything_is_told_at_once(tmp_path: Path, listener: Any) -> None:
     port = listener(tmp_path)
     (tmp_path / "config.json").write_text('{"max_position_embeddings": 2048}')
@@ -179,42 +174,16 @@ def test_a_configuration_that_is_none(tmp_path: Path, content: str) -> None:
     assert module.read_config(str(tmp_path)) is None
 
 
-def proc(root: Path, pid: int, stat: str, **files: str) -> None:
-    folder = root / str(pid)
-    folder.mkdir(parents=True)
-    (folder / "stat").write_text(stat)
-    for name, text in files.items():
-        (folder / name).write_text(text)
-
-
-def test_processes_whatever_they_are_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PROC", str(tmp_path))
-    monkeypatch.setattr(module, "user_name", {7: "llm-x"}.get)
-    status = "Name:\ta\nUid:\t6\t7\t8\t9\n"
-    proc(tmp_path, 5, "5 (a (b) c) S 3 5", cmdline="a\0-b\0", cgroup="0::/x\n", status=status)
-    proc(tmp_path, 6, "")
-    (tmp_path / "self").mkdir()
-    assert module.read_processes() == {5: Process(5, 3, "a (b) c", "a -b ", "0::/x\n", "llm-x")}
-    assert module.socket_inodes(6) == set()
-
-
-def test_a_socket_that_several_hold_is_ours_if_one_of_them_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    processes = {pid: Process(pid, 1, f"p{pid}", "", "") for pid in (2, 3)}
-    monkeypatch.setattr(module, "socket_inodes", lambda pid: {"77"})
-    sockets = [module.Socket("127.0.0.1", 1, "77")]
-    assert module.find_owners(sockets, processes, {3})["77"].pid == 3
-    assert module.find_owners(sockets, processes, set())["77"].pid == 2
-
-
 @pytest.mark.parametrize(("limit", "total"), [("max", 4000), (str(3000 * 2**20), 3000), (str(2**62), 4000)])
 def test_memory_of_a_machine_and_of_a_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, total: int
 ) -> None:
-    monkeypatch.setattr(module, "PROC", str(tmp_path))
+    monkeypatch.setattr(process_table, "PROC", str(tmp_path))
     monkeypatch.setattr(module, "MEMORY_LIMITS", (str(tmp_path / "limit"), str(tmp_path / "none")))
     (tmp_path / "limit").write_text(limit + "\n")
     (tmp_path / "meminfo").write_text("MemTotal:  4096000 kB\nMemFree: 1 kB\nMemAvailable:  3584000 kB\n")
-    proc(tmp_path, 5, "", statm="9999 51200 1 1 0 1 0")
+    (tmp_path / "5").mkdir()
+    (tmp_path / "5" / "statm").write_text("9999 51200 1 1 0 1 0")
     ours = 51200 * os.sysconf("SC_PAGE_SIZE") // 2**20
     assert module.read_memory({5, 6}) == {"total": total, "available": min(3500, total), "ours": ours}
 
@@ -290,9 +259,9 @@ def test_the_module_passes_and_fails_the_same_in_check_mode(check: bool) -> None
 
 
 def test_it_writes_nothing() -> None:
-    tree = ast.parse(Path(str(module.__file__)).read_text())
-    opened = [call for call in ast.walk(tree) if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "open"]
-    assert [len(call.args) for call in opened] == [1]
+    trees = [ast.parse(Path(str(each.__file__)).read_text()) for each in (module, process_table)]
+    calls = [call for tree in trees for call in ast.walk(tree) if isinstance(call, ast.Call)]
+    assert [len(call.args) for call in calls if getattr(call.func, "id", "") == "open"] == [1]
 
 
 def test_it_is_quick() -> None:
