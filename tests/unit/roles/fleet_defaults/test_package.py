@@ -1,0 +1,66 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What services are made of: where an engine is, where none is, and what a host was set up with stays with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[4]
+HERE, NOT_HERE = {"stat": {"exists": True}}, {"stat": {"exists": False}}
+
+
+def recorded(package: str) -> dict[str, Any]:
+    """The fact that a host keeps of how it was set up."""
+    return {"llmfleet": {"secrets_id": "0123", "package": package, "gpu_mode": "cdi"}}
+
+
+# Name of a host: what is asked for, whether an engine answers, its own record; what comes of it.
+HOSTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "engine": ({"llm_engine": HERE}, {}, "container"),
+    "bare": ({"llm_engine": NOT_HERE}, {}, "native"),
+    "unread": ({}, {}, "native"),
+    # Somebody installs an engine later, for something else, or it is down today.
+    "engine-came-later": ({"llm_engine": HERE}, recorded("native"), "native"),
+    "engine-is-down": ({"llm_engine": NOT_HERE}, recorded("container"), "container"),
+    # The question is skipped on a host with a record.
+    "not-asked": ({"llm_engine": {"skipped": True}}, recorded("container"), "container"),
+    "wanted": ({"llm_package": "container", "llm_engine": NOT_HERE}, {}, "container"),
+    "not-wanted": ({"llm_package": "native", "llm_engine": HERE}, recorded("container"), "native"),
+}
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+    folder = tmp_path_factory.mktemp("package")
+    common = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    hosts = {name: {**common, **asked, "record": record} for name, (asked, record, _made_of) in HOSTS.items()}
+    (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    answer = "{{ [llm_package_in_force, service_containers | bool] | to_json }}"
+    tasks = [
+        {"ansible.builtin.set_fact": {"ansible_local": "{{ record }}", "cacheable": True}},
+        {"ansible.builtin.copy": {"content": answer, "dest": f"{folder}/{{{{ inventory_hostname }}}}", "mode": "0600"}},
+    ]
+    play = {"hosts": "all", "gather_facts": False, "roles": ["llmfleet.serving.fleet_defaults"], "post_tasks": tasks}
+    (folder / "play.json").write_text(json.dumps([play]))
+    beside = Path(sys.executable).with_name("ansible-playbook")
+    playbook = str(beside if beside.exists() else shutil.which("ansible-playbook"))
+    command = [playbook, "-i", str(folder / "hosts.json"), str(folder / "play.json")]
+    run = subprocess.run(command, text=True, capture_output=True, check=False, cwd=ROOT)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return {name: json.loads((folder / name).read_text()) for name in HOSTS}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_what_services_are_made_of(outcome: dict[str, list[Any]], host: str) -> None:
+    made_of = HOSTS[host][2]
+    assert outcome[host] == [made_of, made_of == "container"]
