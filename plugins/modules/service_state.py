@@ -227,8 +227,8 @@ class Run:
             )
         if self.module.check_mode:
             return
-        if any(action != "none" for action in self.actions.values()):
-            self.manager.prepare(list(self.actions))
+        if any(self.actions[name] != "none" for name in wanted):
+            self.manager.prepare(list(wanted))
         for wave in logic.waves(self.params["services"]):
             began = time.monotonic()
             for service in wave:

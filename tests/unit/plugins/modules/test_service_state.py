@@ -43,7 +43,9 @@ class Manager:
         return [path for name in names for path in self.definition_files(name)]
 
     def prepare(self, names: list[str]) -> None:
-        pass
+        for name in names:
+            Path(*self.definition_files(name)).read_text()
+        self.wishes.append(f"prepare {' '.join(names)}")
 
     def act(self, name: str, action: str, reload_signal: str) -> None:
         self.wishes.append(f"{action} {name}")
@@ -88,7 +90,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_what_is_wanted_no_more_makes_room_before_anything_starts(manager: type[Manager], run: Run) -> None:
     result = run("vllm-a", "vllm-c")
     assert result["actions"] == {"vllm-a": "restart", "vllm-b": "remove", "vllm-c": "start"}
-    assert manager.wishes == ["stop vllm-b", "forget", "restart vllm-a", "start vllm-c"]
+    assert manager.wishes == ["stop vllm-b", "forget", "prepare vllm-a vllm-c", "restart vllm-a", "start vllm-c"]
     assert not (manager.folder / "vllm-b.unit").exists()
     assert (manager.folder / "litellm.unit").exists()
     manager.wishes.clear()
