@@ -111,7 +111,8 @@ def service(spec: dict[str, Any], options: dict[str, Any]) -> list[str]:
         ["--name", shlex.quote(name)],
         ["--label", f"llmfleet.service={spec['name']}"],
         ["--pull", "never"],
-        ["--init"],
+        # Where process 1 is the host's there is nothing for one to do, and Podman refuses.
+        *([] if inside.get("pid") else [["--init"]]),
         ["--network", shlex.quote(options["network"])],
         ["--user", "0:0" if own else _user(spec["user"])],
         ["--cap-drop", "ALL"],

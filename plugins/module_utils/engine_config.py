@@ -67,8 +67,9 @@ def wanted_packages(name: str, source: str, distribution: str, major: int) -> li
     """Return the packages that bring an engine to a distribution."""
     debian = distribution in DEBIAN
     if name == "podman":
-        # Recommended packages are not installed, and without these podman runs no container with a network of its own.
-        return ["podman", "crun", "netavark", "aardvark-dns", "ca-certificates"] if debian else ["podman"]
+        # Debian's only recommends what containers with a network of their own, and those with --init, need.
+        needed = ["podman", "crun", "netavark", "aardvark-dns", "catatonit", "ca-certificates"]
+        return needed if debian else ["podman"]
     if source == "docker":
         engine = ["docker-ce", "docker-ce-cli", "containerd.io"]
     else:
@@ -114,6 +115,9 @@ def engine_plan(
         plan["problem"] = refusal(name, source, host["distribution"], on, here)
         plan["install"] = [] if plan["problem"] else wanted_packages(name, source, host["distribution"], major(host))
         plan["repository"] = bool(plan["install"]) and name == "docker" and source == "docker"
+    elif not found["init"] and host["distribution"] in DEBIAN:
+        # Beside an engine that is kept as it is: no service starts without.
+        plan["install"] = ["catatonit"]
     if plan["manage"] and not plan["problem"] and version:
         plan.update(change_of_version(found["packages"], version, source))
     return plan

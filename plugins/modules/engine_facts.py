@@ -46,6 +46,7 @@ ansible_facts:
       contains:
         name: {description: The engine that was asked for., type: str, sample: docker}
         program: {description: Its client; empty where there is none., type: str, sample: /usr/bin/docker}
+        init: {description: Whether it can run an init process in containers; with Podman a program of its own., type: bool}
         packages: {description: Version of each package that brings it., type: dict, sample: {docker.io: 26.1.5}}
         version: {description: Its version; empty where that is unknown., type: str, sample: 26.1.5+dfsg1}
         running: {description: Whether it answers., type: bool}
@@ -66,11 +67,13 @@ from ansible_collections.llmfleet.serving.plugins.module_utils import engine_con
 # A login without a profile may lack some of them.
 DIRECTORIES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")
 SNAP = "/snap/bin/docker"
+# Where Podman looks for its helpers before it looks at PATH (containers.conf, helper_binaries_dir).
+HELPERS = ("/usr/libexec/podman", "/usr/local/libexec/podman", "/usr/lib/podman", "/usr/local/lib/podman")
 
 
-def which(program: str) -> str:
+def which(program: str, *before: str) -> str:
     """Return the path of a program; empty where there is none."""
-    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), *DIRECTORIES])) or ""
+    return shutil.which(program, path=os.pathsep.join([*before, os.environ.get("PATH", ""), *DIRECTORIES])) or ""
 
 
 def output(module: AnsibleModule, program: str, *words: str) -> str:
@@ -112,6 +115,7 @@ def facts(module: AnsibleModule, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "program": program,
+        "init": name == "docker" or bool(which("catatonit", *HELPERS)),
         "packages": packages(module, engine_config.PACKAGES[name]),
         "snap": snap,
         **found,

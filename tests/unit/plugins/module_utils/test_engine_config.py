@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils import engine_config as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils import engine_config_drain as drain
 
-NOTHING = {"program": "", "packages": {}, "running": False, "snap": "", "is_podman": False}
+NOTHING = {"program": "", "packages": {}, "running": False, "snap": "", "is_podman": False, "init": True}
 DOCKER = {**NOTHING, "program": "/usr/bin/docker", "running": True}
 
 
@@ -95,7 +95,7 @@ def test_podman(printed: str, version: str, cdi: bool) -> None:
 def test_a_host_without_an_engine(
     name: str, source: str, distribution: str, major: str, packages: list[str] | None, repository: bool
 ) -> None:
-    wanted = packages or ["podman", "crun", "netavark", "aardvark-dns", "ca-certificates"]
+    wanted = packages or ["podman", "crun", "netavark", "aardvark-dns", "catatonit", "ca-certificates"]
     assert logic.engine_plan(NOTHING, host(distribution, major), name, source) == {
         "problem": "",
         "manage": True,
@@ -121,6 +121,14 @@ def test_what_cannot_be(found: dict[str, Any], on: dict[str, str], name: str, so
     assert plan["problem"].startswith("gpu1: ")
     assert said in plan["problem"]
     assert (plan["install"], plan["repository"], plan["version"]) == ([], False, "")
+
+
+def test_a_podman_that_has_no_init_gets_one() -> None:
+    podman = {**NOTHING, "program": "/usr/bin/podman", "packages": {"podman": "5.4.2"}, "running": True}
+    assert logic.engine_plan(podman, host(), "podman", "distribution")["install"] == []
+    bare = {**podman, "init": False}
+    assert logic.engine_plan(bare, host(), "podman", "distribution")["install"] == ["catatonit"]
+    assert logic.engine_plan(bare, host("Rocky", "9"), "podman", "distribution")["install"] == []
 
 
 @pytest.mark.parametrize("source", ["distribution", "docker"])
