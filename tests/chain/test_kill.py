@@ -20,7 +20,7 @@ import openai
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils import service_manager
 from ansible_collections.llmfleet.serving.plugins.module_utils.host_check import parse_sockets
-from ansible_collections.llmfleet.serving.plugins.modules.inventory_check import socket_inodes
+from ansible_collections.llmfleet.serving.plugins.module_utils.process_table import socket_inodes
 
 SUPERVISORCTL = "/opt/llmfleet/tools/bin/supervisorctl"
 CONFIGURATION = "/etc/llmfleet/supervisord.conf"
