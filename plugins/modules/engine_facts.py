@@ -46,7 +46,7 @@ ansible_facts:
       contains:
         name: {description: The engine that was asked for., type: str, sample: docker}
         program: {description: Its client; empty where there is none., type: str, sample: /usr/bin/docker}
-        init: {description: Whether it can run an init process in containers; with Podman a program of its own., type: bool}
+        init: {description: Whether containers can have an init process; Podman needs a program for it., type: bool}
         packages: {description: Version of each package that brings it., type: dict, sample: {docker.io: 26.1.5}}
         version: {description: Its version; empty where that is unknown., type: str, sample: 26.1.5+dfsg1}
         running: {description: Whether it answers., type: bool}
