@@ -16,7 +16,15 @@ import pytest
 import yaml
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
-NOTHING = {"name": "docker", "program": "", "packages": {}, "running": False, "snap": "", "is_podman": False, "init": True}
+NOTHING = {
+    "name": "docker",
+    "program": "",
+    "packages": {},
+    "running": False,
+    "snap": "",
+    "is_podman": False,
+    "init": True,
+}
 NOTHING = {**NOTHING, "version": "", "validates": False}
 DOCKER_SOURCE = {"container_engine_source": "docker", "container_engine_version": "28.5"}
 MIRROR = {
