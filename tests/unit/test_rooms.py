@@ -127,6 +127,18 @@ def test_module_utils_are_pure_standard_library(path: Path) -> None:
     assert not foreign, f"module_utils know neither Ansible nor packages outside the standard library: {foreign}"
 
 
+def test_only_the_readers_among_module_utils_touch_the_machine() -> None:
+    """Where it is read by several modules, and nothing is decided; docs/architecture.md names them."""
+    touching = re.compile(
+        r"^\s*(?:from|import) (?:http|mmap|os|pathlib|pwd|select|shutil|socket|ssl|subprocess|tempfile|urllib\.request)\b",
+        re.M,
+    )
+    readers = {path.stem for path in PURE if touching.search(path.read_text())}
+    assert readers == {"bounded", "disk_rate", "process_table"}
+    (line,) = [line for line in (ROOT / "docs" / "architecture.md").read_text().splitlines() if "`bounded`" in line]
+    assert readers <= set(re.findall(r"`(\w+)`", line))
+
+
 def test_licence_header_of_every_python_and_shell_file() -> None:
     folders = ("plugins", "roles", "scripts", "tests", "molecule")
     files = [

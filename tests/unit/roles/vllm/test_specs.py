@@ -211,3 +211,10 @@ def test_the_service_role_takes_the_specs(cpu: dict[str, Any], cuda: dict[str, A
 def test_the_stamp_follows_the_command_lines(cpu: dict[str, Any], cuda: dict[str, Any]) -> None:
     assert cpu["stamp"].startswith("/var/lib/llmfleet/vllm/checked/")
     assert cpu["stamp"] != cuda["stamp"]
+
+
+def test_instances_that_are_planned_no_more_are_told_by_their_names(cpu: dict[str, Any]) -> None:
+    tasks = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text())
+    (beginning,) = [task["vars"]["service_exclusive"] for task in tasks if "service_exclusive" in task.get("vars", {})]
+    assert len(beginning) > 1
+    assert [spec["name"] for spec in cpu["specs"] if not spec["name"].startswith(beginning)] == []
