@@ -226,8 +226,9 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.probe import (
 
 LARGEST_BODY = 8 * 1024 * 1024
 SCRAPE_POLL_SECONDS = 1.0
-# A busy machine can deliver a good stream to us all at once; a proxy that buffers does it every time.
-STREAM_TRIES = 3
+# A busy machine can deliver a good stream to us all at once; a proxy that buffers does it every time. Seconds before
+# each try: what makes a machine busy (services just started, other hosts' checks) outlasts a few tries in a row.
+STREAM_PAUSES = (0, 1, 2, 4, 8, 15)
 
 HOP_OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
@@ -410,7 +411,8 @@ class Chain:
         return verdict
 
     def _stream(self, model: str) -> Verdict:
-        for _attempt in range(STREAM_TRIES):
+        for pause in STREAM_PAUSES:
+            time.sleep(pause)
             reply = self._chat(model, True)
             verdict = judge_stream(reply)
             if verdict.buffered:

@@ -35,6 +35,7 @@ STAGES: dict[str, list[str]] = {
     "removal": ["side-effect"],
 }
 STAGE_LIMIT_SECONDS = 3000
+REASON_LINES, REASON_LINE = 4, 300
 
 
 class Scenario:
@@ -96,6 +97,17 @@ class Scenario:
                 found.append(f"{log.relative_to(ROOT)} holds {hits} of the fleet's secrets")
         return found
 
+    def reason(self, stage: str) -> str:
+        """The failed task and what it said, short enough to be the last words of a long log."""
+        text = (self.logs / f"{stage}.log").read_text(encoding="utf-8", errors="replace")
+        said, task = [], ""
+        for line in text.splitlines():
+            if line.startswith(("TASK [", "RUNNING HANDLER [")):
+                task = line.rstrip(" *")
+            elif line.startswith(("fatal: ", "failed: ", "FAILED ", "ERROR ", "[ERROR]")):
+                said += [task, line] if task and task not in said else [line]
+        return "\n".join(line[:REASON_LINE] for line in said[-REASON_LINES:])
+
     def hosts(self) -> list[str]:
         inventory = yaml.safe_load((self.directory / "inventory" / "hosts.yml").read_text(encoding="utf-8"))
         return list(inventory["bench"]["hosts"])
@@ -124,11 +136,12 @@ def main() -> int:
     wanted = names[names.index(arguments.first) : names.index(arguments.last) + 1]
     scenario = Scenario(arguments.scenario)
     passed = scenario.run("engine", ["tests/bench/docker.sh"]) and scenario.run("images", ["tests/bench/images.sh"])
+    reason = ""
     for stage in wanted if passed else []:
         command, *rest = STAGES[stage]
         if not scenario.run(stage, ["molecule", command, "--scenario-name", scenario.name, *rest]):
             scenario.diagnose()
-            passed = False
+            passed, reason = False, f"{stage}:\n{scenario.reason(stage)}"
             break
     if not arguments.keep:
         passed = scenario.run("cleanup", ["molecule", "destroy", "--scenario-name", scenario.name]) and passed
@@ -143,6 +156,8 @@ def main() -> int:
     passed = passed and not leaks
     outcome = "passed" if passed else "FAILED"
     print(f"bench: {scenario.name}: {outcome}, its output searched for {len(scenario.secrets)} secrets")
+    if reason:
+        print(f"bench: {scenario.name}: {reason}")
     return 0 if passed else 1
 
 
