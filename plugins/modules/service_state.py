@@ -70,7 +70,7 @@ options:
   exclusive:
     description:
       - With O(state=started), services whose name begins so and that are not in O(services) are stopped and removed,
-        before any other is started.
+        before any other is started. Their directory in O(config_root) goes too, as it holds secrets; their state stays.
     type: str
     default: ''
   config_root: {description: Directory of configuration., type: path, default: /etc/llmfleet}
@@ -106,6 +106,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 import socket
 import ssl
 import time
@@ -274,7 +275,7 @@ class Run:
     def _fail(self, service: dict[str, Any], cause: str) -> None:
         name = service["name"]
         try:
-            with open(os.path.join(self.params["config_root"], name, "secrets.env"), encoding="utf-8") as handle:
+            with open(os.path.join(self._configuration(name), "secrets.env"), encoding="utf-8") as handle:
                 secrets = handle.read()
         except OSError:
             secrets = ""
@@ -306,11 +307,21 @@ class Run:
 
     def remove_others(self) -> None:
         """Remove what once belonged to a list of services and no longer does."""
-        wanted = {service["name"] for service in self.params["services"]}
         beginning = self.params["exclusive"]
-        self._remove(
-            [name for name in self._all_names() if beginning and name.startswith(beginning) and name not in wanted]
-        )
+        if not beginning:
+            return
+        configured = [os.path.basename(path) for path in glob.glob(self._configuration(f"{beginning}*"))]
+        known = {name for name in self._all_names() if name.startswith(beginning)}.union(configured)
+        gone = sorted(known - {service["name"] for service in self.params["services"]})
+        self._remove(gone)
+        for name in gone:
+            if os.path.isdir(self._configuration(name)):
+                self.actions[name] = "remove"
+                if not self.module.check_mode:
+                    shutil.rmtree(self._configuration(name))
+
+    def _configuration(self, name: str) -> str:
+        return os.path.join(self.params["config_root"], name)
 
     def _remove(self, names: list[str]) -> None:
         states = self.manager.states(names)

@@ -65,6 +65,8 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Manager]:
     Manager.folder, Manager.running, Manager.wishes = tmp_path, {"vllm-a", "vllm-b", "litellm"}, []
     for name in Manager.running:
         (tmp_path / f"{name}.unit").write_text(name)
+        (tmp_path / "etc" / name).mkdir(parents=True)
+        (tmp_path / "etc" / name / "secrets.env").write_text("KEY=sk-unit\n")
     monkeypatch.setattr(service_state, "Systemd", Manager)
     return Manager
 
@@ -78,6 +80,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             "manager": "systemd",
             "services": [{"name": name, "command": "/bin/true", "ready": {"deadline": 5}} for name in names],
             "exclusive": exclusive,
+            "config_root": str(tmp_path / "etc"),
             "state_root": str(tmp_path),
             "_ansible_check_mode": check,
             "_ansible_remote_tmp": str(tmp_path),
@@ -87,12 +90,17 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return call
 
 
+def configured(manager: type[Manager]) -> set[str]:
+    return {path.name for path in (manager.folder / "etc").iterdir()}
+
+
 def test_what_is_wanted_no_more_makes_room_before_anything_starts(manager: type[Manager], run: Run) -> None:
     result = run("vllm-a", "vllm-c")
     assert result["actions"] == {"vllm-a": "restart", "vllm-b": "remove", "vllm-c": "start"}
     assert manager.wishes == ["stop vllm-b", "forget", "prepare vllm-a vllm-c", "restart vllm-a", "start vllm-c"]
     assert not (manager.folder / "vllm-b.unit").exists()
     assert (manager.folder / "litellm.unit").exists()
+    assert configured(manager) == {"vllm-a", "litellm"}
     manager.wishes.clear()
     assert run("vllm-a", "vllm-c")["changed"] is False
     assert manager.wishes == []
@@ -105,13 +113,25 @@ def test_check_mode_says_it_and_changes_nothing(manager: type[Manager], run: Run
     assert "llm-vllm-b: remove" in result["diff"]["after"]
     assert manager.wishes == []
     assert (manager.folder / "vllm-b.unit").exists()
+    assert configured(manager) == {"vllm-a", "vllm-b", "litellm"}
+
+
+def test_secrets_that_a_run_cut_short_left_behind_go_with_the_next(manager: type[Manager], run: Run) -> None:
+    (manager.folder / "vllm-b.unit").unlink()
+    manager.running.discard("vllm-b")
+    assert run("vllm-a")["actions"] == {"vllm-a": "restart", "vllm-b": "remove"}
+    assert manager.wishes == ["prepare vllm-a", "restart vllm-a"]
+    assert configured(manager) == {"vllm-a", "litellm"}
+    assert run("vllm-a")["changed"] is False
 
 
 def test_a_host_with_nothing_left_to_serve(manager: type[Manager], run: Run) -> None:
     assert run()["actions"] == {"vllm-a": "remove", "vllm-b": "remove"}
     assert manager.running == {"litellm"}
+    assert configured(manager) == {"litellm"}
 
 
 def test_without_a_beginning_nobody_else_is_touched(manager: type[Manager], run: Run) -> None:
     assert set(run("vllm-a", exclusive="")["actions"]) == {"vllm-a"}
     assert manager.running == {"vllm-a", "vllm-b", "litellm"}
+    assert configured(manager) == {"vllm-a", "vllm-b", "litellm"}
