@@ -36,6 +36,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
         return {
+            "container_guest": driver_choice.container_guest,
             "nvidia_driver_choice": nvidia_driver_choice,
             "nvidia_driver_record": driver_state.new_packages,
             "nvidia_fabric_problem": fabric_state.fabric_problem,

@@ -82,14 +82,14 @@ def probe(image: str, program: str, gpus: list[str], options: dict[str, Any]) ->
     What follows it are the program's arguments; standard input is handed on. The user is nobody: the engine's own may
     not be there yet.
 
-    :param options: ``engine``, ``gpu_mode`` and ``network``, as for a service; ``shared_memory``.
+    :param options: ``engine``, ``gpu_mode``, ``memlock`` and ``network``, as for a service; ``shared_memory``.
     """
     argv = [options["engine"], "run", "--rm", "--interactive", "--pull", "never", "--init"]
     argv += ["--network", options["network"], "--user", "65534:65534", "--cap-drop", "ALL"]
     argv += ["--security-opt", "no-new-privileges", "--log-driver", "none", "--read-only"]
     argv += ["--tmpfs", TEMPORARY, "--env", "HOME=/tmp", "--env", "USER=nobody"]
     argv += ["--shm-size", options.get("shared_memory") or (ENGINE_SHARED_MEMORY if gpus else SHARED_MEMORY)]
-    argv += ["--ulimit", "memlock=-1"] if gpus else []
+    argv += ["--ulimit", "memlock=-1"] if gpus and options["memlock"] else []
     argv += [shlex.split(part)[0] for part in _gpus(gpus, options["gpu_mode"])]
     return [*argv, "--entrypoint", program, image]
 
@@ -101,7 +101,8 @@ def service(spec: dict[str, Any], options: dict[str, Any]) -> list[str]:
         may have ``mounts`` (``host:inside:mode``), ``pid`` (``host``), ``arguments`` (further ones of the program),
         ``capabilities`` (that it may have but is not given), ``workdir``, ``writable_root`` and ``shared_memory``.
     :param options: ``engine`` (program), ``prefix``, ``run_dir``, ``gpu_mode`` (``cdi`` or ``legacy``), ``network``,
-        ``log_driver`` and ``forget`` (whether the engine removes a container that ended).
+        ``log_driver``, ``memlock`` (whether the engine can lift the limit of locked memory) and ``forget`` (whether it
+        removes a container that ended).
     """
     inside, own = spec["container"], [_bare(capability) for capability in spec["capabilities"]]
     added = own + [_bare(capability) for capability in inside.get("capabilities", [])] + list(BECOME if own else ())
@@ -132,7 +133,7 @@ def service(spec: dict[str, Any], options: dict[str, Any]) -> list[str]:
     lines.append(["--tmpfs", shlex.quote(f"{options['run_dir']}:mode=1777,exec")])
     if spec["gpus"]:
         # Pinned memory of transfers is locked.
-        lines.append(["--ulimit", "memlock=-1"])
+        lines += [["--ulimit", "memlock=-1"]] if options["memlock"] else []
         lines.append(["--label", shlex.quote(f"llmfleet.gpus={','.join(spec['gpus'])}")])
     if inside.get("pid"):
         lines.append(["--pid", inside["pid"]])

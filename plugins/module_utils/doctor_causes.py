@@ -27,6 +27,12 @@ _IMAGE_IS_MISSING = (
     "the engine's image is not on this host yet",
     "run site.yml, which pulls it; if it cannot, look at registry, mirror and credentials",
 )
+# Of runc, which numbers its limits (8 is RLIMIT_MEMLOCK), and of crun.
+NO_MEMLOCK = ("setting rlimit type 8", "setrlimit `rlimit_memlock`")
+_LIMIT_STAYS = (
+    "this machine does not let the engine lift the limit of locked memory, as container guests do not",
+    "set service_container_memlock: false for this host",
+)
 # The first whose words are said is taken. Words are those of CUDA, NCCL, torch, Docker, Podman and CDI themselves.
 CAUSES = (
     Cause("could not select device driver", "the container engine knows no NVIDIA runtime", TOOLKIT),
@@ -57,6 +63,7 @@ CAUSES = (
         "correct tag and digest in llm_images, or mirror the image",
     ),
     *(Cause(words, *_IMAGE_IS_MISSING) for words in NO_IMAGE),
+    *(Cause(words, *_LIMIT_STAYS) for words in NO_MEMLOCK),
     Cause(
         "driver on your system is too old",
         "the engine's CUDA is newer than the driver can run",

@@ -31,6 +31,14 @@ VERSION = re.compile(r"[1-9]\d{2}\.\d{1,4}(?:\.\d{1,4})?")
 UNSET = "manage the driver yourself with nvidia_driver_manage: false"
 
 
+def container_guest(facts: Mapping[str, Any]) -> bool:
+    """Tell whether a host is a guest that shares the kernel of another.
+
+    :param facts: with ``virtualization_type`` and ``virtualization_role`` in Ansible's words; missing ones say no.
+    """
+    return facts.get("virtualization_role") == "guest" and facts.get("virtualization_type") in CONTAINERS
+
+
 class Choice:
     """What was chosen so far for one host, and what is against it."""
 
@@ -55,7 +63,7 @@ class Choice:
         told = str(self.wanted["user_space_only"]).lower()
         if told != "auto":
             return told in ("true", "yes", "on", "1")
-        return self.machine["virtualization_type"] in CONTAINERS and self.machine["virtualization_role"] == "guest"
+        return container_guest(self.machine)
 
     def check_words(self) -> None:
         """Refuse values that are none."""

@@ -23,7 +23,7 @@ def test_from_a_package_to_a_command_line() -> None:
     path = images[0]["programs"][0]["path"]
     specs = run("service_specs", [{"name": "web", "command": [path]}], "/etc/x", "/var/x", images)
     options = {"engine": "docker", "prefix": "llm-", "run_dir": "/run/x", "gpu_mode": "cdi", "network": "host"}
-    lines = run("container_service", specs[0], {**options, "log_driver": "none", "forget": False})
+    lines = run("container_service", specs[0], {**options, "log_driver": "none", "memlock": True, "forget": False})
     assert lines[-2:] == ["--entrypoint web", IMAGE]
     assert run("package_programs", PACKAGE, "/usr/bin") == {"web": "/usr/bin/web"}
 
@@ -54,7 +54,7 @@ def test_a_probe_runs_python_as_the_engine_would() -> None:
         "gpus": ["GPU-1"],
         "env": {"NCCL_P2P_DISABLE": "1", "NCCL_IB_HCA": None, "HF_TOKEN": "hidden"},
     }
-    options = {"engine": "docker", "gpu_mode": "cdi", "network": "host"}
+    options = {"engine": "docker", "gpu_mode": "cdi", "memlock": True, "network": "host"}
     (engine,) = run("container_probes", [instance], IMAGE, options, {"NCCL_DEBUG": "INFO"})
     assert engine["name"] == "chat-0"
     assert engine["gpus"] == ["GPU-1"]

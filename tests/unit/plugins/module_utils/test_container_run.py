@@ -20,6 +20,7 @@ OPTIONS = {
     "gpu_mode": "cdi",
     "network": "host",
     "log_driver": "none",
+    "memlock": True,
     "forget": False,
 }
 
@@ -107,6 +108,8 @@ def test_gpus_are_those_that_were_planned(mode, gpus, devices, flags):
     assert ("NVIDIA_VISIBLE_DEVICES=void" in found) == bool(devices)
     assert (f"llmfleet.gpus={','.join(gpus)}" in found) == bool(gpus)
     assert values(found, "--shm-size") == ["16g" if gpus else "64m"]
+    assert ("memlock=-1" in found) == bool(gpus)
+    assert "memlock=-1" not in arguments({"gpu_mode": mode, "memlock": False}, gpus=gpus)
 
 
 def test_capabilities_reach_a_user_that_is_not_root():
@@ -164,7 +167,7 @@ def test_what_else_a_spec_can_say():
 
 
 def test_a_probe_has_the_image_the_gpus_and_the_rights_of_its_engine():
-    options = {"engine": "/usr/bin/docker", "gpu_mode": "cdi", "network": "host"}
+    options = {"engine": "/usr/bin/docker", "gpu_mode": "cdi", "memlock": True, "network": "host"}
     argv = container_run.probe(IMAGE, "python3", ["GPU-1"], options)
     assert argv[:2] == ["/usr/bin/docker", "run"]
     assert argv[-3:] == ["--entrypoint", "python3", IMAGE]
@@ -174,4 +177,6 @@ def test_a_probe_has_the_image_the_gpus_and_the_rights_of_its_engine():
     assert "--interactive" in argv
     legacy = container_run.probe(IMAGE, "python3", ["GPU-1", "GPU-2"], {**options, "gpu_mode": "legacy"})
     assert values(legacy, "--gpus") == ['"device=GPU-1,GPU-2"']
+    assert values(argv, "--ulimit") == ["memlock=-1"]
     assert "--ulimit" not in container_run.probe(IMAGE, "python3", [], options)
+    assert "--ulimit" not in container_run.probe(IMAGE, "python3", ["GPU-1"], {**options, "memlock": False})

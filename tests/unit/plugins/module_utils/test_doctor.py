@@ -440,6 +440,11 @@ def test_cuda(planned: list[str], reply: dict[str, Any], severity: str, word: st
         ("docker: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", "does not run"),
         ("docker: nvidia.com/gpu=GPU-1 is not an absolute path. See 'docker run --help'.", "too old for CDI"),
         ("Error response from daemon: manifest unknown", "not in the registry"),
+        (
+            "error setting rlimits for ready process: error setting rlimit type 8: operation not permitted",
+            "locked memory",
+        ),
+        ("Error: crun: setrlimit `RLIMIT_MEMLOCK`: Operation not permitted: OCI permission denied", "locked memory"),
         ("RuntimeError: The NVIDIA driver on your system is too old (found version 11040).", "newer than the driver"),
         ("Error 803: system has unsupported display driver / cuda driver combination", "does not fit the loaded"),
         ("Error 804: forward compatibility was attempted on non supported HW", "compatibility libraries"),

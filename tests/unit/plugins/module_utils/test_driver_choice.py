@@ -417,6 +417,19 @@ def test_a_container_guest_that_cannot_be_served() -> None:
     assert "cannot be had alone" in refused("Rocky 8.10", loaded_version="580.105.08", **GUEST)
 
 
+@pytest.mark.parametrize(
+    ("facts", "shares"),
+    [
+        (GUEST, True),
+        ({"virtualization_type": "lxc", "virtualization_role": "host"}, False),
+        ({"virtualization_type": "kvm", "virtualization_role": "guest"}, False),
+        ({}, False),
+    ],
+)
+def test_who_shares_a_kernel(facts: dict[str, str], shares: bool) -> None:
+    assert driver_choice.container_guest(facts) is shares
+
+
 def test_a_guest_by_word() -> None:
     assert chosen(wanted={"user_space_only": "true"}, loaded_version="580.105.08")["user_space_only"]
     assert not chosen(wanted={"user_space_only": "False"}, **GUEST)["user_space_only"]
