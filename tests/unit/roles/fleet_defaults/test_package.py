@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What services are made of: where an engine is, where none is, and what a host was set up with stays with it."""
+"""What services are made of: where an engine is, where none is, and what a host was set up with stays with it.
+
+And what an engine can give its containers there.
+"""
 
 from __future__ import annotations
 
@@ -38,16 +41,30 @@ HOSTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "not-wanted": ({"llm_package": "native", "llm_engine": HERE}, recorded("container"), "native"),
 }
 
+# Name of a host: what is asked for, what it runs in (Ansible's word), whether its engine can lift the limit of locked memory.
+GUESTS: dict[str, tuple[dict[str, Any], str, bool]] = {
+    "metal": ({}, "NA", True),
+    "virtual": ({}, "kvm", True),
+    "lxc": ({}, "lxc", False),
+    "virtual-that-cannot": ({"service_container_memlock": False}, "kvm", False),
+}
+
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     folder = tmp_path_factory.mktemp("package")
     common = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     hosts = {name: {**common, **asked, "record": record} for name, (asked, record, _made_of) in HOSTS.items()}
+    hosts |= {name: {**common, **asked, "record": {}, "inside": kind} for name, (asked, kind, _can) in GUESTS.items()}
     (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
-    answer = "{{ [llm_package_in_force, service_containers | bool] | to_json }}"
+    answer = "{{ [llm_package_in_force, service_containers | bool, service_container_memlock | bool] | to_json }}"
+    facts = {
+        "ansible_local": "{{ record }}",
+        "virtualization_type": "{{ inside | default('NA') }}",
+        "virtualization_role": "guest",
+    }
     tasks = [
-        {"ansible.builtin.set_fact": {"ansible_local": "{{ record }}", "cacheable": True}},
+        {"ansible.builtin.set_fact": {**facts, "cacheable": True}},
         {"ansible.builtin.copy": {"content": answer, "dest": f"{folder}/{{{{ inventory_hostname }}}}", "mode": "0600"}},
     ]
     play = {"hosts": "all", "gather_facts": False, "roles": ["llmfleet.serving.fleet_defaults"], "post_tasks": tasks}
@@ -57,10 +74,15 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     command = [playbook, "-i", str(folder / "hosts.json"), str(folder / "play.json")]
     run = subprocess.run(command, text=True, capture_output=True, check=False, cwd=ROOT)
     assert run.returncode == 0, run.stdout + run.stderr
-    return {name: json.loads((folder / name).read_text()) for name in HOSTS}
+    return {name: json.loads((folder / name).read_text()) for name in hosts}
 
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_what_services_are_made_of(outcome: dict[str, list[Any]], host: str) -> None:
     made_of = HOSTS[host][2]
-    assert outcome[host] == [made_of, made_of == "container"]
+    assert outcome[host][:2] == [made_of, made_of == "container"]
+
+
+@pytest.mark.parametrize("host", GUESTS)
+def test_who_lifts_the_limit_of_locked_memory(outcome: dict[str, list[Any]], host: str) -> None:
+    assert outcome[host][2] is GUESTS[host][2]
