@@ -41,7 +41,7 @@ HOSTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "not-wanted": ({"llm_package": "native", "llm_engine": HERE}, recorded("container"), "native"),
 }
 
-# Name of a host: what is asked for, what it runs in (Ansible's word), whether its engine can lift the limit of locked memory.
+# Name of a host: what is asked for, what it runs inside of, and whether its engine lifts the limit of locked memory.
 GUESTS: dict[str, tuple[dict[str, Any], str, bool]] = {
     "metal": ({}, "NA", True),
     "virtual": ({}, "kvm", True),
