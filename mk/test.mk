@@ -10,6 +10,7 @@ OLDER_CORES = .venv/core-2.17 .venv/core-2.18
 .PHONY: test lint unit plan doctor prod docs-check importer sanity collection compat again readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container
 
 test: ## Prove the collection: every step below, the first failure stops
+	@tests/ready.sh $(DEMO_INVENTORY)
 	@tests/run.sh $(TEST_STEPS)
 	@echo 'Not run, because it takes half as long as the rest together: make molecule-container'
 
@@ -20,10 +21,10 @@ unit: .venv/test/.complete ## Unit tests with 95 % of the pure logic covered, ar
 	@$(PYTEST) tests/unit --numprocesses=auto --dist=loadfile --cov=$(PURE) --cov-report=term:skip-covered --cov-fail-under=95
 
 plan: .venv/test/.complete ## playbooks/plan.yml over hosts whose nvidia-smi replays recorded output
-	@$(PYTEST) tests/plan
+	@$(PYTEST) tests/plan --numprocesses=auto
 
 doctor: .venv/test/.complete ## playbooks/doctor.yml on this machine, with stand-ins for GPU, torch and docker
-	@$(PYTEST) tests/doctor
+	@$(PYTEST) tests/doctor --numprocesses=auto
 
 prod: .venv/test/.complete ## inventories/prod: syntax, graph, and the plan from recorded facts with no host reachable
 	@$(PYTEST) tests/prod
