@@ -65,8 +65,14 @@ def derive_stream_interval(tokens_per_second: float, workers: int = 1, streams: 
     """
     rate = tokens_per_second / max(1, streams)
     carried = math.ceil(tokens_per_second / (max(1, workers) * CHUNKS_PER_WORKER * PLANNED_SHARE))
+    least, most = stream_intervals(rate)
+    return min(max(least, carried), most)
+
+
+def stream_intervals(rate: float) -> tuple[int, int]:
+    """Return the smallest and the largest interval that suit one stream of this many tokens per second."""
     fluid = min(int(rate / FLUID_CHUNKS), MOST_TOKENS_PER_CHUNK)
-    return min(max(1, carried, fluid), max(1, int(rate / VISIBLE_CHUNKS)))
+    return max(1, fluid), max(1, int(rate / VISIBLE_CHUNKS))
 
 
 def derive_workers(chunks_per_second: float, cores: int) -> int:
@@ -109,6 +115,37 @@ def planned_workers(
         taken = sum(len(parse_cores(i["cpu"]["cores"])) for i in instances if i["host"] == host)
         result[host] = derive_workers(chunks / len(gateways), int(cores) - taken)
     return result
+
+
+def set_stream_intervals(
+    instances: list[dict[str, Any]],
+    models: list[dict[str, Any]],
+    gateways: dict[str, int],
+    in_force: dict[str, dict[str, Any]],
+) -> None:
+    """Give each chat instance its stream interval: what its arguments say, what it has, or what suits the fleet.
+
+    :param in_force: the instances of the earlier plan by name. One that is otherwise unchanged keeps its interval, so
+        that a further model, replica or gateway restarts nobody.
+    """
+    workers = sum(planned_workers(instances, models, gateways).values()) or 1
+    chat = {model["name"] for model in models if model["mode"] == "chat"}
+    rates = planned_rates(instances, models)
+    total = sum(planned["rate"] * planned["streams"] for planned in rates)
+    for instance, planned in zip([i for i in instances if i["model"] in chat], rates):
+        # The whole fleet's tokens share the workers; for this instance they count as streams at its own rate.
+        interval = derive_stream_interval(total, workers, max(1, round(total / planned["rate"])))
+        kept = _interval_in_force(instance, in_force.get(instance["name"]), planned["rate"])
+        instance["stream_interval"] = instance["stream_interval"] or kept or interval
+
+
+def _interval_in_force(instance: dict[str, Any], current: dict[str, Any] | None, rate: float) -> int | None:
+    """Return the interval that an unchanged instance has, as long as it suits the rate that is planned for it."""
+    if not current or any(current.get(key) != instance[key] for key in ("request", "host")):
+        return None
+    interval = int(current.get("stream_interval") or 0)
+    least, most = stream_intervals(rate)
+    return interval if least <= interval <= most else None
 
 
 def parallel_requests(model: dict[str, Any], instances: list[dict[str, Any]], workers: int = 1) -> int:

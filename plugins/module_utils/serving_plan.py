@@ -92,7 +92,7 @@ def plan(
     plan_fill.grow(gpu_hosts, placed)
     cpu_placed, cpu_problems = _on_cpus(models, hosts, on_gpus, in_force)
     instances = _instances(models, hosts, placed, frozen, cpu_placed, in_force, first_port)
-    _set_stream_intervals(instances, models, gateways or {})
+    derive.set_stream_intervals(instances, models, gateways or {}, in_force)
     rank = {model["name"]: number for number, model in enumerate(models)}
     missing.sort(key=lambda pair: (rank[pair[0]["name"]], pair[1]))
     unplaced = plan_unplaced.explain(missing, gpu_hosts, refused)
@@ -331,19 +331,6 @@ def _gpu(device: Device) -> dict[str, Any]:
         "headroom": device.left,
         "instances": sorted(device.shared),
     }
-
-
-def _set_stream_intervals(
-    instances: list[dict[str, Any]], models: list[dict[str, Any]], gateways: dict[str, int]
-) -> None:
-    workers = sum(derive.planned_workers(instances, models, gateways).values()) or 1
-    chat = {model["name"] for model in models if model["mode"] == "chat"}
-    rates = derive.planned_rates(instances, models)
-    total = sum(planned["rate"] * planned["streams"] for planned in rates)
-    for instance, planned in zip([i for i in instances if i["model"] in chat], rates):
-        # The whole fleet's tokens share the workers; for this instance they count as streams at its own rate.
-        interval = derive.derive_stream_interval(total, workers, max(1, round(total / planned["rate"])))
-        instance["stream_interval"] = instance["stream_interval"] or interval
 
 
 def needs(instances: list[dict[str, Any]], models: list[dict[str, Any]], host: str) -> dict[str, int]:

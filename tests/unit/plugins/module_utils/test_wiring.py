@@ -10,6 +10,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils import (
     derive,
     fleet_state,
     models,
+    plan_text,
     serving_plan,
     wiring,
 )
@@ -38,11 +39,13 @@ BIG = {
 }
 
 
-def plan(*raw: dict[str, Any], **gateways: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def plan(
+    *raw: dict[str, Any], current: list[dict[str, Any]] | None = None, replan: list[str] | None = None, **gateways: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     known = fleet_state.with_facts(models.resolve([{"name": "demo", "source": "demo:"}]), {}, {})[0]["facts"]
     known = {**known, "max_position_embeddings": 4096}
     some = [{**model, "facts": known} for model in models.resolve(list(raw))]
-    planned = serving_plan.plan(some, HOSTS, gateways=gateways)
+    planned = serving_plan.plan(some, HOSTS, current, gateways=gateways, replan=replan)
     assert planned["problems"] == []
     return planned["instances"], some
 
@@ -119,6 +122,42 @@ def test_more_workers_mean_smaller_chunks() -> None:
     one, _ = plan(BIG, gw=1)
     many, _ = plan(BIG, gw=32)
     assert (one[0]["stream_interval"], many[0]["stream_interval"]) == (12, 2)
+
+
+ONE = {**BIG, "replicas": 1, "args": {"gpu-memory-utilization": 0.3}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "gateways"),
+    [
+        ((ONE, DEMO), {"gw": 1}),
+        ((ONE, {**ONE, "name": "second", "aliases": []}), {"gw": 1}),
+        (({**ONE, "replicas": 2},), {"gw": 1}),
+        ((ONE,), {"gw": 32, "gw2": 32}),
+        ((ONE,), {}),
+    ],
+    ids=["a model elsewhere", "a model beside", "a replica", "two large gateways", "no gateway"],
+)
+@pytest.mark.parametrize("cores", [1, 32])
+def test_what_joins_the_fleet_changes_no_instance_that_is_there(
+    raw: tuple[dict[str, Any], ...], gateways: dict[str, int], cores: int
+) -> None:
+    (before,), _ = plan(ONE, gw=cores)
+    after = {one["name"]: one for one in plan(*raw, current=[before], **gateways)[0]}
+    changes = plan_text.changes(list(after.values()), [before])
+    assert [(change["action"], change["what"]) for change in changes if change["name"] == before["name"]] == [("=", [])]
+
+
+def test_an_interval_is_derived_anew_where_it_suits_no_more() -> None:
+    before, _ = plan(BIG, gw=1)
+    assert before[0]["stream_interval"] == 12
+    # On purpose, by a rate at which 12 tokens would stutter, and by the model's own arguments.
+    assert plan(BIG, current=before, replan=["big"], gw=32)[0][0]["stream_interval"] == 2
+    slow, _ = plan({**BIG, "tokens_per_second": 20}, current=before, gw=1)
+    assert slow[0]["stream_interval"] == 5
+    own, _ = plan({**BIG, "args": {"stream-interval": 3}}, current=before, gw=1)
+    assert own[0]["stream_interval"] == 3
+    assert plan(BIG, current=own, gw=32)[0][0]["stream_interval"] == 2
 
 
 def test_deployments() -> None:
