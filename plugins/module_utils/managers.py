@@ -45,7 +45,7 @@ class Manager(Protocol):
     def stop(self, names: list[str]) -> None:
         """Stop services for good."""
 
-    def forget(self) -> None:
+    def forget(self, names: list[str]) -> None:
         """Make the manager forget services whose files are gone; a manager of our own with none left goes too."""
 
     def log_command(self, name: str) -> str:
@@ -124,10 +124,10 @@ class Systemd:
             ["systemctl", "disable", "--now", "--quiet", "--", *[self._unit(name) for name in names]], check=False
         )
 
-    def forget(self) -> None:
+    def forget(self, names: list[str]) -> None:
         """Reload after unit files are gone."""
         self._run(["systemctl", "daemon-reload"])
-        self._run(["systemctl", "reset-failed", f"{self._prefix}*"], check=False)
+        self._run(["systemctl", "reset-failed", "--", *[self._unit(name) for name in names]], check=False)
 
     def log_command(self, name: str) -> str:
         """Name the journal."""
@@ -215,9 +215,9 @@ class Supervisor:
         """Stop the programs."""
         self._control("stop", *[self._prefix + name for name in names])
 
-    def forget(self) -> None:
-        """Drop programs whose files are gone; end supervisord with the last one."""
-        self._control("update")
+    def forget(self, names: list[str]) -> None:
+        """Drop programs whose files are gone, and restart no other; end supervisord with the last one."""
+        self._control("update", *[self._prefix + name for name in names])
         if not logic.parse_supervisor_status(self._control("status")):
             self._control("shutdown")
 

@@ -16,6 +16,22 @@ _SYSTEMD = {"active": RUNNING, "reloading": RUNNING, "activating": STARTING, "de
 _SUPERVISOR = {"RUNNING": RUNNING, "STARTING": STARTING, "BACKOFF": STARTING, "STOPPING": STARTING}
 
 
+# Stands in every unit and program that the collection writes: removal takes no other.
+MARK = "X-LLMFleet=1"
+
+
+def is_ours(definition: str, configuration: str) -> bool:
+    """Return whether the collection wrote the definition of a service.
+
+    :param definition: text of the unit, or of the program's configuration.
+    :param configuration: directory of the service's configuration. What has no mark is of an earlier version if it is
+        started from there.
+    """
+    lines = [line.strip() for line in definition.splitlines()]
+    earlier = (f"EnvironmentFile={configuration}/secrets.env", f"ExecStart={configuration}/run")
+    return any(line.lstrip("; ") == MARK or line in (*earlier, f"command={configuration}/run") for line in lines)
+
+
 def parse_systemctl_show(text: str) -> dict[str, dict[str, str]]:
     """Parse ``systemctl show -p Id,... UNIT...``: blocks of KEY=VALUE lines, keyed by Id."""
     units: dict[str, dict[str, str]] = {}
@@ -80,6 +96,23 @@ def waves(services: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
         placed |= {service["name"] for service in wave}
         left = [service for service in left if service["name"] not in placed]
     return result
+
+
+def steps(services: list[dict[str, Any]], actions: dict[str, str]) -> list[list[dict[str, Any]]]:
+    """Order services into steps, each of which is ready before the next begins: no two that run are down at once.
+
+    Within a wave those that stay come first, as nothing is taken down while another of them is not ready. Then each
+    restart is a step of its own, for others carry the load meanwhile. New ones start together at the end: what is
+    restarted may give up what they need.
+    """
+    result = []
+    for wave in waves(services):
+        kinds: dict[str, list[dict[str, Any]]] = {"none": [], "restart": [], "other": []}
+        for service in wave:
+            action = actions[service["name"]]
+            kinds[action if action in kinds else "other"].append(service)
+        result += [kinds["none"], *([service] for service in kinds["restart"]), kinds["other"]]
+    return [step for step in result if step]
 
 
 def failure_text(host: str, unit: str, ready: dict[str, Any], cause: str, log: str, log_command: str) -> str:

@@ -96,12 +96,13 @@ def test_systemd_verbs():
     manager.act("a", "reload", "HUP")
     manager.halt(["a"])
     manager.stop(["a"])
-    manager.forget()
+    manager.forget(["a"])
     assert "systemctl reset-failed -- llm-a.service" in run.verbs()
     assert "systemctl start -- llm-a.service" in run.verbs()
     assert "systemctl reload -- llm-a.service" in run.verbs()
     assert "systemctl stop -- llm-a.service" in run.verbs()
     assert "systemctl disable --now --quiet -- llm-a.service" in run.verbs()
+    assert "systemctl reset-failed -- llm-a.service" in run.verbs()[-1:]
     assert manager.leftovers(["a"]) == ["/etc/systemd/system/llm-a.service"]
     assert manager.pattern() == "/etc/systemd/system/llm-*.service"
     assert manager.log_command("a") == "journalctl -u llm-a.service"
@@ -137,13 +138,19 @@ def test_supervisor_verbs():
     assert run.commands[-1][-3:] == ["signal", "HUP", "llm-a"]
     manager.halt(["a"])
     assert run.commands[-1][-1] == "shutdown"
-    manager.forget()
+    manager.forget(["a"])
     assert run.commands[-1][-1] == "shutdown"
     assert manager.leftovers(["a"]) == ["/etc/llmfleet/supervisor.d/llm-a.conf", "/etc/llmfleet/a/run"]
     assert manager.pattern() == "/etc/llmfleet/supervisor.d/llm-*.conf"
     assert manager.log_command("a") == "tail -n 100 /var/log/llmfleet/a.log"
     manager.log_tail("a", 3)
     assert run.commands[-1] == ["tail", "-n", "3", "/var/log/llmfleet/a.log"]
+
+
+def test_a_program_that_goes_restarts_no_other():
+    manager, run = supervisor({"status": STATUS})
+    manager.forget(["b"])
+    assert [argv[-2:] for argv in run.commands if "update" in argv] == [["update", "llm-b"]]
 
 
 def test_supervisord_stays_while_something_runs():
@@ -162,6 +169,20 @@ def test_waves_follow_after_and_break_circles():
     ]
     assert names == [["a", "c"], ["b"], ["d"]]
     assert len(logic.waves([service("x", "y"), service("y", "x")])) == 2
+
+
+def test_one_that_runs_is_down_at_a_time():
+    def service(name, *after):
+        return {"name": name, "after": list(after)}
+
+    services = [service("a"), service("new"), service("b"), service("stays"), service("fresh"), service("c", "a")]
+    actions = {"a": "restart", "b": "restart", "c": "restart", "new": "start", "fresh": "start", "stays": "none"}
+    steps = [[s["name"] for s in step] for step in logic.steps(services, actions)]
+    assert steps == [["stays"], ["a"], ["b"], ["new", "fresh"], ["c"]]
+    # First starts do not wait for each other, and neither do reloads, which take nobody down.
+    steps = logic.steps(services[:5], dict.fromkeys(actions, "start"))
+    assert [len(step) for step in steps] == [5]
+    assert len(logic.steps(services[:5], dict.fromkeys(actions, "reload"))) == 1
 
 
 def test_a_failure_names_host_unit_cause_and_log():
