@@ -13,6 +13,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils import (
     container_image,
     container_run,
     doctor_engine,
+    removal,
     service_spec,
 )
 
@@ -77,6 +78,7 @@ class FilterModule:
             "image_problems": image_problems,
             "package_images": package_images,
             "package_programs": container_image.programs,
+            "removable_accounts": removal.accounts,
             "resolve_images": resolve_images,
             "service_specs": service_specs,
             "service_users": service_spec.users,

@@ -2,15 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which distribution packages can go without anybody else's going with them: decided by what apt-get would do.
+"""What the collection brought and can take away again: distribution packages and accounts.
 
-Pure functions over its output; simulating goes through a function that the caller gives.
+Which packages can go without anybody else's going with them is decided by what apt-get would do. Pure functions;
+simulating goes through a function that the caller gives.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Callable, Iterable, NamedTuple
+from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
 
 # What `apt-get --simulate` says that it would do: remove, purge, install (in place of what something else needs).
 ACTION = re.compile(r"^(?:Remv|Purg|Inst) (\S+)", re.MULTILINE)
@@ -48,3 +49,22 @@ def decide(ours: Iterable[str], simulate: Callable[[list[str]], set[str]]) -> Re
         kept.update({name: sorted(others) for name in rest})
         rest = []
     return Removal(rest, {name: kept[name] for name in names if name in kept})
+
+
+# How accounts are made, by which those that were not recorded are known: the beginning of their names, and a shell
+# that nobody can log in with.
+ACCOUNT, SHELL = "llm-", "/usr/sbin/nologin"
+
+
+def accounts(passwd: Mapping[str, Sequence[str]], recorded: Iterable[str], home: str) -> list[str]:
+    """Return the accounts of a host that the collection made and nobody else.
+
+    :param passwd: accounts as ``getent`` returns them: name to password, uid, gid, comment, home and shell.
+    :param recorded: names that were recorded when they were made.
+    :param home: home of all accounts of the collection; with name and shell it tells those that an earlier version
+        made without a record.
+    """
+    earlier = {
+        name for name, fields in passwd.items() if name.startswith(ACCOUNT) and list(fields[4:6]) == [home, SHELL]
+    }
+    return sorted(set(passwd) & (set(recorded) | earlier))

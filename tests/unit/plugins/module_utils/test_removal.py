@@ -84,3 +84,28 @@ def test_nothing_foreign_is_ever_touched(needs: dict[str, list[set[str]]], ours:
     assert sorted([*found.removable, *found.kept]) == names
     if found.removable:
         assert simulate(found.removable) <= set(found.removable)
+
+
+HOME = "/var/lib/llmfleet"
+PASSWD = {
+    "root": ["x", "0", "0", "root", "/root", "/bin/bash"],
+    "llm-vllm": ["x", "990", "990", "", HOME, "/usr/sbin/nologin"],
+    "ai-web": ["x", "991", "991", "", HOME, "/usr/sbin/nologin"],
+    "llm-admin": ["x", "1001", "1001", "A person", "/home/llm-admin", "/bin/bash"],
+    "llm-backup": ["x", "1002", "1002", "", HOME, "/bin/sh"],
+    "llm-other": ["x", "992", "992", "", "/srv/other", "/usr/sbin/nologin"],
+}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "ours"),
+    [
+        # Of an earlier version there is no record: home and shell tell its accounts from those of people.
+        ([], ["llm-vllm"]),
+        (["llm-vllm"], ["llm-vllm"]),
+        # A name of another beginning, and one that is gone already.
+        (["ai-web", "llm-gone"], ["ai-web", "llm-vllm"]),
+    ],
+)
+def test_accounts_of_people_stay(recorded: list[str], ours: list[str]) -> None:
+    assert removal.accounts(PASSWD, recorded, HOME) == ours
