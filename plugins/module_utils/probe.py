@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -21,8 +21,6 @@ BUFFERED_SECONDS = 0.002
 # A reply made faster than this can arrive at once from a busy machine on which nobody buffers anything.
 TELLING_SECONDS = 0.25
 EXCERPT_CHARACTERS = 240
-# Shorter strings are no credentials, and replacing them would eat ordinary words ("Bearer" is one of six).
-SHORTEST_SECRET = 7
 
 
 class Event(NamedTuple):
@@ -112,14 +110,6 @@ def describe(reply: Reply) -> str:
     if reply.error:
         words += f" ({reply.error})"
     return words
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """Take every secret, and every word of one ("Bearer sk-..."), out of a text."""
-    words = {word for secret in secrets for word in [secret, *secret.split()] if len(word) >= SHORTEST_SECRET}
-    for word in sorted(words, key=len, reverse=True):
-        text = text.replace(word, "***")
-    return text
 
 
 def parse_sse(pieces: Sequence[tuple[float, bytes]]) -> list[Event]:

@@ -125,12 +125,3 @@ def failure_text(host: str, unit: str, ready: dict[str, Any], cause: str, log: s
     if log.strip():
         lines += ["  its log ends with:"] + ["    " + line for line in log.strip().splitlines()]
     return "\n".join(lines)
-
-
-def redact(text: str, environment_file: str) -> str:
-    """Hide every value of a ``KEY='value'`` file in a text, so that a log's tail can be shown."""
-    for line in environment_file.splitlines():
-        value = line.partition("=")[2].strip().strip("'")
-        if len(value) >= 6:
-            text = text.replace(value, "********")
-    return text

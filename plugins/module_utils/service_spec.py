@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils import text
+
 NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
 ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 ON_CHANGE = ("restart", "reload", "none")
@@ -191,22 +193,13 @@ def secret_files(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         environment = {
             "src": "secrets.env.j2",
             "dest": f"{spec['config_dir']}/secrets.env",
-            "content": environment_file(spec["secrets"]),
+            "content": text.environment_file(spec["secrets"]),
         }
         found[environment["dest"]] = {**environment, "owner": "root", "group": "root", "mode": "0600", "validate": ""}
         for entry in spec["files"]:
             if entry["secret"]:
                 found[entry["dest"]] = entry
     return list(found.values())
-
-
-def environment_file(values: dict[str, Any]) -> str:
-    """Render ``KEY='value'`` lines that both a POSIX shell and systemd's EnvironmentFile= read the same way."""
-    lines = []
-    for key in sorted(values):
-        quoted = str(values[key]).replace("'", "'\\''")
-        lines.append(f"{key}='{quoted}'")
-    return "".join(line + "\n" for line in lines)
 
 
 def manager_services(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -244,8 +244,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils import hub_client, model_sources, safetensors
 from ansible_collections.llmfleet.serving.plugins.module_utils.model_config import ConfigError, describe
 from ansible_collections.llmfleet.serving.plugins.module_utils.model_sources import Source, SourceError
-from ansible_collections.llmfleet.serving.plugins.module_utils.probe import redact
 from ansible_collections.llmfleet.serving.plugins.module_utils.safetensors import SafetensorsError, Tensor
+from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "source": {"type": "str", "required": True},

@@ -122,6 +122,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils import service_manager as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils import service_wait
 from ansible_collections.llmfleet.serving.plugins.module_utils.managers import Manager, Supervisor, Systemd
+from ansible_collections.llmfleet.serving.plugins.module_utils.text import parse_environment_file, redact
 
 
 def digest_of(paths: list[str], extra: str) -> str:
@@ -270,7 +271,7 @@ class Run:
                 secrets = handle.read()
         except OSError:
             secrets = ""
-        log = logic.redact(self.manager.log_tail(name, 40), secrets)
+        log = redact(self.manager.log_tail(name, 40), parse_environment_file(secrets).values())
         text = logic.failure_text(
             socket.gethostname(),
             self.params["prefix"] + name,

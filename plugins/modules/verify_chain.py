@@ -221,8 +221,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.probe import (
     judge_refusal,
     judge_stream,
     judge_targets,
-    redact,
 )
+from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
 
 LARGEST_BODY = 8 * 1024 * 1024
 SCRAPE_POLL_SECONDS = 1.0

@@ -193,10 +193,6 @@ def test_a_failure_names_host_unit_cause_and_log():
         assert words in text
 
 
-def test_redact_hides_values_and_leaves_short_words():
-    assert logic.redact("key sk-123456 port 80", "KEY='sk-123456'\nPORT='80'\n") == "key ******** port 80"
-
-
 def test_runs_are_told_apart_by_their_process():
     manager, _run = supervisor({"status": STATUS})
     assert manager.incarnation("a") == "12"
