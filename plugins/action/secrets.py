@@ -17,7 +17,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.parsing.vault import is_encrypted
 from ansible.plugins.action import ActionBase
-from ansible_collections.llmfleet.serving.plugins.module_utils.fleet_secrets import (
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet.secrets import (
     SecretsError,
     Stored,
     decide,

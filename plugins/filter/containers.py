@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.llmfleet.serving.plugins.module_utils import cdi, engine_config
+from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import configuration as engine_config
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import cdi
 
 
 class FilterModule:

@@ -10,15 +10,13 @@ import functools
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmfleet.serving.plugins.module_utils import (
-    derive,
-    fleet_state,
-    inventory_check,
-    models,
-    problems,
-    serving_plan,
-    wiring,
-)
+from ansible_collections.llmfleet.serving.plugins.module_utils import problems
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import check as inventory_check
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits as derive
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import wiring
 
 # Arguments by their type. What users write themselves (models, keys, catalogue) is checked with everything in it.
 LISTS = ("instances", "models", "others", "found", "reached")

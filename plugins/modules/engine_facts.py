@@ -62,7 +62,7 @@ import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import engine_config
+from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import configuration as engine_config
 
 # A login without a profile may lack some of them.
 DIRECTORIES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")

@@ -54,7 +54,7 @@ import subprocess
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import vllm_log
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import log as vllm_log
 
 # An engine logs its memory in the first few hundred lines after a start; busy ones log ten lines a minute after that.
 TAIL_BYTES = 4 * 1024**2

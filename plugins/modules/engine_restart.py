@@ -50,7 +50,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import engine_config_drain as logic
+from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import restart as logic
 
 ARGUMENTS: dict[str, Any] = {
     "service": {"type": "str", "default": "docker.service"},

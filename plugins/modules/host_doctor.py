@@ -170,17 +170,15 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import (
-    bounded,
-    disk_rate,
-    doctor,
-    doctor_engine,
-    doctor_gpu,
-    doctor_host,
-    doctor_xid,
-    host_check,
-    process_table,
-)
+from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import engine as doctor_engine
+from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import finding as doctor
+from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import gpu as doctor_gpu
+from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import host as doctor_host
+from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import xid as doctor_xid
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import disk_speed
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as process_table
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs as bounded
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import host_requirements
 
 IOMMU_GROUPS = "/sys/kernel/iommu_groups"
 # Seconds for each of the small programs: nvidia-smi without persistence mode initialises every GPU anew.
@@ -225,8 +223,8 @@ def disk(params: dict[str, Any]) -> tuple[list[doctor.Finding], dict[str, int], 
     if not instances:
         return [], {}, None
     folders = {str(one["name"]): doctor_host.model_folder(one, params["models_root"]) for one in instances}
-    heard = bounded.apart(lambda: disk_rate.measure_disk(folders), disk_rate.READ_SECONDS * 3)
-    failure = "" if heard else f"reading weights did not end within {disk_rate.READ_SECONDS * 3:.0f} s"
+    heard = bounded.apart(lambda: disk_speed.measure_disk(folders), disk_speed.READ_SECONDS * 3)
+    failure = "" if heard else f"reading weights did not end within {disk_speed.READ_SECONDS * 3:.0f} s"
     heard = heard or {"sizes": {}, "read": 0, "seconds": 0.0}
     rate = heard["read"] / heard["seconds"] if heard["read"] and heard["seconds"] else None
     base = params["start_seconds"]
@@ -271,10 +269,10 @@ def ports(params: dict[str, Any]) -> list[doctor.Finding]:
     ours = {
         process.pid
         for process in processes.values()
-        if host_check.is_ours(process, processes, params["roots"], params["prefix"])
+        if host_requirements.is_ours(process, processes, params["roots"], params["prefix"])
     }
     owners = process_table.find_owners(sockets, processes, ours)
-    problems = host_check.listener_problems(params["host"], wanted, sockets, owners, ours)
+    problems = host_requirements.listener_problems(params["host"], wanted, sockets, owners, ours)
     return doctor_host.ports(problems, instances)
 
 

@@ -137,8 +137,9 @@ import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import host_check, process_table
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory_check import distribution_problems
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as process_table
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import host_requirements
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.check import distribution_problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, render
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 (nothing is written there)
@@ -220,24 +221,24 @@ def check(params: dict[str, Any]) -> tuple[list[Problem], dict[str, int], set[in
     ours = {
         process.pid
         for process in processes.values()
-        if host_check.is_ours(process, processes, params["roots"], params["prefix"])
+        if host_requirements.is_ours(process, processes, params["roots"], params["prefix"])
     }
     ports = {listener["port"] for listener in params["listeners"]}
     sockets = process_table.listening_sockets(ports)
     owners = process_table.find_owners(sockets, processes, ours)
-    problems += host_check.listener_problems(host, params["listeners"], sockets, owners, ours)
-    problems += host_check.disk_problems(host, measure_disk(params["disk"]))
+    problems += host_requirements.listener_problems(host, params["listeners"], sockets, owners, ours)
+    problems += host_requirements.disk_problems(host, measure_disk(params["disk"]))
     memory = read_memory(ours)
     if params["memory_mib"]:
-        problems += host_check.memory_problems(host, params["memory_mib"], **memory)
+        problems += host_requirements.memory_problems(host, params["memory_mib"], **memory)
     if params["instances"] and not params["containers"]:
         shared = read_shared_memory(params["prefix"])
-        problems += host_check.shared_memory_problems(host, SHARED_MEMORY, len(params["instances"]), shared)
-    problems += host_check.python_problems(host, params["pythons"])
-    problems += host_check.core_problems(host, params["instances"], os.sched_getaffinity(0))
+        problems += host_requirements.shared_memory_problems(host, SHARED_MEMORY, len(params["instances"]), shared)
+    problems += host_requirements.python_problems(host, params["pythons"])
+    problems += host_requirements.core_problems(host, params["instances"], os.sched_getaffinity(0))
     for instance in params["instances"]:
         if instance["path"] and instance["source"].startswith("path:"):
-            problems += host_check.folder_problems(host, instance, read_config(instance["path"]))
+            problems += host_requirements.folder_problems(host, instance, read_config(instance["path"]))
     return problems, memory, ours
 
 

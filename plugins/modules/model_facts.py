@@ -241,11 +241,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import hub_client, model_sources, safetensors
-from ansible_collections.llmfleet.serving.plugins.module_utils.model_config import ConfigError, describe
-from ansible_collections.llmfleet.serving.plugins.module_utils.model_sources import Source, SourceError
-from ansible_collections.llmfleet.serving.plugins.module_utils.probe import redact
-from ansible_collections.llmfleet.serving.plugins.module_utils.safetensors import SafetensorsError, Tensor
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import files as model_sources
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import hub as hub_client
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import safetensors
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import ConfigError, describe
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files import Source, SourceError
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.safetensors import SafetensorsError, Tensor
+from ansible_collections.llmfleet.serving.plugins.module_utils.verify.judge import redact
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "source": {"type": "str", "required": True},

@@ -54,7 +54,7 @@ kept:
 import re
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import removal
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import apt_removal
 
 # Simulating needs no lock.
 SIMULATE = ["apt-get", "--simulate", "--yes", "--option", "Debug::NoLocking=1"]
@@ -85,9 +85,9 @@ def main() -> None:
 
     def simulate(names: list[str]) -> set[str]:
         code, out, _err = module.run_command([*command, *names])
-        return removal.touched(out, code)
+        return apt_removal.touched(out, code)
 
-    found = removal.decide(known(module, module.params["names"]), simulate)
+    found = apt_removal.decide(known(module, module.params["names"]), simulate)
     module.exit_json(changed=False, removable=found.removable, kept=found.kept)
 
 

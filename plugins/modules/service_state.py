@@ -115,8 +115,8 @@ import urllib.request
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import service_manager as logic
-from ansible_collections.llmfleet.serving.plugins.module_utils.managers import Manager, Supervisor, Systemd
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
+from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import Manager, Supervisor, Systemd
 
 # A process that ended this often on its way will not get there; waiting for the deadline helps nobody.
 MOST_RUNS = 3

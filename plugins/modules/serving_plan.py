@@ -129,8 +129,9 @@ text:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import models as model_layers
-from ansible_collections.llmfleet.serving.plugins.module_utils import plan_text, serving_plan
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models as model_layers
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_text
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import InventoryError
 
 

@@ -206,7 +206,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils.probe import (
+from ansible_collections.llmfleet.serving.plugins.module_utils.verify.judge import (
     Break,
     Hop,
     Reply,

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.filter import fleet
-from ansible_collections.llmfleet.serving.plugins.module_utils import serving_plan
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 
 ROOT = Path(__file__).resolve().parents[4]
 FILTERS = fleet.FilterModule().filters()

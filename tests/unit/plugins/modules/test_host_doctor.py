@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.llmfleet.serving.plugins.module_utils import bounded, disk_rate
-from ansible_collections.llmfleet.serving.plugins.module_utils.doctor_engine import MARK
+from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.engine import MARK
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import disk_speed
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs as bounded
 from ansible_collections.llmfleet.serving.plugins.modules import host_doctor
 from module_runner import run_module
 
@@ -286,7 +287,7 @@ def test_a_group_of_gpus(machine: Path) -> None:
 
 
 def test_weights_are_counted_once_and_read(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_rate, "BLOCK", 2**20)
+    monkeypatch.setattr(disk_speed, "BLOCK", 2**20)
     blobs = machine / "hub" / "models--a--b" / "blobs"
     snapshot = machine / "hub" / "models--a--b" / "snapshots" / "1"
     for folder in (blobs, snapshot):
@@ -307,8 +308,8 @@ def test_weights_are_counted_once_and_read(machine: Path, monkeypatch: pytest.Mo
 
 
 def test_a_disk_that_hangs(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_rate, "READ_SECONDS", 0.1)
-    monkeypatch.setattr(disk_rate, "measure_disk", lambda _folders: time.sleep(600))
+    monkeypatch.setattr(disk_speed, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(disk_speed, "measure_disk", lambda _folders: time.sleep(600))
     start = time.monotonic()
     (judged,), sizes, rate = host_doctor.disk(params(machine, instances=[instance(machine)]))
     assert time.monotonic() - start < 5

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.llmfleet.serving.plugins.module_utils import process_table
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes
 from ansible_collections.llmfleet.serving.plugins.modules import inventory_check as module
 
 HERE = {"host": "here", "problems": [], "distribution": None, "distribution_version": "", "listeners": [], "disk": []}
@@ -178,7 +178,7 @@ def test_a_configuration_that_is_none(tmp_path: Path, content: str) -> None:
 def test_memory_of_a_machine_and_of_a_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, total: int
 ) -> None:
-    monkeypatch.setattr(process_table, "PROC", str(tmp_path))
+    monkeypatch.setattr(processes, "PROC", str(tmp_path))
     monkeypatch.setattr(module, "MEMORY_LIMITS", (str(tmp_path / "limit"), str(tmp_path / "none")))
     (tmp_path / "limit").write_text(limit + "\n")
     (tmp_path / "meminfo").write_text("MemTotal:  4096000 kB\nMemFree: 1 kB\nMemAvailable:  3584000 kB\n")
@@ -259,7 +259,7 @@ def test_the_module_passes_and_fails_the_same_in_check_mode(check: bool) -> None
 
 
 def test_it_writes_nothing() -> None:
-    trees = [ast.parse(Path(str(each.__file__)).read_text()) for each in (module, process_table)]
+    trees = [ast.parse(Path(str(each.__file__)).read_text()) for each in (module, processes)]
     calls = [call for tree in trees for call in ast.walk(tree) if isinstance(call, ast.Call)]
     assert [len(call.args) for call in calls if getattr(call.func, "id", "") == "open"] == [1]
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.llmfleet.serving.plugins.module_utils import fleet_state, models
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.modules import serving_plan as module
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
 
 RUNNER = """
 import json, sys
