@@ -18,8 +18,8 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
         return {
-            "engine_daemon_values": engine_config.daemon_values,
-            "engine_plan": engine_config.engine_plan,
-            "engine_registry_auths": engine_config.registry_auths,
+            "container_engine_daemon_values": engine_config.daemon_values,
+            "container_engine_plan": engine_config.container_engine_plan,
+            "container_engine_registry_auths": engine_config.registry_auths,
             "gpu_mode": cdi.gpu_mode,
         }

@@ -11,17 +11,13 @@ import json
 import re
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.versions import version_tuple
+
 # Names under which distributions and Docker package an engine; whichever is there is kept.
 PACKAGES = {"docker": ("docker-ce", "docker.io", "moby-engine"), "podman": ("podman",)}
 PROGRAMS = {"docker": "docker", "podman": "podman"}
 DEBIAN = ("Debian", "Ubuntu")
 RED_HAT = ("RedHat", "Rocky", "AlmaLinux", "OracleLinux", "CentOS")
-
-
-def version_tuple(version: str) -> tuple[int, ...]:
-    """Return the numbers that a version begins with; an epoch does not count."""
-    found = re.match(r"(?:\d+:)?(\d+(?:\.\d+)*)", version)
-    return tuple(map(int, found.group(1).split("."))) if found else ()
 
 
 def docker_facts(info: str, dockerd: str, options: str) -> dict[str, Any]:
@@ -78,7 +74,7 @@ def wanted_packages(name: str, source: str, distribution: str, major: int) -> li
     return engine + (["iptables", "ca-certificates"] if debian else [])
 
 
-def engine_plan(
+def container_engine_plan(
     found: dict[str, Any],
     host: dict[str, str],
     name: str,
@@ -87,7 +83,7 @@ def engine_plan(
 ) -> dict[str, Any]:
     """Say what a host needs to have an engine, or why it cannot have it.
 
-    :param found: what the module ``engine_facts`` found.
+    :param found: what the module ``container_engine_facts`` found.
     :param host: ``name``, ``distribution``, ``major`` (version), ``service_mgr``.
     :return: ``problem`` (empty where there is none), ``manage`` (whether this host's engine is ours to install and
         restart), ``install`` (packages), ``repository`` (whether Docker's is needed), ``version`` (to install).

@@ -14,7 +14,7 @@ from typing import Any, Iterable, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import causes
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding import ERROR, WARNING, Finding, fine
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.host_requirements import ENGINE_SHARED_MIB
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.shared_memory import ENGINE_SHARED_MIB
 
 CUDA, REDUCE, SHARED = "cuda", "all-reduce", "shared memory"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - it is looked for, nothing is put there

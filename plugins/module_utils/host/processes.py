@@ -11,7 +11,7 @@ import pwd
 import re
 from typing import Container, Iterable, Mapping
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.host_requirements import (
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.sockets import (
     Process,
     Socket,
     parse_sockets,

@@ -9,76 +9,19 @@ Pure functions over values; no Ansible, no files, no network.
 
 from __future__ import annotations
 
-import ipaddress
-import struct
-import sys
-from typing import Any, Iterable, NamedTuple
+from typing import Any, Iterable
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import overlap
+from ansible_collections.llmfleet.serving.plugins.module_utils.cores import parse_cores
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.sockets import Process, Socket
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import stretched
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.limits import parse_cores
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.shared_memory import ENGINE_SHARED_MIB
 
-LISTENING = "0A"
 # MiB that an operating system holds for itself; the needs of a host include them.
 SYSTEM_MIB = 1024
-# MiB of shared memory through which an engine's processes talk: vLLM's ring of ten chunks of 16 MiB (0.32).
-ENGINE_SHARED_MIB = 160
 # RoPE scalings whose factor is part of max_position_embeddings already (vllm/config/model.py, 0.32).
 SCALED_ALREADY = ("su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling")
-
-
-class Socket(NamedTuple):
-    """A listening TCP socket."""
-
-    address: str
-    port: int
-    inode: str
-
-
-class Process(NamedTuple):
-    """What is known of a process; texts are empty where the kernel does not tell."""
-
-    pid: int
-    parent: int
-    name: str
-    command: str
-    cgroup: str
-    user: str = ""
-
-
-def _unmapped(address: Any) -> Any:
-    """Return the IPv4 address inside ``::ffff:127.0.0.1``, and any other address as it is."""
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def parse_sockets(table: str) -> list[Socket]:
-    """Return the listening sockets of ``/proc/net/tcp`` or ``/proc/net/tcp6``."""
-    sockets = []
-    for line in table.splitlines()[1:]:
-        fields = line.split()
-        if len(fields) > 9 and fields[3] == LISTENING:
-            address, port = fields[1].split(":")
-            # The kernel prints the address as 32-bit words in the machine's own byte order.
-            order = "<" if sys.byteorder == "little" else ">"
-            words = [int(address[start : start + 8], 16) for start in range(0, len(address), 8)]
-            bound = _unmapped(ipaddress.ip_address(struct.pack(f"{order}{len(words)}I", *words)))
-            sockets.append(Socket(str(bound), int(port, 16), fields[9]))
-    return sockets
-
-
-def _address(text: str) -> Any:
-    """Return an address; a name that is none counts as any, so that its port is checked on all."""
-    try:
-        return ipaddress.ip_address("127.0.0.1" if text == "localhost" else text.strip("[]"))
-    except ValueError:
-        return ipaddress.IPv4Address(0)
-
-
-def overlap(one: str, other: str) -> bool:
-    """Tell whether two addresses cannot both be listened on at the same port. An empty address is any."""
-    first, second = (_unmapped(_address(text)) for text in (one, other))
-    # IPv6's any address takes IPv4 too, unless a socket says otherwise; better refuse once too often.
-    return bool(first.is_unspecified or second.is_unspecified or first == second)
 
 
 def is_ours(process: Process, processes: dict[int, Process], roots: Iterable[str], prefix: str) -> bool:

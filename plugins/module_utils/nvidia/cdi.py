@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine.configuration import version_tuple
+from ansible_collections.llmfleet.serving.plugins.module_utils.versions import version_tuple
 
 # Docker knows CDI from 25.0 on where `features.cdi` says so, from 28.2 on by default (moby/moby#49963).
 DOCKER_KNOWS_CDI = (25,)

@@ -12,9 +12,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.cores import format_cores
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits as derive
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory, limits
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kv_cache
 
@@ -142,10 +142,10 @@ def sizes(host: CpuHost, models: list[dict[str, Any]]) -> tuple[list[dict[str, A
         # VLLM_CPU_KVCACHE_SPACE would win over the flag, so it stays unset where the flag is.
         given = pinned_space or (None if KV_FLAG in model["args"] else space)
         kv_bytes = given * 1024**3 if given else instance_memory.pinned(model, KV_FLAG) or 0
-        sequences = whole(model["args"].get("max-num-seqs")) or derive.sequences(model, "cpu", len(cores))
+        sequences = whole(model["args"].get("max-num-seqs")) or limits.sequences(model, "cpu", len(cores))
         numbers.append(
             {
-                "cpu": {"cores": derive.format_cores(cores), "kv_cache_space_gib": given},
+                "cpu": {"cores": format_cores(cores), "kv_cache_space_gib": given},
                 "max_num_seqs": sequences,
                 "memory": {"weights": weights_mib(model) * 1024**2 or None, "kv_cache": kv_bytes or None},
                 **predicted(model, kv_bytes),

@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.cores import parse_cores
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits as derive
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.limits import STREAM_RATE
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
 CORES = re.compile(r"\d+(-\d+)?(\s*,\s*\d+(-\d+)?)*")
@@ -26,7 +27,7 @@ def unfit(name: str, facts: dict[str, Any]) -> list[Problem]:
     """
     device, gpus, cpu = facts.get("device") or "cpu", facts.get("gpus") or [], facts.get("cpu") or {}
     cores = cpu.get("cores")
-    if device not in derive.STREAM_RATE:
+    if device not in STREAM_RATE:
         return [Problem("llm_device", device, "there is no such device", "choose cpu or cuda", name)]
     if device == "cuda":
         if isinstance(gpus, list) and len(set(map(str, gpus))) == len(gpus):
@@ -46,7 +47,7 @@ def usable_cores(facts: dict[str, Any]) -> list[int]:
     """Return the cores that engines may use. A core that is named twice is still one core."""
     cpu = facts.get("cpu") or {}
     cores = cpu.get("cores")
-    return sorted(set(derive.parse_cores(cores))) if cores else list(range(int(cpu.get("vcpus") or 0)))
+    return sorted(set(parse_cores(cores))) if cores else list(range(int(cpu.get("vcpus") or 0)))
 
 
 def bracketed(address: str) -> str:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.cores import parse_cores
+
 # Streamed chunks per second that one LiteLLM worker passes on (hosted_vllm provider, measured), and the share of that
 # which is planned for: the rest is for requests that do not stream, and for bursts.
 CHUNKS_PER_WORKER = 2000
@@ -122,23 +124,3 @@ def parallel_requests(model: dict[str, Any], instances: list[dict[str, Any]], wo
         instance["max_num_seqs"] or ENGINE_SEQUENCES for instance in own
     )
     return math.ceil(total / max(1, workers))
-
-
-def parse_cores(cores: str) -> list[int]:
-    """Return the core numbers of a list such as ``0-3,8``; an empty text is no core."""
-    numbers: list[int] = []
-    for part in str(cores).split(",") if str(cores) else []:
-        ends = part.strip().split("-")
-        numbers.extend(range(int(ends[0]), int(ends[-1]) + 1))
-    return numbers
-
-
-def format_cores(numbers: list[int]) -> str:
-    """Return core numbers as vLLM's ``VLLM_CPU_OMP_THREADS_BIND`` reads them: ``0-3,8``."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

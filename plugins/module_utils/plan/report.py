@@ -9,9 +9,10 @@ Pure functions; no Ansible, no files, no network.
 
 from __future__ import annotations
 
-from typing import Any, Iterable
+from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import shown
+from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import log as vllm_log
 
 GIB = 1024**3
@@ -74,13 +75,6 @@ def _change(action: str, one: dict[str, Any], what: list[str], why: str) -> dict
 def gib(count: Any) -> str:
     """Return bytes as GiB with one digit, and a dash for nothing."""
     return "-" if count is None else f"{int(count) / GIB:.1f}"
-
-
-def table(rows: Iterable[list[str]]) -> str:
-    """Return rows as columns with two spaces between; the first row is the heading."""
-    texts = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in texts) for column in range(len(texts[0]))] if texts else []
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in texts)
 
 
 def _where(one: dict[str, Any]) -> str:

@@ -16,8 +16,7 @@ from typing import Any
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits as derive
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory, limits
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import unplaced as plan_unplaced
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import CpuHost
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import CONTEXT_SHARE, Device, devices
@@ -54,7 +53,7 @@ def plan(
 ) -> dict[str, Any]:
     """Return the plan: ``instances``, ``unplaced``, ``hosts`` (devices and their memory), ``problems``.
 
-    :param models: resolved models, each with ``facts`` (of ``model_facts``) or null.
+    :param models: resolved models, each with ``facts`` (of ``model_info``) or null.
     :param hosts: inference hosts in inventory order: ``{device, address, listen, gpus (allowed uuids), gpu_facts,
         cpu: {cores, vcpus, memory_mib}, own_pids}``. A host of which nothing is known keeps its instances.
     :param current: instances in force, as an earlier plan gave them.
@@ -334,13 +333,13 @@ def _gpu(device: Device) -> dict[str, Any]:
 def _set_stream_intervals(
     instances: list[dict[str, Any]], models: list[dict[str, Any]], gateways: dict[str, int]
 ) -> None:
-    workers = sum(derive.planned_workers(instances, models, gateways).values()) or 1
+    workers = sum(limits.planned_workers(instances, models, gateways).values()) or 1
     chat = {model["name"] for model in models if model["mode"] == "chat"}
-    rates = derive.planned_rates(instances, models)
+    rates = limits.planned_rates(instances, models)
     total = sum(planned["rate"] * planned["streams"] for planned in rates)
     for instance, planned in zip([i for i in instances if i["model"] in chat], rates):
         # The whole fleet's tokens share the workers; for this instance they count as streams at its own rate.
-        interval = derive.derive_stream_interval(total, workers, max(1, round(total / planned["rate"])))
+        interval = limits.derive_stream_interval(total, workers, max(1, round(total / planned["rate"])))
         instance["stream_interval"] = instance["stream_interval"] or interval
 
 

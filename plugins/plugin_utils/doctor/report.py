@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Iterable, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding import ERROR, OK, WARNING, Finding, report
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.report import table
+from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
 
 HEADING = ["HOST", "", "CHECK", "SUBJECT", "FOUND"]
 SIGNS = {OK: "ok", WARNING: "WARN", ERROR: "ERROR"}

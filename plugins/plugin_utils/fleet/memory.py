@@ -11,24 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import config as model_config
-
-# config.json of the model that the vllm role makes for `demo:`, as far as it matters here; known before it is made.
-DEMO_CONFIG = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "torch_dtype": "bfloat16",
-    "vocab_size": 1024,
-    "hidden_size": 128,
-    "intermediate_size": 384,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 4,
-    "head_dim": 32,
-    "max_position_embeddings": 2048,
-    "tie_word_embeddings": False,
-}
-DEMO_WEIGHT_BYTES = 1377536
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import describe
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.demo import DEMO_CONFIG, DEMO_WEIGHT_BYTES
 
 
 def instances_in_force(hosts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -65,7 +49,7 @@ def with_facts(
 ) -> list[dict[str, Any]]:
     """Return models with their ``facts``: read in this run, else known from an earlier one, else ``{error}`` or null.
 
-    :param read: by name of the model, ``model_facts`` or ``{error}``.
+    :param read: by name of the model, ``model_info`` or ``{error}``.
     :param known: by name, what an earlier run knew; it counts only for the same source and revision.
     """
     result = []
@@ -73,7 +57,7 @@ def with_facts(
         own, earlier = read.get(model["name"]), known.get(model["name"]) or {}
         facts = own
         if model["source"] == "demo:":
-            facts = {**model_config.describe(DEMO_CONFIG), "weight_bytes": DEMO_WEIGHT_BYTES}
+            facts = {**describe(DEMO_CONFIG), "weight_bytes": DEMO_WEIGHT_BYTES}
         elif (not own or own.get("error")) and earlier.get("asked") == asked(model):
             facts = earlier.get("facts") or own
         result.append({**model, "facts": facts})
@@ -94,12 +78,12 @@ def remember(models: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
-def known_hosts(names: list[str], known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def remembered_hosts(names: list[str], known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return hosts by name in the given order; one of which nothing was ever known is empty."""
     return {name: known.get(name) or {} for name in names}
 
 
 def facts_or_error(result: dict[str, Any]) -> dict[str, Any]:
-    """Return what ``model_facts`` found, or ``{error}`` with what kept it from finding anything."""
-    facts = result.get("model_facts")
+    """Return what ``model_info`` found, or ``{error}`` with what kept it from finding anything."""
+    facts = result.get("model_info")
     return dict(facts) if facts else {"error": str(result.get("msg") or "nothing was read")}

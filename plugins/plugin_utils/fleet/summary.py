@@ -6,17 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-
-def table(rows: Iterable[Iterable[object]], header: Iterable[str]) -> str:
-    """Lay rows out in columns as wide as their widest cell, under a header and a rule; no trailing blanks."""
-    lines = [[str(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(len(cell) for cell in column) for column in zip(*lines)]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
-    text.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(text)
+from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
 
 
 def door_url(door: dict[str, Any], path: str = "/") -> str:

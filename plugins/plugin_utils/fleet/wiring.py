@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits as derive
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
 
 # Fields of an instance that tell where it is reached; its own host has no use for them.
 FLEET_FIELDS = ("host", "address")
@@ -44,7 +44,7 @@ def litellm_deployments(
                 "max_input_tokens": length,
                 # What an answer may have, not what it has where a request says nothing: that is a request default.
                 "max_output_tokens": length,
-                "max_parallel_requests": derive.parallel_requests(model, instances, workers),
+                "max_parallel_requests": limits.parallel_requests(model, instances, workers),
                 "request_defaults": model["request_defaults"],
                 "input_cost_per_token": model["cost"]["input_per_token"],
                 "output_cost_per_token": model["cost"]["output_per_token"],
@@ -77,7 +77,7 @@ def south_upstreams(instances: list[dict[str, Any]], models: list[dict[str, Any]
             if instance["model"] == model["name"]
         ]
         if servers:
-            requests = derive.parallel_requests(model, instances)
+            requests = limits.parallel_requests(model, instances)
             upstreams.append(
                 {
                     "name": model["name"],

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import configuration as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import restart as drain
+from ansible_collections.llmfleet.serving.plugins.module_utils.versions import version_tuple
 
 NOTHING = {"program": "", "packages": {}, "running": False, "snap": "", "is_podman": False, "init": True}
 DOCKER = {**NOTHING, "program": "/usr/bin/docker", "running": True}
@@ -24,7 +25,7 @@ def host(distribution: str = "Debian", major: str = "13", service_mgr: str = "sy
     [("26.1.5+dfsg1-9", (26, 1, 5)), ("5:28.5.1-1~debian", (28, 5, 1)), ("3:29", (29,)), ("", ()), ("dev", ())],
 )
 def test_version(version: str, numbers: tuple[int, ...]) -> None:
-    assert logic.version_tuple(version) == numbers
+    assert version_tuple(version) == numbers
 
 
 def test_a_docker_that_answers() -> None:
@@ -96,14 +97,14 @@ def test_a_host_without_an_engine(
     name: str, source: str, distribution: str, major: str, packages: list[str] | None, repository: bool
 ) -> None:
     wanted = packages or ["podman", "crun", "netavark", "aardvark-dns", "catatonit", "ca-certificates"]
-    assert logic.engine_plan(NOTHING, host(distribution, major), name, source) == {
+    assert logic.container_engine_plan(NOTHING, host(distribution, major), name, source) == {
         "problem": "",
         "manage": True,
         "install": wanted,
         "repository": repository,
         "version": "",
     }
-    assert logic.engine_plan(NOTHING, host(distribution, major), name, source, "28")["version"] == "28"
+    assert logic.container_engine_plan(NOTHING, host(distribution, major), name, source, "28")["version"] == "28"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_a_host_without_an_engine(
     ],
 )
 def test_what_cannot_be(found: dict[str, Any], on: dict[str, str], name: str, source: str, said: str) -> None:
-    plan = logic.engine_plan(found, on, name, source, "28")
+    plan = logic.container_engine_plan(found, on, name, source, "28")
     assert plan["problem"].startswith("gpu1: ")
     assert said in plan["problem"]
     assert (plan["install"], plan["repository"], plan["version"]) == ([], False, "")
@@ -125,26 +126,28 @@ def test_what_cannot_be(found: dict[str, Any], on: dict[str, str], name: str, so
 
 def test_a_podman_that_has_no_init_gets_one() -> None:
     podman = {**NOTHING, "program": "/usr/bin/podman", "packages": {"podman": "5.4.2"}, "running": True}
-    assert logic.engine_plan(podman, host(), "podman", "distribution")["install"] == []
+    assert logic.container_engine_plan(podman, host(), "podman", "distribution")["install"] == []
     bare = {**podman, "init": False}
-    assert logic.engine_plan(bare, host(), "podman", "distribution")["install"] == ["catatonit"]
-    assert logic.engine_plan(bare, host("Rocky", "9"), "podman", "distribution")["install"] == []
+    assert logic.container_engine_plan(bare, host(), "podman", "distribution")["install"] == ["catatonit"]
+    assert logic.container_engine_plan(bare, host("Rocky", "9"), "podman", "distribution")["install"] == []
 
 
 @pytest.mark.parametrize("source", ["distribution", "docker"])
 @pytest.mark.parametrize("packages", [{"docker.io": "26.1.5"}, {"docker-ce": "5:27.1.0"}, {"moby-engine": "24"}, {}])
 def test_what_is_there_is_kept(packages: dict[str, str], source: str) -> None:
-    plan = logic.engine_plan({**DOCKER, "packages": packages}, host(), "docker", source)
+    plan = logic.container_engine_plan({**DOCKER, "packages": packages}, host(), "docker", source)
     assert plan == {"problem": "", "manage": True, "install": [], "repository": False, "version": ""}
 
 
 def test_without_systemd_an_engine_that_answers_is_used() -> None:
-    plan = logic.engine_plan(DOCKER, host(service_mgr="tini"), "docker", "distribution", "28")
+    plan = logic.container_engine_plan(DOCKER, host(service_mgr="tini"), "docker", "distribution", "28")
     assert plan == {"problem": "", "manage": False, "install": [], "repository": False, "version": ""}
 
 
 def test_a_snap_matters_to_docker_alone() -> None:
-    assert not logic.engine_plan({**NOTHING, "snap": "/snap/bin/docker"}, host(), "podman", "distribution")["problem"]
+    assert not logic.container_engine_plan({**NOTHING, "snap": "/snap/bin/docker"}, host(), "podman", "distribution")[
+        "problem"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -160,13 +163,13 @@ def test_a_snap_matters_to_docker_alone() -> None:
     ],
 )
 def test_a_version_changes_within_its_source(packages: dict[str, str], source: str, install: list[str]) -> None:
-    plan = logic.engine_plan({**DOCKER, "packages": packages}, host(), "docker", source, "28.5")
+    plan = logic.container_engine_plan({**DOCKER, "packages": packages}, host(), "docker", source, "28.5")
     assert (plan["install"], plan["version"]) == (install, "28.5" if install else "")
     assert not plan["repository"]
 
 
 def test_a_distribution_without_a_version() -> None:
-    plan = logic.engine_plan(NOTHING, host("Debian", "forky/sid"), "docker", "distribution")
+    plan = logic.container_engine_plan(NOTHING, host("Debian", "forky/sid"), "docker", "distribution")
     assert "docker-cli" not in plan["install"]
 
 

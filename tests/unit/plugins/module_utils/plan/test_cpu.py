@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils import problems
+from ansible_collections.llmfleet.serving.plugins.module_utils.cores import parse_cores
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits as derive
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
 from hypothesis import given
@@ -408,7 +408,7 @@ def test_no_core_no_port_and_no_memory_is_given_twice(
     assert len({(i["host"], i["port"]) for i in instances}) == len(instances)
     for name, facts_of_host in hosts.items():
         here = [i for i in instances if i["host"] == name]
-        cores = [core for i in here for core in derive.parse_cores(i["cpu"]["cores"])]
+        cores = [core for i in here for core in parse_cores(i["cpu"]["cores"])]
         assert len(cores) == len(set(cores))
         assert set(cores) <= set(range(facts_of_host["cpu"]["vcpus"]))
         assert all(i["cpu"]["cores"] for i in here)

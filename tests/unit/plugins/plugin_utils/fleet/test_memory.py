@@ -110,7 +110,7 @@ def test_what_hosts_say_is_gathered_with_their_names() -> None:
 
 
 def test_hosts_in_the_order_of_the_inventory() -> None:
-    known = fleet_state.known_hosts(["b", "a", "new"], {"a": {"device": "cpu"}, "b": {}, "gone": {}})
+    known = fleet_state.remembered_hosts(["b", "a", "new"], {"a": {"device": "cpu"}, "b": {}, "gone": {}})
     assert list(known.items()) == [("b", {}), ("a", {"device": "cpu"}), ("new", {})]
 
 
@@ -164,9 +164,9 @@ def test_what_is_remembered_is_found_again() -> None:
 @pytest.mark.parametrize(
     ("result", "facts"),
     [
-        ({"model_facts": FACTS, "changed": False}, FACTS),
+        ({"model_info": FACTS, "changed": False}, FACTS),
         ({"failed": True, "msg": "hf://o/m: no such model"}, {"error": "hf://o/m: no such model"}),
-        ({"model_facts": {}, "failed": True, "msg": "x"}, {"error": "x"}),
+        ({"model_info": {}, "failed": True, "msg": "x"}, {"error": "x"}),
         ({"skipped": True}, {"error": "nothing was read"}),
     ],
 )

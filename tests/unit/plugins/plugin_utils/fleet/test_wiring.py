@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.llmfleet.serving.plugins.module_utils.cores import format_cores, parse_cores
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits as derive
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, serving_plan
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import wiring
 from hypothesis import given
@@ -61,35 +61,35 @@ def plan(*raw: dict[str, Any], **gateways: int) -> tuple[list[dict[str, Any]], l
     ],
 )
 def test_stream_interval(rate: float, streams: int, workers: int, interval: int) -> None:
-    assert derive.derive_stream_interval(rate, workers, streams) == interval
+    assert limits.derive_stream_interval(rate, workers, streams) == interval
 
 
 @given(st.floats(0, 1e6), st.integers(1, 64), st.integers(1, 4096))
 def test_streams_flow_and_the_gateway_carries_them(rate: float, workers: int, streams: int) -> None:
-    interval = derive.derive_stream_interval(rate, workers, streams)
+    interval = limits.derive_stream_interval(rate, workers, streams)
     assert interval >= 1
     # Either a reader still sees four chunks per second, or every token is a chunk.
-    assert interval == 1 or rate / streams / interval >= derive.VISIBLE_CHUNKS
-    carried = workers * derive.CHUNKS_PER_WORKER * derive.PLANNED_SHARE
-    slowest = interval >= int(rate / streams / derive.VISIBLE_CHUNKS)
+    assert interval == 1 or rate / streams / interval >= limits.VISIBLE_CHUNKS
+    carried = workers * limits.CHUNKS_PER_WORKER * limits.PLANNED_SHARE
+    slowest = interval >= int(rate / streams / limits.VISIBLE_CHUNKS)
     assert rate / interval <= carried + 1e-6 or slowest
 
 
 @given(st.floats(0, 1e6), st.integers(-4, 64))
 def test_workers_stay_within_cores(chunks: float, cores: int) -> None:
-    workers = derive.derive_workers(chunks, cores)
+    workers = limits.derive_workers(chunks, cores)
     assert 1 <= workers <= max(1, cores)
     assert workers == max(1, cores) or workers * 1000 >= chunks
 
 
 @given(st.sets(st.integers(0, 200)))
 def test_cores_survive_being_written(cores: set[int]) -> None:
-    assert derive.parse_cores(derive.format_cores(list(cores))) == sorted(cores)
+    assert parse_cores(format_cores(list(cores))) == sorted(cores)
 
 
 def test_cores_as_vllm_reads_them() -> None:
-    assert derive.format_cores([8, 0, 1, 2]) == "0-2,8"
-    assert derive.parse_cores("5, 2-4") == [5, 2, 3, 4]
+    assert format_cores([8, 0, 1, 2]) == "0-2,8"
+    assert parse_cores("5, 2-4") == [5, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,14 @@ def test_cores_as_vllm_reads_them() -> None:
     ],
 )
 def test_sequences(concurrency: Any, replicas: int, device: str, cores: int, expected: Any) -> None:
-    assert derive.sequences({"concurrency": concurrency, "replicas": replicas}, device, cores) == expected
+    assert limits.sequences({"concurrency": concurrency, "replicas": replicas}, device, cores) == expected
 
 
 def test_workers_of_gateways_leave_the_engines_their_cores() -> None:
     instances, some = plan(DEMO, BIG)
     # 2 x 256 streams of 50 in chunks of 2, and 8 of 300 in chunks of 8: 13,100 chunks per second over two gateways.
-    assert derive.planned_workers(instances, some, {"h1": 2, "gw": 16}) == {"h1": 1, "gw": 7}
-    assert derive.planned_workers(instances, some, {}) == {}
+    assert limits.planned_workers(instances, some, {"h1": 2, "gw": 16}) == {"h1": 1, "gw": 7}
+    assert limits.planned_workers(instances, some, {}) == {}
 
 
 def test_more_workers_mean_smaller_chunks() -> None:
@@ -160,7 +160,7 @@ def test_a_request_fits_every_replica(planned: list[Any], raw: dict[str, Any], l
 
 def test_parallel_requests_are_shared_by_workers() -> None:
     instances, some = plan({**DEMO, "limits": {"max_parallel_requests": 10}})
-    assert [derive.parallel_requests(some[0], instances, workers) for workers in (0, 1, 4)] == [10, 10, 3]
+    assert [limits.parallel_requests(some[0], instances, workers) for workers in (0, 1, 4)] == [10, 10, 3]
 
 
 def test_upstreams_let_through_what_the_gateway_asks_for() -> None:
