@@ -2,7 +2,7 @@
 # Not among them, and said at the end: molecule-container (images of 8 GB are built, pushed and pulled).
 TEST_STEPS ?= lint unit plan doctor prod docs-check importer sanity collection compat demo again readme chain browser metrics engine nginx prometheus outside leaks demo-clean molecule molecule-gpu
 PYTEST = .venv/test/bin/python -m pytest
-PURE = ansible_collections.llmfleet.serving.plugins.module_utils
+PURE = ansible_collections.llmfleet.serving.plugins
 
 # The oldest and the next ansible-core that meta/runtime.yml promises; the newest is in .venv/control.
 OLDER_CORES = .venv/core-2.17 .venv/core-2.18

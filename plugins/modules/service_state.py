@@ -119,9 +119,9 @@ import urllib.request
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import service_manager as logic
-from ansible_collections.llmfleet.serving.plugins.module_utils import service_wait
-from ansible_collections.llmfleet.serving.plugins.module_utils.managers import Manager, Supervisor, Systemd
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import wait as service_wait
+from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import Manager, Supervisor, Systemd
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import parse_environment_file, redact
 
 

@@ -159,7 +159,7 @@ def unquoted(value: str) -> str:
 
 
 def read_secrets(text: str) -> dict[str, str]:
-    """The secrets of a file that llmfleet.serving.secrets wrote: one `name: value` a line under `secrets:`."""
+    """The secrets of a file that llmfleet.serving.fleet_secrets wrote: one `name: value` a line under `secrets:`."""
     secrets: dict[str, str] = {}
     inside = False
     for line in text.splitlines():
@@ -181,7 +181,9 @@ def expand(patterns: Iterable[str]) -> Iterator[Path]:
 def main(arguments: list[str]) -> int:
     """Search, and print what was found."""
     parser = argparse.ArgumentParser(description="Look for a fleet's secrets where none may be.")
-    parser.add_argument("secrets_file", metavar="SECRETS_FILE", help='file of llmfleet.serving.secrets, "-" for stdin')
+    parser.add_argument(
+        "secrets_file", metavar="SECRETS_FILE", help='file of llmfleet.serving.fleet_secrets, "-" for stdin'
+    )
     parser.add_argument("--host", action="store_true", help="search this machine too; as root, to see all of it")
     parser.add_argument("paths", metavar="PATH", nargs="*", type=Path, help="file or folder that may hold no secret")
     options = parser.parse_intermixed_args(arguments)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils import service_manager as logic
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 from ansible_collections.llmfleet.serving.plugins.modules import service_state
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization

@@ -12,7 +12,8 @@ from typing import Any
 
 import jinja2
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils import service_manager, service_spec
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as service_manager
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
 
 TEMPLATES = Path(__file__).resolve().parents[4] / "roles" / "service" / "templates"
 AWKWARD = """it's "a" $HOME ${PATH} 100% %h `id` c:\\new"""
