@@ -13,9 +13,9 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.module_utils import problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import check as inventory_check
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, serving_plan
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import wiring
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import requirements, wiring
 
 # Arguments by their type. What users write themselves (models, keys, catalogue) is checked with everything in it.
 LISTS = ("instances", "models", "others", "found", "reached")
@@ -106,9 +106,12 @@ def instances_on(instances: Any, host: str) -> list[dict[str, Any]]:
 
 
 @checked
-def host_needs(instances: Any, models: Any, host: str) -> dict[str, int]:
-    """Say what memory and downloads a host's instances need."""
-    return serving_plan.needs(instances, models, host)
+def host_needs(instances: Any, models: Any, host: str, models_root: str) -> dict[str, Any]:
+    """Compute the memory and the downloads that a host's instances need."""
+    return {
+        "memory_mib": requirements.memory_mib(instances, models, host),
+        "downloads": requirements.downloads(instances, models, host, models_root),
+    }
 
 
 @checked
