@@ -11,8 +11,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.cores import pars
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import requirements
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import requirements
 from hypothesis import given
 from hypothesis import strategies as st
 
