@@ -146,7 +146,7 @@ class Door:
         try:
             await self._app(*admitted, answer.send)
         except Exception:
-            # The server would close the connection without notice, and a proxy would send another client's request into it.
+            # The server would close the connection without notice, and a proxy would send the next request into it.
             if answer.started and not answer.complete:
                 raise
             LOG.exception("A request to %s failed", scope["path"])

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The fields of a request that a client may write, endpoint by endpoint, and the kind of each value.
 
-They are OpenAI's and Anthropic's, and those of vLLM that sample or render. What no engine reads, and clients send all the
-same, is listed too.
+They are OpenAI's and Anthropic's, and those of vLLM that sample or render. What no engine reads, and clients send all
+the same, is listed too.
 """
 
 from __future__ import annotations

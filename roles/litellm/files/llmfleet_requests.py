@@ -5,8 +5,8 @@
 
 LiteLLM takes far more from a body than OpenAI's API has: providers, addresses, credentials, headers, retries,
 fallbacks, guardrails, caches and mocks. A list of what is forbidden ages with each release of it, so this is a list of
-what may pass: a body chooses a model and how to sample, and everything else is refused by name. Knows nothing of LiteLLM
-and of HTTP.
+what may pass: a body chooses a model and how to sample, and everything else is refused by name. Knows nothing of
+LiteLLM and of HTTP.
 """
 
 from __future__ import annotations
