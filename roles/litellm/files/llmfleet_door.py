@@ -151,8 +151,8 @@ class Door:
                 raise
             LOG.exception("A request to %s failed", scope["path"])
             if not answer.started:
-                error = RequestError("The gateway could not handle the request.", None, "internal_error", 500)
-                await answer.refuse(error, "server_error")
+                failure = RequestError("The gateway could not handle the request.", None, "internal_error", 500)
+                await answer.refuse(failure, "server_error")
 
     async def _admit(
         self, scope: MutableMapping[str, Any], receive: Receive
