@@ -20,6 +20,7 @@ import llmfleet_fields as fields
 MODEL = re.compile(r"[^\s,\x00-\x1f\x7f]{1,256}")
 # Each document or text is a sequence in the engine; the numbers are those of Cohere's and OpenAI's own services.
 MOST_DOCUMENTS, MOST_INPUTS = 1000, 2048
+MOST_DEPTH = 64
 
 
 class RequestError(Exception):
@@ -70,31 +71,25 @@ TOOL_FIELDS = frozenset(
         "search_content_types",
     ]
 )
-PART_TYPES = frozenset(
-    # OpenAI's chat and vLLM's additions, Anthropic's messages, OpenAI's responses.
-    [
-        "text",
-        "refusal",
-        "image_url",
-        "input_audio",
-        "audio_url",
-        "video_url",
-        "file",
-        "thinking",
-        "redacted_thinking",
-        "image",
-        "document",
-        "tool_use",
-        "tool_result",
-        "search_result",
-        "input_text",
-        "output_text",
-        "input_image",
-        "input_file",
-        "summary_text",
-        "reasoning_text",
-    ]
-)
+PART_TYPES = {
+    "chat": frozenset(("text", "refusal", "image_url", "input_audio", "audio_url", "video_url", "file", "thinking")),
+    "messages": frozenset(
+        ("text", "image", "document", "tool_use", "tool_result", "search_result", "thinking", "redacted_thinking")
+    ),
+    "responses": frozenset(
+        [
+            "text",
+            "input_text",
+            "output_text",
+            "input_image",
+            "input_file",
+            "input_audio",
+            "refusal",
+            "summary_text",
+            "reasoning_text",
+        ]
+    ),
+}
 ITEM_TYPES = frozenset(
     [
         "message",
@@ -121,25 +116,33 @@ def _inline(value: object, where: str) -> None:
         raise RequestError(f"{where} must hold the content itself, as a data: URL. Nothing is fetched here.", where)
 
 
+def _deep(value: object, left: int = MOST_DEPTH) -> bool:
+    """Whether a value is nested so deeply that a program behind would run out of stack."""
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return left == 0 or any(isinstance(item, (dict, list)) and _deep(item, left - 1) for item in inner)
+
+
 def _unknown(value: Mapping[str, object], allowed: Iterable[str], where: str) -> None:
     for name in value:
         if name not in allowed:
             raise RequestError(f"{where}.{name} is not accepted here.", f"{where}.{name}", "unknown_parameter")
 
 
-def _part(part: object, where: str, types: frozenset[str] = PART_TYPES) -> None:
+def _part(part: object, where: str, api: str, types: frozenset[str]) -> None:
     if isinstance(part, str):
         return
     if not isinstance(part, dict):
         raise RequestError(f"{where} must be an object.", where)
     if not isinstance(part.get("type"), str) or part["type"] not in types:
         raise RequestError(f"{where}.type must be one of {', '.join(sorted(types))}.", f"{where}.type")
-    _references(part, where)
+    _references(part, where, api)
     for name in NESTED:
-        _parts(part.get(name), f"{where}.{name}")
+        _parts(part.get(name), f"{where}.{name}", api)
 
 
-def _references(part: dict[str, object], where: str) -> None:
+def _references(part: dict[str, object], where: str, api: str) -> None:
     """A part brings its content with it: no address, no stored file."""
     for name in MEDIA:
         if name in part:
@@ -157,20 +160,20 @@ def _references(part: dict[str, object], where: str) -> None:
             _inline({"url": holder.get("url")}, f"{where}{suffix}.url")
     source = part.get("source")
     if isinstance(source, dict):
-        _parts(source.get("content"), f"{where}.source.content")
+        _parts(source.get("content"), f"{where}.source.content", api)
 
 
-def _parts(content: object, where: str) -> None:
+def _parts(content: object, where: str, api: str) -> None:
     if isinstance(content, dict):
         content = [content]
     if isinstance(content, list):
         for number, part in enumerate(content):
-            _part(part, f"{where}[{number}]")
+            _part(part, f"{where}[{number}]", api, PART_TYPES[api])
     elif content is not None and not isinstance(content, str):
         raise RequestError(f"{where} must be a string or a list.", where)
 
 
-def _messages(body: Mapping[str, object], _limits: Limits) -> None:
+def _messages(body: Mapping[str, object], api: str) -> None:
     messages = body["messages"]
     assert isinstance(messages, list)
     if not messages:
@@ -179,10 +182,10 @@ def _messages(body: Mapping[str, object], _limits: Limits) -> None:
         where = f"messages[{number}]"
         if not isinstance(message.get("role"), str):
             raise RequestError(f"{where}.role must be a string.", f"{where}.role")
-        _parts(message.get("content"), f"{where}.content")
+        _parts(message.get("content"), f"{where}.content", api)
         if message.get("tool_calls") is not None and not fields.objects(message["tool_calls"]):
             raise RequestError(f"{where}.tool_calls must be a list of objects.", f"{where}.tool_calls", "invalid_type")
-    _parts(body.get("system"), "system")
+    _parts(body.get("system"), "system", api)
 
 
 def _tools(body: Mapping[str, object], api: str) -> None:
@@ -224,7 +227,7 @@ def _format(body: Mapping[str, object]) -> None:
 def _chat(body: Mapping[str, object], limits: Limits) -> None:
     _count(body, limits)
     _format(body)
-    _messages(body, limits)
+    _messages(body, "chat")
     _tools(body, "chat")
 
 
@@ -249,8 +252,8 @@ def _embeddings(body: Mapping[str, object], _limits: Limits) -> None:
         raise RequestError(f"input must hold at most {MOST_INPUTS} texts.", "input")
 
 
-def _anthropic(body: Mapping[str, object], limits: Limits) -> None:
-    _messages(body, limits)
+def _anthropic(body: Mapping[str, object], _limits: Limits) -> None:
+    _messages(body, "messages")
     _tools(body, "messages")
 
 
@@ -259,9 +262,9 @@ def _responses(body: Mapping[str, object], _limits: Limits) -> None:
     for number, item in enumerate(given if isinstance(given, list) else ()):
         where = f"input[{number}]"
         if isinstance(item, dict) and "role" in item and item.get("type", "message") == "message":
-            _parts(item.get("content"), f"{where}.content")
+            _parts(item.get("content"), f"{where}.content", "responses")
         else:
-            _part(item, where, ITEM_TYPES)
+            _part(item, where, "responses", ITEM_TYPES)
     _format(body)
     _tools(body, "responses")
 
@@ -333,6 +336,8 @@ def check_body(endpoint: Endpoint, body: object, limits: Limits) -> dict[str, ob
             continue
         if not kind.fits(value):
             raise RequestError(f"{name} must be {kind.title}.", name, "invalid_type")
+        if _deep(value):
+            raise RequestError(f"{name} must not be nested deeper than {MOST_DEPTH}.", name)
         kept[name] = value
     for name in endpoint.required:
         if name not in kept:

@@ -367,11 +367,20 @@ def test_content_that_is_brought_passes() -> None:
     content = [
         {"type": "image_url", "image_url": {"url": data, "detail": "low"}},
         {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
-        {"type": "input_image", "image_url": data},
         {"type": "file", "file": {"file_data": data, "filename": "a.pdf"}},
     ]
     path = "/v1/chat/completions"
     assert check(path, {**PLAIN[path], "messages": [{"role": "user", "content": content}]})
+
+
+def test_nesting_has_an_end() -> None:
+    deep: Any = [{"type": "text", "text": "t"}]
+    for _level in range(500):
+        deep = [{"type": "tool_result", "content": deep}]
+    for path in ("/v1/chat/completions", "/v1/messages"):
+        assert refusal(path, {**PLAIN[path], "messages": [{"role": "user", "content": deep}]}).param == "messages"
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"a": deep}}}
+    assert refusal("/v1/chat/completions", {**PLAIN["/v1/chat/completions"], "tools": [tool]}).param == "tools"
 
 
 @pytest.mark.parametrize(
