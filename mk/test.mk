@@ -1,13 +1,13 @@
 # Everything that proves the collection. A step is a target; `make test` runs the steps in order and stops at the first that fails.
 # Not among them, and said at the end: molecule-container (images of 8 GB are built, pushed and pulled).
-TEST_STEPS ?= lint unit plan doctor prod docs-check importer sanity collection compat demo again readme chain browser metrics engine nginx prometheus outside leaks demo-clean molecule molecule-gpu
+TEST_STEPS ?= lint unit plan doctor prod docs-check importer sanity collection compat demo again changes readme chain browser metrics engine nginx prometheus outside leaks demo-clean molecule molecule-gpu
 PYTEST = .venv/test/bin/python -m pytest
 PURE = ansible_collections.llmfleet.serving.plugins
 
 # The oldest and the next ansible-core that meta/runtime.yml promises; the newest is in .venv/control.
 OLDER_CORES = .venv/core-2.17 .venv/core-2.18
 
-.PHONY: test lint unit plan doctor prod docs-check importer sanity collection compat again readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container
+.PHONY: test lint unit plan doctor prod docs-check importer sanity collection compat again changes readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container
 
 test: ## Prove the collection: every step below, the first failure stops
 	@tests/ready.sh $(DEMO_INVENTORY)
@@ -46,6 +46,9 @@ compat: $(OLDER_CORES:%=%/.complete) ## Older ansible-core releases read playboo
 
 again: .venv/control/.complete $(OLDER_CORES:%=%/.complete) ## The tarball and older ansible-cores leave the running demo unchanged
 	@tests/collection/again.sh $(DEMO_INVENTORY) tests/output
+
+changes: .venv/control/.complete .venv/test/.complete ## The demo with a rotated key, stopped, and brought back by a run that is killed and run again
+	@$(PYTEST) tests/changes
 
 readme: .venv/test/.complete ## Run the commands that the README and docs/ promise, against the demo
 	@$(PYTEST) tests/readme
