@@ -1,7 +1,7 @@
 # Copyright (c) 2026, llmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Changes to the demo on this machine: a rotated key, everything stopped, a run that is killed in the middle and run again."""
+"""Changes to the demo on this machine: a rotated key, all services stopped, and a run that is killed and run again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = ROOT / os.environ.get("DEMO_INVENTORY", "inventories/local")
 OUTPUT = ROOT / "tests" / "output"
 CONTROL = ROOT / ".venv" / "control" / "bin"
-GUEST = "litellm_key_guest"
+KEY = "litellm_key_guide_only"
 ENGINE, LITELLM, PAGE = 8100, 4000, 3000
 
 
@@ -102,10 +102,10 @@ def _demo() -> None:
 
 
 def test_a_rotated_key_is_another_one_and_nothing_restarts() -> None:
-    before, old = masters(), secret(GUEST)
+    before, old = masters(), secret(KEY)
     assert ask(old) == 200
-    play("rotate", "site.yml", "--tags", "litellm", "-e", f"llm_rotate={GUEST}")
-    new = secret(GUEST)
+    play("rotate", "site.yml", "--tags", "litellm", "-e", f"llm_rotate={KEY}")
+    new = secret(KEY)
     assert new != old
     wait_for("the new key is accepted", lambda: ask(new) == 200, 10)
     wait_for("the old key is refused", lambda: ask(old) == 401, 10)
@@ -128,6 +128,6 @@ def test_stopped_then_a_run_killed_in_the_middle_then_a_run_that_finishes() -> N
     assert not listens(LITELLM), "nothing is left to do for the second run"
     play("finished", "site.yml")
     assert {"llm-vllm-chat-0", "llm-litellm", "llm-nginx", "llm-open-webui", "llm-prometheus"} <= masters().keys()
-    assert ask(secret(GUEST)) == 200
+    assert ask(secret(KEY)) == 200
     recap: Any = (OUTPUT / "changes-finished.log").read_text().rpartition("PLAY RECAP")[2]
     assert "failed=0" in recap
