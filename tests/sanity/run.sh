@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # ansible-test sanity on the tarball as users get it: built, installed into an empty folder, and a repository of its own there.
-# Every environment brings its own release of ansible-core; one of a pre-release says what it found and fails nothing.
+# Every environment brings its own release of ansible-core, and they run side by side; a pre-release's findings are shown and fail nothing.
 #   run.sh VENV... [-- ARGUMENT of ansible-test sanity...]
 set -euo pipefail
 
@@ -38,14 +38,28 @@ sanity() {
   ansible-test sanity --local --color no --python "$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" "$@"
 }
 
-for index in "${!venvs[@]}"; do
-  start=$SECONDS
-  version=$(core_version "${venvs[index]}")
+judge() {
+  local index=$1 venv=${venvs[$1]} start=$SECONDS version
+  shift
+  version=$(core_version "$venv")
   # Errors end a shell of its own; within a condition they would end nothing.
-  (sanity "${venvs[index]}" "$index" "$@") &
+  (sanity "$venv" "$index" "$@") >"$work/$index.log" 2>&1 &
   if wait "$!"; then
-    echo "sanity: ansible-core $version has no finding ($((SECONDS - start)) s)"
-  else
-    allowed_to_fail "$version" sanity
+    echo "sanity: ansible-core $version: $(grep -c '^Running sanity test' "$work/$index.log") tests have no finding ($((SECONDS - start)) s)"
+    return
   fi
+  cat "$work/$index.log"
+  echo "sanity: ansible-core $version: findings above"
+  allowed_to_fail "$version" sanity
+}
+
+judges=()
+for index in "${!venvs[@]}"; do
+  judge "$index" "$@" &
+  judges+=("$!")
 done
+failed=0
+for pid in "${judges[@]}"; do
+  wait "$pid" || failed=1
+done
+exit "$failed"
