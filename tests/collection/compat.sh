@@ -28,7 +28,7 @@ reads() {
   "$venv/bin/ansible-playbook" site.yml playbooks/*.yml -i inventories/local --syntax-check
   # Every play starts and loads its roles; no task has this tag.
   "$venv/bin/ansible-playbook" site.yml -i inventories/local --tags nothing --skip-tags always
-  for kind in module filter; do
+  for kind in module filter lookup; do
     mapfile -t names < <("$venv/bin/ansible-doc" -t "$kind" -l llmfleet.serving | awk '{ print $1 }')
     "$venv/bin/ansible-doc" -t "$kind" --json "${names[@]}"
   done
