@@ -22,3 +22,4 @@ demo-stop: .venv/control/.complete ## Stop the demo; `make demo` starts it again
 demo-clean: .venv/control/.complete ## Remove everything the demo put on this machine
 	@$(PLAYBOOK) playbooks/remove.yml -e llm_confirm=remove
 	@rm -rf $(DEMO_INVENTORY)/.llm_secrets.yml $(DEMO_INVENTORY)/.llm_fleet.json .venv/control
+	@[ -e .venv/test ] || rm -rf .venv/uv .venv/python
