@@ -22,7 +22,7 @@ case $version in
   3.11 | 3.12 | 3.13) ;;
   *)
     # The same release that uv brings to hosts, from the same mirror: UV_PYTHON_INSTALL_MIRROR.
-    release=$(grep -rh '^service_python_release: ' "$root/roles/fleet_defaults/defaults" | cut -d ' ' -f 2)
+    release=$(grep -rh '^service_python_release: ' "$root/roles/fleet_defaults/defaults" | tr -dc '0-9.')
     brought=$root/.venv/python
     echo "environment: $python is Python $version, the locks are for 3.11 to 3.13: uv brings $release into $brought"
     tools=$root/.venv/uv

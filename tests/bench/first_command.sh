@@ -27,7 +27,7 @@ trap clean_up EXIT
 tests/bench/docker.sh
 tests/bench/images.sh "$@"
 mkdir -p "$logs"
-release=$(grep -rh '^service_python_release: ' roles/fleet_defaults/defaults | cut -d ' ' -f 2)
+release=$(grep -rh '^service_python_release: ' roles/fleet_defaults/defaults | tr -dc '0-9.')
 chmod 755 "$pythons"
 environment=$(python3 tests/support/python_standin.py "$pythons" "$release")
 

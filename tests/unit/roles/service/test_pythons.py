@@ -55,7 +55,7 @@ def mirror(tmp_path_factory: pytest.TempPathFactory, release: str) -> dict[str, 
 
 
 def build(
-    folder: Path, release: str, environment: dict[str, str], **variables: Any
+    folder: Path, release: str, environment: dict[str, str], *arguments: str, **variables: Any
 ) -> subprocess.CompletedProcess[str]:
     """Build an environment under a folder, on a host whose Python is of the future, with a uv that has no network."""
     tools = folder / "opt/tools/bin"
@@ -90,7 +90,7 @@ def build(
     (folder / "variables.json").write_text(json.dumps(given))
     command = [str(UV.with_name("ansible-playbook")), "-i", "here,", str(HERE / "pythons.yml")]
     return subprocess.run(
-        [*command, "-e", f"@{folder}/variables.json"],
+        [*command, "-e", f"@{folder}/variables.json", *arguments],
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
         # Service users read what root installs, whatever mask root works with.
@@ -144,6 +144,9 @@ def test_uv_brings_it_from_an_archive_on_the_control_node(tmp_path: Path, releas
     said = " ".join(empty.stdout.split())
     assert f"service_python_archives is {tmp_path}/home, and 0 files there are named cpython-{release}+*-" in said
     archives = mirror["UV_PYTHON_INSTALL_MIRROR"].replace("file://", "") + f"/{python_standin.BUILD}"
+    foretold = build(tmp_path, release, listing, "--check", service_python_archives=archives)
+    assert foretold.returncode == 0, foretold.stdout
+    assert not (tmp_path / "opt/python").exists()
     run = build(tmp_path, release, listing, service_python_archives=archives)
     assert run.returncode == 0, run.stdout
     assert list((tmp_path / "opt/python").glob(f"cpython-{release}-*/bin/python3"))
@@ -163,6 +166,43 @@ def test_an_archive_that_is_not_the_release_is_refused(tmp_path: Path, mirror: d
     assert f"here: uv could not bring Python {release}; give a mirror that this host reaches" in said
     assert "hash mismatch" in said.lower(), said
     assert not list((tmp_path / "opt").glob("venvs/*/.complete"))
+
+
+def test_the_page_says_what_the_table_says() -> None:
+    """Each row of docs/pythons.md: the versions of the lock, and what becomes of the Python of each distribution."""
+    rows = [
+        [cell.strip() for cell in line.strip("|\n").split("|")]
+        for line in (ROOT / "docs/pythons.md").read_text().splitlines()
+        if line.count("|") == 7 and re.search(r"3\.\d", line)
+    ]
+    distributions = re.findall(r"\((3\.\d+)\)", " ".join(rows[0]))
+    assert len(distributions) == 4
+    table = wiring("service_pythons")
+    said = {}
+    for name, versions, *cells in rows[1:]:
+        numbers = [int(minor) for minor in re.findall(r"3\.(\d+)", versions)]
+        known = range(numbers[0], numbers[-1] + 1) if " to " in versions else numbers
+        said[name.split(" (")[0]] = [f"3.{minor}" for minor in known]
+        for python, cell in zip(distributions, cells, strict=True):
+            assert (cell == "the host's") == (python in said[name.split(" (")[0]]), f"{name}, Python {python}"
+    (cpu, gpu) = re.findall(r"\[.*?\]", table["vllm"])
+    assert said["vLLM, processors"] == yaml.safe_load(cpu)
+    assert said["vLLM, GPUs"] == yaml.safe_load(gpu)
+    assert said["LiteLLM"] == table["litellm"]
+    assert said["Open WebUI"] == table["open-webui"]
+    accepted = re.findall(r"^  (3\.\d+(?: \| 3\.\d+)*)\) ;;", (ROOT / "scripts/venv.sh").read_text(), re.MULTILINE)
+    assert said["the control node's own environment"] == accepted[0].split(" | ")
+
+
+def test_there_is_one_table() -> None:
+    """Versions of Python that something runs on are listed in the wiring, and in no role or playbook beside it."""
+    listed = [
+        path.relative_to(ROOT)
+        for path in [*ROOT.glob("roles/**/*.yml"), *ROOT.glob("playbooks/**/*.yml")]
+        if re.search(r"""['"]3\.1\d['"]""", path.read_text())
+    ]
+    assert [path for path in listed if not str(path).startswith(WIRING)] == []
+    assert len(listed) == 1
 
 
 def test_the_release_is_one_that_fits_every_application_and_that_uv_knows() -> None:
