@@ -1,5 +1,5 @@
 # Everything that proves the collection. A step is a target; `make test` runs the steps in order and stops at the first that fails.
-# Not among them, and said at the end: molecule-container (images of 8 GB are built, pushed and pulled).
+# Not among them, and said at the end: molecule-container (images of 8 GB are built, pushed and pulled) and first-command (two more demos).
 TEST_STEPS ?= lint unit plan doctor prod docs-check importer sanity collection compat demo again changes readme chain browser metrics engine nginx prometheus outside leaks demo-clean molecule molecule-gpu
 PYTEST = .venv/test/bin/python -m pytest
 PURE = ansible_collections.llmfleet.serving.plugins
@@ -8,12 +8,12 @@ PURE = ansible_collections.llmfleet.serving.plugins
 NEWER_CORES = .venv/core-2.20 .venv/core-2.21
 NEXT_CORE = .venv/core-2.22
 
-.PHONY: test lint unit plan doctor prod docs-check importer sanity collection compat again changes readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container
+.PHONY: test lint unit plan doctor prod docs-check importer sanity collection compat again changes readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container first-command
 
 test: ## Prove the collection: every step below, the first failure stops
 	@tests/ready.sh $(DEMO_INVENTORY)
 	@tests/run.sh $(TEST_STEPS)
-	@echo 'Not run, because it takes half as long as the rest together: make molecule-container'
+	@echo 'Not run, because they take half as long as the rest together: make molecule-container first-command'
 
 lint: .venv/test/.complete ## ansible-lint, yamllint, ruff, mypy, shellcheck, changelog fragments
 	@tests/lint/run.sh
@@ -90,3 +90,6 @@ molecule-gpu: .venv/test/.complete ## Drivers, MIG, engine, toolkit, upgrades, r
 
 molecule-container: .venv/test/.complete ## The whole chain in containers of a real engine, pulled from a registry
 	@.venv/test/bin/python tests/bench/scenario.py container
+
+first-command: .venv/test/.complete ## `make demo` on Debian 13 and Ubuntu 26.04 as they come: plan, demo, second run, removal
+	@tests/bench/first_command.sh
