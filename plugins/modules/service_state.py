@@ -307,7 +307,9 @@ class Run:
     def _beside(self, service: dict[str, Any], kind: str, command: list[str], seconds: int) -> tuple[int, str]:
         """Run a command as the service would, for a limited time."""
         argv = ["timeout", "--kill-after=5", str(seconds), "env", "-i", "LANG=C.UTF-8", f"PATH={PATH}"]
-        code, out, err = self.module.run_command([*argv, service["beside"], kind, *command])
+        argv += [service["beside"], kind, *command]
+        # What a dollar stands for is the command's business.
+        code, out, err = self.module.run_command(argv, expand_user_and_vars=False)
         return int(code), str(out + err)
 
     def _await(self, service: dict[str, Any], began: float) -> None:

@@ -222,7 +222,8 @@ def manager_services(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "reload_signal": spec["reload_signal"],
             "after": spec["after"],
             "beside": f"{spec['config_dir']}/{BESIDE}",
-            "ready": spec["ready"],
+            # A dictionary without keys would lack those that are required.
+            "ready": {**spec["ready"], "tcp": spec["ready"]["tcp"] or None},
             "prepare": [{**one, "stamp": f"{spec['state_dir']}/{one['stamp']}"} for one in spec["prepare"]],
         }
         for spec in specs
