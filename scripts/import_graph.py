@@ -34,13 +34,13 @@ LAYERS: dict[str, set[str]] = {
     # An engine: what is true of it alone.
     "vllm": set(),
     # What is wanted, and what becomes of it.
-    "inventory": {"host", "vllm"},
-    "plan": {"inventory", "vllm"},
+    "inventory": {"checkpoint", "host", "vllm"},
+    "plan": {"checkpoint", "inventory", "vllm"},
     "fleet": {"checkpoint", "plan"},
-    "doctor": {"nvidia", "vllm"},
+    "doctor": {"checkpoint", "nvidia", "vllm"},
     # What Ansible calls.
     "action": {"fleet"},
-    "filter": {"container_engine", "doctor", "fleet", "host", "inventory", "nvidia", "plan", "service"},
+    "filter": {"checkpoint", "container_engine", "doctor", "fleet", "host", "inventory", "nvidia", "plan", "service"},
     "modules": {
         "checkpoint",
         "container_engine",

@@ -137,6 +137,7 @@ import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as process_table
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import host_requirements
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.check import distribution_problems
@@ -237,7 +238,7 @@ def check(params: dict[str, Any]) -> tuple[list[Problem], dict[str, int], set[in
     problems += host_requirements.python_problems(host, params["pythons"])
     problems += host_requirements.core_problems(host, params["instances"], os.sched_getaffinity(0))
     for instance in params["instances"]:
-        if instance["path"] and instance["source"].startswith("path:"):
+        if instance["path"] and sources.parse(instance["source"]).directory:
             problems += host_requirements.folder_problems(host, instance, read_config(instance["path"]))
     return problems, memory, ours
 

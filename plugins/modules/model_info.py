@@ -243,10 +243,10 @@ from urllib.parse import urlsplit
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import files as model_sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import hub as hub_client
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import safetensors
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import safetensors, sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import ConfigError, describe
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files import Source, SourceError
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.safetensors import SafetensorsError, Tensor
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.sources import Source, SourceError
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -503,7 +503,7 @@ def told(files: model_sources.Files, source: Source, revision: str | None) -> di
 def cached(params: dict[str, Any], source: Source, revision: str) -> tuple[str, Folder] | None:
     """Return the commit and the folder of a snapshot in the hub's cache that has at least its config."""
     root = params["cache_dir"] or model_sources.cache_root(os.environ, pwd.getpwuid(os.geteuid()).pw_dir)
-    folder = model_sources.cache_folder(root, source.repository)
+    folder = os.path.join(root, source.cache_folder)
     noted = Folder(os.path.dirname(model_sources.reference(folder, revision))).read(os.path.basename(revision), 100)
     place = model_sources.snapshot(folder, revision, noted.decode("ascii", "replace") if noted else None)
     if place is None or not os.path.isfile(os.path.join(place[1], model_sources.CONFIG)):
@@ -513,7 +513,9 @@ def cached(params: dict[str, Any], source: Source, revision: str) -> tuple[str, 
 
 def look(params: dict[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
     """Return the facts of a model: from its folder, from the hub's cache, else from the hub."""
-    source = model_sources.parse_source(params["source"])
+    source = sources.parse(params["source"])
+    if source.demo:
+        raise SourceError("the demo model is made on the host", "give the directory where it is as path:/directory")
     if source.directory:
         if not os.path.isdir(source.directory):
             raise SourceError(
@@ -546,7 +548,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     secrets = [(module.params["token"] or "").strip()]
     where = module.params["source"]
-    if where.startswith("hf://"):
+    if where.startswith(sources.HUB):
         where += f" at revision {module.params['revision'] or MAIN}"
 
     def fail(problem: str) -> None:

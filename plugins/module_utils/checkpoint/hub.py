@@ -13,7 +13,8 @@ import re
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urljoin, urlsplit
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files import COMMIT, SourceError
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files import COMMIT
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.sources import SourceError
 
 REDIRECTS = (301, 302, 303, 307, 308)
 # huggingface.co needs two: to the commit's own address, and to where large files are kept.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
@@ -274,7 +275,7 @@ def _instance(
         "device": "cuda" if cuda else "cpu",
         "source": source,
         "revision": model["revision"],
-        "path": source[len("path:") :] if source.startswith("path:") else "",
+        "path": sources.parse(source).directory,
         "cpu": {"cores": "", "kv_cache_space_gib": None},
         "gpus": [],
         "args": args,
@@ -344,7 +345,7 @@ def needs(instances: list[dict[str, Any]], models: list[dict[str, Any]], host: s
         if instance["device"] == "cpu":
             pinned = (instance_memory.pinned(model, plan_cpu.KV_FLAG) or 0) // 1024**2
             memory += plan_cpu.weights_mib(model) + ((instance["cpu"]["kv_cache_space_gib"] or 0) * 1024 or pinned)
-        if instance["source"].startswith("hf://"):
+        if sources.parse(instance["source"]).repository:
             downloads[instance["source"], instance["revision"]] = plan_cpu.weights_mib(model)
     return {
         "memory_mib": memory + plan_cpu.SERVICES_MIB if memory else 0,

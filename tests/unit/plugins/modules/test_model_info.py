@@ -360,7 +360,7 @@ def test_a_folder_that_may_not_be_read(ask: Ask, tmp_path: Path, monkeypatch: py
         ("path:models", "path: needs an absolute directory"),
         ("demo:", "give the directory where it is as path:/directory"),
         ("small", "it is unknown; use hf://"),
-        ("hf://../x", "it is no repository"),
+        ("hf://../x", "it names no repository"),
     ],
 )
 def test_what_is_no_source(ask: Ask, source: str, words: str) -> None:

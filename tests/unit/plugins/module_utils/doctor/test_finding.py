@@ -197,7 +197,7 @@ def test_deadlines_of_starts(instance: dict[str, Any], size: int, rate: float | 
         ({"source": "path:/srv/x", "path": "/srv/x"}, "/srv/x"),
         ({"source": "path:/srv/x"}, "/srv/x"),
         ({"source": "demo:"}, "/m/demo"),
-        ({}, "/m/"),
+        ({"source": "hf://gpt2"}, "/m/hub/models--gpt2"),
     ],
 )
 def test_where_weights_lie(instance: dict[str, Any], folder: str) -> None:
