@@ -277,9 +277,12 @@ def test_driver(given: dict[str, Any] | None, severity: str, word: str, remedy: 
             "MIG is Disabled and will be Enabled",
         ),
         ({"mig_mode_current": "Enabled", "mig_mode_pending": "Enabled"}, OK, "healthy"),
-        ({"fabric": {"state": "In Progress", "status": None}}, ERROR, "fabric In Progress"),
+        ({"fabric": {"state": "In Progress", "status": None}}, ERROR, "state In Progress, status nothing"),
         ({"fabric": {"state": "Completed", "status": "Failure"}}, ERROR, "status Failure"),
         ({"fabric": {"state": "Completed", "status": "Success"}}, OK, "healthy"),
+        ({"fabric": {"state": "completed", "status": "success"}}, OK, "healthy"),
+        ({"fabric": {"state": "Completed", "status": None}}, ERROR, "status nothing"),
+        ({"fabric": {"state": None, "status": None}}, OK, "healthy"),
         ({"persistence_mode": "Disabled"}, WARNING, "persistence mode is off"),
     ],
 )
