@@ -16,6 +16,11 @@ def reachable(listen: Any) -> str:
     return addresses.reachable(str(listen))
 
 
+def bracketed(address: Any) -> str:
+    """Return an address as it stands before a port."""
+    return addresses.bracketed(str(address))
+
+
 def authority(listen: Any, port: Any) -> str:
     """Return ``host:port`` of a URL that asks a listener from its own host."""
     return addresses.authority(str(listen), int(port))
@@ -26,4 +31,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
-        return {"authority": authority, "reachable": reachable}
+        return {"authority": authority, "bracketed": bracketed, "reachable": reachable}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import bracketed
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
@@ -22,7 +23,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan import unpla
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import CpuHost
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import CONTEXT_SHARE, Device, devices
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Placed, Sizer
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.hosts import bracketed, unfit, usable_cores
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.hosts import unfit, usable_cores
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.stability import settle
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
