@@ -18,7 +18,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory, limits
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import unplaced as plan_unplaced
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import CpuHost
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import CONTEXT_SHARE, Device, devices
@@ -330,6 +330,7 @@ def _gpu(device: Device) -> dict[str, Any]:
         "headroom": device.left,
         "instances": sorted(device.shared),
     }
+<<<<<<< HEAD
 
 
 def needs(instances: list[dict[str, Any]], models: list[dict[str, Any]], host: str) -> dict[str, int]:
@@ -352,3 +353,5 @@ def needs(instances: list[dict[str, Any]], models: list[dict[str, Any]], host: s
         "memory_mib": memory + plan_cpu.SERVICES_MIB if memory else 0,
         "download_mib": sum(downloads.values()),
     }
+=======
+>>>>>>> main
