@@ -112,17 +112,18 @@ import json
 import os
 import shutil
 import socket
-import ssl
 import time
-import urllib.error
-import urllib.request
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import http
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import wait as service_wait
 from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import Manager, Supervisor, Systemd
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import parse_environment_file, redact
+
+# Seconds that one look at a service may take.
+READY_SECONDS = 5
 
 
 def digest_of(paths: list[str], extra: str) -> str:
@@ -149,20 +150,14 @@ def program_identity(path: str) -> str:
 
 def answers(ready: dict[str, Any]) -> str:
     """Ask the readiness URL once; return an empty string if it answers as wanted, else what was wrong."""
-    request = urllib.request.Request(ready["url"], headers={k: str(v) for k, v in ready["headers"].items()})
-    context = ssl.create_default_context(cafile=ready["ca"]) if ready["url"].startswith("https:") else None
     # A proxy meant for downloads must not be asked for a neighbour.
-    handlers: list[Any] = [urllib.request.ProxyHandler({})]
-    if context:
-        handlers.append(urllib.request.HTTPSHandler(context=context))
+    client = http.Client("llmfleet-ready", ready["ca"])
     try:
-        with urllib.request.build_opener(*handlers).open(request, timeout=5) as response:
-            code = response.status
-    except urllib.error.HTTPError as error:
-        code = error.code
-    except (OSError, ValueError) as error:
-        return f"{ready['url']} does not answer ({getattr(error, 'reason', error)})"
-    return "" if code in ready["status"] else f"{ready['url']} answers {code}"
+        with client.open(ready["url"], READY_SECONDS, {k: str(v) for k, v in ready["headers"].items()}) as answer:
+            status = answer.status
+    except http.TroubleError as error:
+        return f"{ready['url']} does not answer ({error})"
+    return "" if status in ready["status"] else f"{ready['url']} answers {status}"
 
 
 def wanted_digests(manager: Manager, service: dict[str, Any]) -> dict[str, str]:

@@ -54,6 +54,13 @@ class Files(Protocol):
         """Return the bytes of these files, nothing if one of them is missing or its size unknown."""
 
 
+def within(data: bytes, limit: int, name: str) -> bytes:
+    """Return what was read if it is the whole, read to one byte beyond the limit."""
+    if len(data) > limit:
+        raise SourceError(f"{name} has more than {limit // 1_000_000} MB; choose another model")
+    return data
+
+
 def check_revision(revision: str) -> str:
     """Return a branch, tag, reference or commit that can be part of a path.
 

@@ -330,28 +330,3 @@ def _gpu(device: Device) -> dict[str, Any]:
         "headroom": device.left,
         "instances": sorted(device.shared),
     }
-<<<<<<< HEAD
-
-
-def needs(instances: list[dict[str, Any]], models: list[dict[str, Any]], host: str) -> dict[str, int]:
-    """Return what a host must have for its instances: ``memory_mib``, and ``download_mib`` of weights from a hub.
-
-    Memory is counted as :func:`plan_cpu.kv_cache_space_gib` counts the least. Engines on GPUs keep weights and KV cache
-    there.
-    """
-    by_name = {model["name"]: model for model in models}
-    memory, downloads = 0, {}
-    for instance in (instance for instance in instances if instance["host"] == host):
-        model = by_name[instance["model"]]
-        memory += plan_cpu.ENGINE_LEAST_MIB
-        if instance["device"] == "cpu":
-            pinned = (instance_memory.pinned(model, plan_cpu.KV_FLAG) or 0) // 1024**2
-            memory += plan_cpu.weights_mib(model) + ((instance["cpu"]["kv_cache_space_gib"] or 0) * 1024 or pinned)
-        if sources.parse(instance["source"]).repository:
-            downloads[instance["source"], instance["revision"]] = plan_cpu.weights_mib(model)
-    return {
-        "memory_mib": memory + plan_cpu.SERVICES_MIB if memory else 0,
-        "download_mib": sum(downloads.values()),
-    }
-=======
->>>>>>> main
