@@ -59,14 +59,7 @@ options:
     description: Whether to ask no hub, so that a V(hf://) source has to be in the cache.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
-    support: none
-    details: Changes nothing.
+extends_documentation_fragment: llmfleet.serving.attributes.reads
 author:
   - llmfleet contributors (@llmfleet)
 """

@@ -22,10 +22,11 @@ description:
     the end of its log.
   - Services of one call start together, except where one names another in C(after). Those that run are restarted one
     at a time, each when the one before it is ready, so that a change does not take all replicas of a model away.
+extends_documentation_fragment: llmfleet.serving.attributes
 attributes:
-  check_mode: {support: full, description: "Says what it would start, restart or reload and changes nothing."}
-  diff_mode: {support: full, description: Shows the action per service.}
-  idempotent: {support: full, description: A second call changes nothing.}
+  check_mode: {support: full, details: "Says what it would start, restart or reload and changes nothing."}
+  diff_mode: {support: full, details: Shows the action per service.}
+  idempotent: {support: full, details: A second call changes nothing.}
 options:
   manager:
     description: Who keeps the services.
@@ -107,7 +108,6 @@ ready_seconds:
 """
 
 import glob
-import hashlib
 import json
 import os
 import shutil
@@ -117,6 +117,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import http
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import (
+    digest_of,
+    program_identity,
+    read_json,
+    read_text,
+)
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import wait as service_wait
 from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import Manager, Supervisor, Systemd
@@ -124,28 +130,6 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.text import parse
 
 # Seconds that one look at a service may take.
 READY_SECONDS = 5
-
-
-def digest_of(paths: list[str], extra: str) -> str:
-    """Digest the contents of files and a further text; a file that is not there counts as such."""
-    digest = hashlib.sha256(extra.encode())
-    for path in paths:
-        digest.update(path.encode() + b"\0")
-        try:
-            with open(path, "rb") as handle:
-                digest.update(hashlib.sha256(handle.read()).digest())
-        except OSError:
-            digest.update(b"absent")
-    return digest.hexdigest()
-
-
-def program_identity(path: str) -> str:
-    """Tell one build of a program from the next: real path, size in bytes and modification time."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return "absent"
-    return f"{os.path.realpath(path)} {status.st_size} {int(status.st_mtime)}"
 
 
 def answers(ready: dict[str, Any]) -> str:
@@ -203,11 +187,8 @@ class Run:
         return os.path.join(self.params["state_root"], ".started", name)
 
     def _started_with(self, name: str) -> dict[str, str]:
-        try:
-            with open(self._marker(name), encoding="utf-8") as handle:
-                return dict(json.load(handle))
-        except (OSError, ValueError):
-            return {}
+        found = read_json(self._marker(name))
+        return found if isinstance(found, dict) else {}
 
     def _remember(self, name: str, digests: dict[str, str]) -> None:
         os.makedirs(os.path.dirname(self._marker(name)), mode=0o700, exist_ok=True)
@@ -261,11 +242,7 @@ class Run:
 
     def _fail(self, service: dict[str, Any], cause: str) -> None:
         name = service["name"]
-        try:
-            with open(os.path.join(self._configuration(name), "secrets.env"), encoding="utf-8") as handle:
-                secrets = handle.read()
-        except OSError:
-            secrets = ""
+        secrets = read_text(os.path.join(self._configuration(name), "secrets.env"))
         log = redact(self.manager.log_tail(name, 40), parse_environment_file(secrets).values())
         text = logic.failure_text(
             socket.gethostname(),
@@ -335,12 +312,8 @@ class Run:
         found = {}
         for path in sorted(glob.glob(f"{glob.escape(prefix)}*{ending}")):
             name = path[len(prefix) : -len(ending)]
-            try:
-                with open(path, encoding="utf-8", errors="replace") as handle:
-                    found[name] = logic.is_ours(handle.read(), self._configuration(name))
-            except OSError:
-                # A masked unit is a link to nowhere that a run of ours never made.
-                found[name] = False
+            # A masked unit is a link to nowhere that a run of ours never made; its text is empty.
+            found[name] = logic.is_ours(read_text(path), self._configuration(name))
         return found
 
     def _all_names(self) -> list[str]:

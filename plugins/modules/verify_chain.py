@@ -115,15 +115,15 @@ options:
         elements: str
         choices: [api, chat, metrics]
         default: [api, chat, metrics]
+extends_documentation_fragment: llmfleet.serving.attributes
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
     support: partial
     details: Sends no request in check mode, as the chain may not exist yet, and says that it was skipped.
   diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
     support: none
     details: Changes nothing.
+  idempotent: {support: full, details: It changes nothing.}
 author:
   - llmfleet contributors (@llmfleet)
 """

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -57,3 +58,25 @@ def names(directory: str) -> list[str]:
     :raises OSError: it cannot be read.
     """
     return sorted(os.listdir(directory))
+
+
+def digest_of(paths: list[str], extra: str) -> str:
+    """Digest the contents of files and a further text; a file that is not there counts as such."""
+    digest = hashlib.sha256(extra.encode())
+    for path in paths:
+        digest.update(path.encode() + b"\0")
+        try:
+            with open(path, "rb") as handle:
+                digest.update(hashlib.sha256(handle.read()).digest())
+        except OSError:
+            digest.update(b"absent")
+    return digest.hexdigest()
+
+
+def program_identity(path: str) -> str:
+    """Tell one build of a program from the next: real path, size in bytes and modification time."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return "absent"
+    return f"{os.path.realpath(path)} {status.st_size} {int(status.st_mtime)}"
