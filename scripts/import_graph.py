@@ -29,7 +29,7 @@ LAYERS: dict[str, set[str]] = {
     "checkpoint": {"host"},
     "nvidia": set(),
     "container_engine": set(),
-    "service": set(),
+    "service": {"vllm"},
     "verify": set(),
     # An engine: what is true of it alone.
     "vllm": set(),
