@@ -17,10 +17,11 @@ description:
   - A restart would end every container at once. So the units that run containers are stopped first, in one call and
     with their own deadlines, and exactly those are started again and waited for.
   - It compares with the I(running) process, so that a play that was cut short is finished by the next one.
+extends_documentation_fragment: llmfleet.serving.attributes
 attributes:
-  check_mode: {support: full, description: Says what it would do and which units it would stop and start.}
-  diff_mode: {support: full, description: Shows the same.}
-  idempotent: {support: full, description: An engine that runs with what is on the disk is left alone.}
+  check_mode: {support: full, details: Says what it would do and which units it would stop and start.}
+  diff_mode: {support: full, details: Shows the same.}
+  idempotent: {support: full, details: An engine that runs with what is on the disk is left alone.}
 options:
   service: {description: Unit of the engine., type: str, default: docker.service}
   program: {description: Client of the engine., type: str, default: docker}
@@ -51,6 +52,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import restart as logic
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
 
 ARGUMENTS: dict[str, Any] = {
     "service": {"type": "str", "default": "docker.service"},
@@ -61,15 +63,6 @@ ARGUMENTS: dict[str, Any] = {
     "timeout": {"type": "int", "default": 300},
 }
 PROC = "/proc"
-
-
-def read(path: str) -> str:
-    """Return the text of a file of the kernel; empty where there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read()
-    except OSError:
-        return ""
 
 
 def changes(paths: list[str]) -> list[float]:
@@ -142,7 +135,7 @@ def main() -> None:
     engine = Engine(module)
     shown = logic.properties(engine.systemctl("show", engine.service, "--property=ActiveState,MainPID,UnitFileState"))
     pid = shown.get("MainPID") or "0"
-    started = logic.process_start(read(f"{PROC}/{pid}/stat"), read(f"{PROC}/stat"), os.sysconf("SC_CLK_TCK"))
+    started = logic.process_start(read_text(f"{PROC}/{pid}/stat"), read_text(f"{PROC}/stat"), os.sysconf("SC_CLK_TCK"))
     active = shown.get("ActiveState") in ("active", "reloading")
     action = logic.action(active, started, changes(module.params["files"]), module.params["changed"])
     enable = shown.get("UnitFileState") == "disabled"

@@ -16,10 +16,11 @@ description:
   - After a reload of systemd a container that got its GPUs the old way may be refused them, with "Failed to initialize
     NVML, Unknown Error", while its process seems well. Asks C(nvidia-smi) in each running container with a label that
     names its GPUs, and restarts the unit of the container's name where one of them is gone.
+extends_documentation_fragment: llmfleet.serving.attributes
 attributes:
-  check_mode: {support: full, description: Says which units it would restart.}
-  diff_mode: {support: full, description: Shows which GPUs each of them lost.}
-  idempotent: {support: full, description: Containers that have their GPUs are left alone.}
+  check_mode: {support: full, details: Says which units it would restart.}
+  diff_mode: {support: full, details: Shows which GPUs each of them lost.}
+  idempotent: {support: full, details: Containers that have their GPUs are left alone.}
 options:
   program: {description: Client of the engine., type: str, default: docker}
   label: {description: "Label with the uuids, joined by commas.", type: str, default: llmfleet.gpus}
@@ -47,12 +48,16 @@ import platform
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import cdi
 
 ARGUMENTS: dict[str, Any] = {
     "program": {"type": "str", "default": "docker"},
     "label": {"type": "str", "default": "llmfleet.gpus"},
 }
+
+# Seconds that nvidia-smi may take in a container.
+SECONDS = 60
 
 
 def running(module: AnsibleModule) -> dict[str, str]:
@@ -74,8 +79,9 @@ def main() -> None:
     lost: dict[str, list[str]] = {}
     unknown = []
     for name, label in sorted(running(module).items()):
-        code, out, err = module.run_command([module.params["program"], "exec", name, "nvidia-smi", "-L"])
-        gone = cdi.lost(label, out, err, code)
+        # It hangs where the driver does.
+        said = programs.execute([module.params["program"], "exec", name, "nvidia-smi", "-L"], SECONDS)
+        gone = None if said.code is None else cdi.lost(label, said.out, said.err, said.code)
         if gone is None:
             unknown.append(name)
         elif gone:

@@ -18,10 +18,11 @@ description:
     O(state=absent) takes away all of it; what others set stays, also where it is the same.
   - The memory holds digests, no values.
   - A file that holds no JSON object is never overwritten; the module fails.
+extends_documentation_fragment: llmfleet.serving.attributes
 attributes:
-  check_mode: {support: full, description: Says what it would change; O(validate) runs.}
-  diff_mode: {support: full, description: Shows the file before and after. Set C(diff=false) for secrets.}
-  idempotent: {support: full, description: A file that says what is wanted is left alone.}
+  check_mode: {support: full, details: Says what it would change; O(validate) runs.}
+  diff_mode: {support: full, details: Shows the file before and after. Set C(diff=false) for secrets.}
+  idempotent: {support: full, details: A file that says what is wanted is left alone.}
 options:
   path: {description: The file., type: path, required: true}
   record: {description: The file that remembers what is ours; its directory must exist., type: path, required: true}

@@ -17,10 +17,11 @@ description:
   - A GPU that processes use is never touched - the module fails and says who uses it, and changes no other GPU either.
   - MIG mode is switched on and off as the layout needs it. Cards that take it over at a reset alone are reset; where
     that fails, RV(reboot_required) is true.
+extends_documentation_fragment: llmfleet.serving.attributes
 attributes:
-  check_mode: {support: full, description: Says which layouts would change.}
-  diff_mode: {support: full, description: Shows the profiles of each card.}
-  idempotent: {support: full, description: A card that is as it should be is left alone.}
+  check_mode: {support: full, details: Says which layouts would change.}
+  diff_mode: {support: full, details: Shows the profiles of each card.}
+  idempotent: {support: full, details: A card that is as it should be is left alone.}
 options:
   layout:
     description: What each GPU is to be cut into.
@@ -83,6 +84,7 @@ import platform
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import mig as mig_layout
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.mig import Change
 
@@ -93,6 +95,11 @@ ARGUMENTS: dict[str, Any] = {
     "nvidia_smi_path": {"type": "path", "default": "nvidia-smi"},
 }
 
+# Seconds that nvidia-smi may take; the reset of a card takes some.
+SECONDS = 300
+# As timeout(1) ends.
+TIMED_OUT = 124
+
 
 class Cards:
     """The cards of this host, by way of nvidia-smi."""
@@ -100,12 +107,12 @@ class Cards:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.program: str = module.params["nvidia_smi_path"]
-        module.run_command_environ_update = {"LC_ALL": "C", "LANGUAGE": "C"}
 
     def call(self, words: list[str]) -> tuple[int, str]:
         """Call nvidia-smi; return its status and everything it said."""
-        code, out, err = self.module.run_command([self.program, *words])
-        return code, f"{out}\n{err}".strip()
+        ended = programs.execute([self.program, *words], SECONDS)
+        status = TIMED_OUT if ended.code is None else ended.code
+        return status, f"{ended.out}\n{ended.err}\n{ended.failure}".strip()
 
     def mig_is_on(self, change: Change) -> bool:
         """Tell whether a card is in MIG mode now."""

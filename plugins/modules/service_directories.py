@@ -15,10 +15,11 @@ author: llmfleet contributors (@llmfleet)
 description:
   - Does for a list what M(ansible.builtin.file) does for one directory. A run that changes nothing then costs one call
     for a service instead of three.
+extends_documentation_fragment: llmfleet.serving.attributes
 attributes:
-  check_mode: {support: full, description: Says which directories would be made or changed.}
-  diff_mode: {support: full, description: Shows them.}
-  idempotent: {support: full, description: A directory that is as it should be is left alone.}
+  check_mode: {support: full, details: Says which directories would be made or changed.}
+  diff_mode: {support: full, details: Shows them.}
+  idempotent: {support: full, details: A directory that is as it should be is left alone.}
 options:
   directories:
     description: Directories, each after those that it lies in.

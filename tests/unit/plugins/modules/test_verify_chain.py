@@ -344,18 +344,6 @@ def test_a_port_where_nothing_listens(verify: Verify) -> None:
         assert "no answer (connection refused)" in verify(api_url=url, hops=[])["msg"]
 
 
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (socket.gaierror(-2, "x"), "its name does not resolve"),
-        (ValueError(), "ValueError"),
-        (OSError(113, "No route to host"), "[Errno 113] No route to host"),
-    ],
-)
-def test_error_text(error: Exception, words: str) -> None:
-    assert verify_chain.error_text(error, 5) == words
-
-
 def test_a_url_that_is_none(verify: Verify) -> None:
     assert "ftp://x is no http or https URL" in verify(api_url="", chat_url="ftp://x")["msg"]
 
