@@ -19,7 +19,7 @@ SCENARIO = .venv/test/bin/python tests/bench/scenario.py $(if $(filter changed,$
 
 .PHONY: test ready bench lint unit plan doctor prod docs-check importer sanity collection compat again readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container
 
-ready:
+ready: ## Fail where the service of another checkout is on this machine
 	@tests/ready.sh $(DEMO_INVENTORY)
 
 # Lanes share the environments, which is why they are made before.
