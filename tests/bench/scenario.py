@@ -185,6 +185,15 @@ def terminated(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def skipped(scenario: str, seen: green.Record) -> str:
+    """Say in one line what was skipped and why."""
+    return (
+        f"bench: {scenario}: skipped, because none of its {seen.files} input files has changed since it was seen green"
+        f" on {seen.seen} (digest {seen.digest[:12]}, ansible-core {seen.ansible_core}, {seen.container_engine});"
+        " with SCENARIOS=all it runs anyway"
+    )
+
+
 def main() -> int:
     stages = [*SETUP, *STAGES]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -197,21 +206,17 @@ def main() -> int:
     )
     arguments = parser.parse_args()
 
-    if arguments.unless_green:
-        seen = green.seen_green(ROOT, arguments.scenario)
-        if seen is not None:
-            print(
-                f"bench: {arguments.scenario}: skipped, because none of its {seen.files} input files has changed since"
-                f" it was seen green on {seen.seen} (digest {seen.digest[:12]}, ansible-core {seen.ansible_core},"
-                f" {seen.container_engine}); with SCENARIOS=all it runs anyway"
-            )
-            return 0
+    between = stages[stages.index(arguments.first) : stages.index(arguments.last) + 1]
+    wanted = [stage for stage in between if stage in STAGES]
+    seen = green.seen_green(ROOT, arguments.scenario) if arguments.unless_green else None
+    if seen is not None:
+        if wanted:
+            print(skipped(arguments.scenario, seen))
+        return 0
 
     signal.signal(signal.SIGTERM, terminated)
     before = green.digest(ROOT, arguments.scenario, green.inputs(ROOT, arguments.scenario))
     scenario = Scenario(arguments.scenario)
-    between = stages[stages.index(arguments.first) : stages.index(arguments.last) + 1]
-    wanted = [stage for stage in between if stage in STAGES]
     reason, interrupted, destroyed = "", False, True
     try:
         passed = scenario.set_up()

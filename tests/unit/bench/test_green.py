@@ -337,6 +337,10 @@ def test_a_whole_green_run_is_recorded_and_skipped_once_nothing_changed(
     assert len(output.splitlines()) == 1
     assert (checkout / "calls.log").read_text() == calls, "nothing was called"
 
+    # What comes before the scenario has nothing to say.
+    assert ended(scenario("--unless-green", "--to", "images")) == (0, "")
+    assert (checkout / "calls.log").read_text() == calls
+
     # Asked for by name, it runs.
     assert ended(scenario())[0] == 0
     assert (checkout / "calls.log").read_text() != calls
