@@ -7,7 +7,7 @@
 TEST_STEPS ?= bench,lint,importer,compat+unit,plan,doctor,prod,docs-check,collection demo+sanity again+outside,engine \
   readme chain browser metrics nginx prometheus leaks molecule+molecule-gpu demo-clean
 PYTEST = .venv/test/bin/python -m pytest
-PURE = ansible_collections.llmfleet.serving.plugins.module_utils
+PURE = ansible_collections.llmfleet.serving.plugins
 
 # The oldest and the next ansible-core that meta/runtime.yml promises; the newest is in .venv/control.
 OLDER_CORES = .venv/core-2.17 .venv/core-2.18

@@ -10,15 +10,12 @@ import functools
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmfleet.serving.plugins.module_utils import (
-    derive,
-    fleet_state,
-    inventory_check,
-    models,
-    problems,
-    serving_plan,
-    wiring,
-)
+from ansible_collections.llmfleet.serving.plugins.module_utils import problems
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import check as inventory_check
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, serving_plan
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import wiring
 
 # Arguments by their type. What users write themselves (models, keys, catalogue) is checked with everything in it.
 LISTS = ("instances", "models", "others", "found", "reached")
@@ -73,14 +70,14 @@ def measured_overheads(hosts: Any) -> list[dict[str, Any]]:
 
 
 @checked
-def known_hosts(names: Any, known: Any) -> dict[str, Any]:
+def remembered_hosts(names: Any, known: Any) -> dict[str, Any]:
     """Pick hosts of which something is known."""
-    return fleet_state.known_hosts(names, known)
+    return fleet_state.remembered_hosts(names, known)
 
 
 @checked
 def facts_or_error(result: Any) -> dict[str, Any]:
-    """Read the result of a task with model_facts."""
+    """Read the result of a task with model_info."""
     return fleet_state.facts_or_error(result)
 
 
@@ -117,7 +114,7 @@ def host_needs(instances: Any, models: Any, host: str) -> dict[str, int]:
 @checked
 def litellm_workers(instances: Any, models: Any, gateways: Any) -> dict[str, int]:
     """Derive the number of LiteLLM workers of each gateway."""
-    return derive.planned_workers(instances, models, gateways)
+    return limits.planned_workers(instances, models, gateways)
 
 
 @checked
@@ -169,7 +166,7 @@ class FilterModule:
             "instances_in_force": instances_in_force,
             "instances_on": instances_on,
             "inventory_problems": inventory_problems,
-            "known_hosts": known_hosts,
+            "remembered_hosts": remembered_hosts,
             "litellm_deployments": litellm_deployments,
             "litellm_workers": litellm_workers,
             "measured_overheads": measured_overheads,

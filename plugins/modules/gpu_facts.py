@@ -169,8 +169,8 @@ from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia_errors import Reply
-from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia_smi import QUERIES, gpu_facts
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.errors import Reply
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.smi import QUERIES, gpu_facts
 
 PROGRAM = "nvidia-smi"
 # Where drivers, containers and WSL put it when it is not in the PATH of a login without a profile.

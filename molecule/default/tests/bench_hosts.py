@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import http.client
 import json
+import runpy
 import socket
 import ssl
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+# One scanner for every leak test: it knows how a secret may be quoted.
+SCANNER = runpy.run_path(str(Path(__file__).resolve().parents[3] / "tests" / "leaks" / "scan_secrets.py"))
 
 
 def in_host(host: str, *command: str, stdin: str = "", timeout: float = 120) -> str:
@@ -49,11 +54,13 @@ class Secrets(dict[str, str]):
         return f"<{len(self)} secrets>"
 
     def hits(self, text: str) -> int:
-        return sum(secret in text for secret in self.values())
+        return len(list(SCANNER["Scan"](dict(self)).found_in(text.encode(errors="replace"))))
 
     def files(self, host: str, options: list[str], folders: list[str]) -> list[str]:
         """Name the files of a host that hold a secret."""
-        patterns = "\n".join(sorted(self.values())) + "\n"
+        patterns = (
+            "\n".join(sorted(form for secret in self.values() for form in SCANNER["written_forms"](secret))) + "\n"
+        )
         return in_host(host, "grep", "-rlF", *options, "-f", "-", *folders, stdin=patterns, timeout=300).splitlines()
 
 

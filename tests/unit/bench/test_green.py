@@ -277,6 +277,16 @@ esac
 """
 
 
+# There are no secrets to look for.
+SCAN = """class Scan:
+    def __init__(self, secrets):
+        pass
+
+    def found_in(self, data):
+        return []
+"""
+
+
 @pytest.fixture
 def scenario(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Popen[str]]:
     """Start the real runner in a checkout whose Molecule and Docker are stand-ins."""
@@ -286,6 +296,8 @@ def scenario(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
     (checkout / "molecule/default/inventory/hosts.yml").write_text("bench: {hosts: {aio: {}}}\n")
     for name in ("scenario.py", "green.py"):
         (checkout / "tests/bench" / name).write_text((BENCH / name).read_text())
+    (checkout / "tests/leaks").mkdir()
+    (checkout / "tests/leaks/scan_secrets.py").write_text(SCAN)
 
     def start(*arguments: str, fails: str = "-", edits: str = "-", waits: str = "-") -> subprocess.Popen[str]:
         names = {"calls": checkout / "calls.log", "root": checkout, "fails": fails, "edits": edits, "waits": waits}

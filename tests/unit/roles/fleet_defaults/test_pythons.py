@@ -10,12 +10,13 @@ import re
 from pathlib import Path
 
 import yaml
+from role_files import defaults
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
 
 
 def test_preflight_and_the_role_of_open_webui_say_the_same() -> None:
-    (python,) = yaml.safe_load((ROLES / "fleet_defaults" / "defaults" / "main.yml").read_text())["llm_pythons"]
+    (python,) = defaults("fleet_defaults")["llm_pythons"]
     check = yaml.safe_load((ROLES / "open_webui" / "tasks" / "main.yml").read_text())[0]["ansible.builtin.assert"]
     versions = re.findall(r"'(\d+\.\d+)'", python["versions"])
     assert versions == re.findall(r"'(\d+\.\d+)'", check["that"])
