@@ -15,7 +15,8 @@ OLDER_CORES = .venv/core-2.17 .venv/core-2.18
 # Scenarios that run: all, or changed: those with an input that has changed since they were seen green (tests/bench/green.py).
 # `make test` runs the changed ones, `make test SCENARIOS=all` and `make molecule` do not ask.
 SCENARIOS ?= all
-SCENARIO = .venv/test/bin/python tests/bench/scenario.py $(if $(filter changed,$(SCENARIOS)),--unless-green)
+UNLESS_GREEN = $(if $(filter changed,$(SCENARIOS)),--unless-green)
+SCENARIO = .venv/test/bin/python tests/bench/scenario.py $(UNLESS_GREEN)
 
 .PHONY: test ready bench lint unit plan doctor prod docs-check importer sanity collection compat again readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container
 

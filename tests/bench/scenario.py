@@ -22,8 +22,6 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 
 import green
@@ -163,37 +161,10 @@ class Scenario:
             signal.signal(number, signal.SIG_IGN)
         return self.run("cleanup", ["molecule", "destroy", "--scenario-name", self.name])
 
-    def record(self, before: str) -> None:
-        """Leave a record of this run, unless a file was changed while it went on."""
-        paths = green.inputs(ROOT, self.name)
-        if not paths or green.digest(ROOT, self.name, paths) != before:
-            print(f"bench: {self.name}: an input changed during the run, so that no record is written")
-            return
-        command = ["docker", "version", "--format", "{{.Server.Version}}"]
-        docker = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
-        record = green.Record(
-            digest=before,
-            files=len(paths),
-            seen=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            ansible_core=version("ansible-core"),
-            container_engine=f"docker {docker.stdout.strip()}",
-        )
-        file = green.write_record(ROOT, self.name, record)
-        print(f"bench: {self.name}: recorded in {file.relative_to(ROOT)}, for the next commit")
-
 
 def terminated(_number: int, _frame: object) -> None:
     """End as after an interrupt from the keyboard, so that no host stays behind."""
     raise KeyboardInterrupt
-
-
-def skipped(scenario: str, seen: green.Record) -> str:
-    """Say in one line what was skipped and why."""
-    return (
-        f"bench: {scenario}: skipped, because none of its {seen.files} input files has changed since it was seen green"
-        f" on {seen.seen} (digest {seen.digest[:12]}, ansible-core {seen.ansible_core}, {seen.container_engine});"
-        " with SCENARIOS=all it runs anyway"
-    )
 
 
 def main() -> int:
@@ -213,11 +184,11 @@ def main() -> int:
     seen = green.seen_green(ROOT, arguments.scenario) if arguments.unless_green else None
     if seen is not None:
         if wanted:
-            print(skipped(arguments.scenario, seen))
+            print(green.skipped(arguments.scenario, seen))
         return 0
 
     signal.signal(signal.SIGTERM, terminated)
-    before = green.digest(ROOT, arguments.scenario, green.inputs(ROOT, arguments.scenario))
+    before = green.digest_of_inputs(ROOT, arguments.scenario)
     scenario = Scenario(arguments.scenario)
     reason, interrupted, destroyed = "", False, True
     try:
@@ -243,7 +214,7 @@ def main() -> int:
     if reason:
         print(f"bench: {scenario.name}: {reason}")
     if passed and wanted == list(STAGES) and not arguments.keep:
-        scenario.record(before)
+        print(green.record_run(ROOT, scenario.name, before, scenario.environment))
     return 130 if interrupted else 0 if passed else 1
 
 

@@ -390,6 +390,36 @@ def test_any_other_run_leaves_no_record(
     assert ("cleanup" in output) == ("--keep" not in arguments and "images" not in arguments)
 
 
+def test_any_other_proof_of_the_bench_is_recorded_in_the_same_way(green: ModuleType, checkout: Path) -> None:
+    (checkout / "tests/bench/green.py").write_text((BENCH / "green.py").read_text())
+    (checkout / ".gitignore").write_text("*.log\n__pycache__/\n")
+
+    def run(*command: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "tests/bench/green.py", "--unless-green", "first", *command],
+            cwd=checkout,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    assert run("sh", "-c", "exit 3") == (3, "")
+    assert green.read_record(checkout, "first") is None
+    assert "not recorded" in run("sh", "-c", "echo >new.yml")[1]
+    assert green.read_record(checkout, "first") is None
+    assert "recorded in tests/bench/green/first.json" in run("sh", "-c", "echo called >>calls.log")[1]
+    code, output = run("sh", "-c", "echo called >>calls.log")
+    assert code == 0
+    assert "first: skipped" in output
+    assert (checkout / "calls.log").read_text() == "called\n"
+    # No scenario of Molecule is an input of something else.
+    edit_own_scenario(checkout)
+    assert "first: skipped" in run("false")[1]
+    edit(checkout)
+    assert run("false")[0] == 1
+
+
 def test_an_interrupted_run_removes_its_hosts_and_leaves_no_record(
     green: ModuleType, checkout: Path, scenario: Callable[..., subprocess.Popen[str]]
 ) -> None:
