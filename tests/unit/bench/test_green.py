@@ -268,6 +268,7 @@ def test_inputs_by_default(green: ModuleType, path: str) -> None:
 # What the programs of the bench call, as far as the runner of scenarios is concerned: exit codes and one version.
 STAND_IN = """#!/bin/sh
 echo "$(basename "$0") $*" >>"{calls}"
+[ "${{BENCH_SERIAL:-}}" = "" ] || echo "$*" >>"{root}/at-once.log"
 case "$*" in
   "version --format"*) echo 20.10 ;;
   "{fails}"*) exit 1 ;;
@@ -340,6 +341,13 @@ def test_a_whole_green_run_is_recorded_and_skipped_once_nothing_changed(
     assert seen.container_engine == "docker 20.10"
     calls = (checkout / "calls.log").read_text()
     assert "molecule converge" in calls
+    # Where something may restart, one host comes after another.
+    at_once = (checkout / "at-once.log").read_text().splitlines()
+    assert [call.partition(" --scenario-name default")[0] for call in at_once] == [
+        "check",
+        "idempotence",
+        "idempotence",
+    ]
 
     code, output = ended(scenario("--unless-green"))
     assert code == 0

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Accounts that the role creates are recorded, and removal takes these: the role's own tasks, and no account is made."""
+"""Accounts that the role creates are recorded, and removal takes these: its own tasks, but no account is made."""
 
 from __future__ import annotations
 
