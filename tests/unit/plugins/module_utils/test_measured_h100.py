@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils import (
+    doctor_gpu,
     kv_cache,
     models,
     nvidia_smi,
@@ -115,6 +116,16 @@ def test_engines_on_the_card_are_seen() -> None:
     assert strangers.foreign == (49182 + 27082) * MIB
     (ours,), _refused = plan_devices.devices(facts, [], {p["pid"] for p in gpu["processes"]}, {}, 0)
     assert ours.foreign == 0
+
+
+@pytest.mark.parametrize("name", ["h100-driver-580", "h100-driver-580-engines"])
+def test_the_doctor_finds_the_card_well(name: str) -> None:
+    facts = recorded(name)
+    found = doctor_gpu.driver(facts) + doctor_gpu.health(facts, (SMI / f"{name}.xml").read_text())
+    assert [(one.check, one.severity, one.found) for one in found] == [
+        ("driver", "ok", "driver 580.159.04, kernel module 580.159.04, 1 GPUs"),
+        ("gpu", "ok", "healthy"),
+    ]
 
 
 def test_context_cublas_and_nccl_fit_in_their_share() -> None:
