@@ -3,9 +3,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Write the reference from what the code says of itself: argument specs of roles, documentation of modules and filters.
+"""Write the reference from what the code says of itself: argument specs of roles, documentation of plugins.
 
-docs.py           writes roles/*/README.md, docs/modules/*.md, docs/filters/*.md and docs/reference.md
+docs.py           writes roles/*/README.md, docs/modules/*.md, docs/filters/*.md, docs/lookups/*.md, docs/reference.md,
+                  and the graph of packages in docs/architecture.md
 docs.py --check   writes nothing and fails when any of them differs
 """
 
@@ -21,11 +22,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import import_graph
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 COLLECTION = "llmfleet.serving"
-PLUGIN_TYPES = {"module": "modules", "filter": "filters"}
+PLUGIN_TYPES = {"module": "modules", "filter": "filters", "lookup": "lookups"}
+GRAPH = re.compile(
+    r"(?<=<!-- Drawn by `make docs` from the imports. -->\n\n).*?(?=\n\n<!-- End of the drawing. -->)", re.S
+)
 NOTE = "<!-- Written by `make docs` from {source}; change it there. -->"
 MARKUP = re.compile(r"\b(?:([BCIOV]|RV|E|M|P)\(((?:[^()\\]|\\.|\([^()]*\))*)\)|([LUR])\(([^()]*)\)|HORIZONTALLINE)")
 
@@ -117,6 +122,7 @@ def role_page(role: Path) -> str:
         f"{info['description'].rstrip('.')}.",
         "",
     ]
+    link = "defaults/main.yml" if (role / "defaults" / "main.yml").exists() else "defaults/main"
     for entry, spec in specs.items():
         title = (
             f"`tasks_from: {entry}`" if (role / "tasks" / f"{entry}.yml").exists() and entry != "main" else f"`{entry}`"
@@ -124,7 +130,7 @@ def role_page(role: Path) -> str:
         lines += [f"## {title}", "", f"{markdown(spec['short_description']).rstrip('.')}.", ""]
         for paragraph in paragraphs(spec.get("description")):
             lines += [paragraph, ""]
-        lines += table(spec.get("options") or {}, "derived, see [defaults](defaults/main.yml)")
+        lines += table(spec.get("options") or {}, f"derived, see [defaults]({link})")
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -204,6 +210,8 @@ def pages() -> dict[Path, str]:
                 f"- [{short}]({folder}/{short}.md): {markdown(content['doc']['short_description']).rstrip('.')}."
             )
     found[ROOT / "docs" / "reference.md"] = "\n".join(index).rstrip() + "\n"
+    architecture = ROOT / "docs" / "architecture.md"
+    found[architecture] = GRAPH.sub(lambda _match: import_graph.picture(), architecture.read_text())
     return found
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.llmfleet.serving.plugins.module_utils import access, summary, wiring
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import summary, wiring
 
 
 class FilterModule:
@@ -21,6 +22,6 @@ class FilterModule:
             "fleet_summary": summary.fleet_summary,
             "hops": wiring.hops,
             "listeners": wiring.listeners,
-            "resolve_keys": access.resolve_keys,
-            "secret_names": access.secret_names,
+            "resolve_keys": client_keys.resolve_keys,
+            "secret_names": client_keys.secret_names,
         }

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.llmfleet.serving.plugins.module_utils import cdi, engine_config
+from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import configuration as engine_config
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import cdi
 
 
 class FilterModule:
@@ -17,8 +18,8 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
         return {
-            "engine_daemon_values": engine_config.daemon_values,
-            "engine_plan": engine_config.engine_plan,
-            "engine_registry_auths": engine_config.registry_auths,
+            "container_engine_daemon_values": engine_config.daemon_values,
+            "container_engine_plan": engine_config.container_engine_plan,
+            "container_engine_registry_auths": engine_config.registry_auths,
             "gpu_mode": cdi.gpu_mode,
         }

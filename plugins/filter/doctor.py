@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmfleet.serving.plugins.module_utils import doctor_engine, doctor_text, problems
+from ansible_collections.llmfleet.serving.plugins.module_utils import problems
+from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import engine as doctor_engine
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.doctor import report as doctor_text
 
 
 def _given(name: str, value: Any, kind: type, remedy: str) -> Any:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmfleet.serving.plugins.module_utils import driver_choice, driver_state, fabric_state
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import driver_state
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import fabric as fabric_state
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import plain
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.nvidia import driver_choice
 
 
 def nvidia_driver_choice(facts: Any, machine: Any, wanted: Any) -> dict[str, Any]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmfleet.serving.plugins.module_utils import (
-    container_image,
-    container_run,
-    doctor_engine,
-    service_spec,
-)
+from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import engine as doctor_engine
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import removal
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import container_command
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import image as container_image
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
 
 
 def service_specs(
@@ -44,7 +43,7 @@ def container_probes(
     program = (named.get("programs") or {}).get("python", container_image.NAMES["python"])
     engines = []
     for instance in instances:
-        argv = container_run.probe(str(named["image"]), program, list(instance["gpus"]), options)
+        argv = container_command.probe(str(named["image"]), program, list(instance["gpus"]), options)
         for key, value in {**(environment or {}), **(instance.get("env") or {})}.items():
             # A command line is no place for whatever else a model needs, which may be secret.
             if key.startswith(doctor_engine.VARIABLES) and value is not None:
@@ -73,10 +72,11 @@ class FilterModule:
         """Name the filters."""
         return {
             "container_probes": container_probes,
-            "container_service": container_run.service,
+            "container_service": container_command.service,
             "image_problems": image_problems,
             "package_images": package_images,
             "package_programs": container_image.programs,
+            "removable_accounts": removal.accounts,
             "resolve_images": resolve_images,
             "service_specs": service_specs,
             "service_users": service_spec.users,

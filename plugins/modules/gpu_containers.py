@@ -47,7 +47,7 @@ import platform
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import cdi
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import cdi
 
 ARGUMENTS: dict[str, Any] = {
     "program": {"type": "str", "default": "docker"},

@@ -169,8 +169,8 @@ from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia_errors import Reply
-from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia_smi import QUERIES, gpu_facts
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.errors import Reply
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.smi import QUERIES, gpu_facts
 
 PROGRAM = "nvidia-smi"
 # Where drivers, containers and WSL put it when it is not in the PATH of a login without a profile.
@@ -232,7 +232,8 @@ class Call:
         self.failure = ""
         self.process: Popen[bytes] | None = None
         try:
-            self.process = Popen(
+            # AnsibleModule.run_command starts one program at a time and knows no deadline.
+            self.process = Popen(  # pylint: disable=ansible-bad-function
                 argv,
                 stdin=DEVNULL,
                 stdout=PIPE,

@@ -67,7 +67,7 @@ import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import daemon_json
+from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import merged_json
 
 NEW_MODE = 0o644
 
@@ -87,10 +87,10 @@ def read(module: AnsibleModule, path: str) -> dict[str, Any] | None:
     """Read a JSON object; None where there is no file."""
     try:
         with open(path, encoding="utf-8") as handle:
-            return daemon_json.parse(handle.read())
+            return merged_json.parse(handle.read())
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError, daemon_json.DocumentError) as error:
+    except (OSError, UnicodeDecodeError, merged_json.DocumentError) as error:
         module.fail_json(
             msg=f"{platform.node()}: {path} holds no JSON object ({error}). "
             "It is not overwritten: mend it or move it away."
@@ -145,8 +145,8 @@ def main() -> None:
     before, memory = read(module, path), read(module, record) or {}
     owned = memory.get("owned", {})
     document = before or {}
-    values = {} if absent else daemon_json.with_fallback(document, params["values"], params["fallback"], owned)
-    merged = daemon_json.merge(document, values, owned)
+    values = {} if absent else merged_json.with_fallback(document, params["values"], params["fallback"], owned)
+    merged = merged_json.merge(document, values, owned)
     made_here = bool(memory.get("made_here", before is None))
     goes = not merged.document and made_here
     changed = (
@@ -158,11 +158,11 @@ def main() -> None:
         result["diff"] = {
             "before_header": path,
             "after_header": path,
-            "before": "" if before is None else daemon_json.shown(before),
-            "after": "" if goes else daemon_json.shown(merged.document),
+            "before": "" if before is None else merged_json.shown(before),
+            "after": "" if goes else merged_json.shown(merged.document),
         }
     if changed and not goes:
-        check(module, daemon_json.text_of(merged.document))
+        check(module, merged_json.text_of(merged.document))
     if not module.check_mode:
         if changed and before is not None and params["backup"]:
             result["backup_file"] = module.backup_local(path)
@@ -173,7 +173,7 @@ def main() -> None:
         if changed and goes:
             os.unlink(path)
         elif changed:
-            write(path, daemon_json.text_of(merged.document), params["mode"])
+            write(path, merged_json.text_of(merged.document), params["mode"])
         if absent:
             remember(record, new, memory)
     module.exit_json(**result)
@@ -183,7 +183,7 @@ def remember(record: str, memory: dict[str, Any], before: dict[str, Any]) -> Non
     """Keep what is ours; nothing where nothing is."""
     if memory["owned"]:
         if memory != before:
-            write(record, daemon_json.text_of(memory), "0600")
+            write(record, merged_json.text_of(memory), "0600")
     elif before:
         os.unlink(record)
 

@@ -83,8 +83,8 @@ import platform
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import mig_layout
-from ansible_collections.llmfleet.serving.plugins.module_utils.mig_layout import Change
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import mig as mig_layout
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.mig import Change
 
 ENTRY = {"card": {"type": "str", "required": True}, "profiles": {"type": "list", "elements": "str", "required": True}}
 ARGUMENTS: dict[str, Any] = {

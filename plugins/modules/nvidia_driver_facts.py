@@ -79,7 +79,8 @@ import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import driver_state, nvidia_errors, pci_cards
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import driver_state, pci_ids
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import errors as nvidia_errors
 
 # The driver's own, what its modules are built with, and the key of its repository.
 PATTERNS = (
@@ -111,10 +112,10 @@ def text(*path: str) -> str:
     return read(os.path.join(*path)).decode("utf-8", "replace")
 
 
-def bus(sysfs_root: str) -> pci_cards.Bus:
+def bus(sysfs_root: str) -> pci_ids.Bus:
     """Read the PCI bus."""
     folders = glob.glob(os.path.join(sysfs_root, "bus/pci/devices/*"))
-    return pci_cards.read_bus(
+    return pci_ids.read_bus(
         {"address": os.path.basename(folder), **{name: text(folder, name) for name in ("vendor", "class", "device")}}
         for folder in folders
     )

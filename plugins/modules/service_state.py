@@ -20,7 +20,8 @@ description:
     finished by the next one.
   - Started means ready. A service that is not ready within its deadline, or whose process gave up, fails the task with
     the end of its log.
-  - Services of one call start together, except where one names another in C(after).
+  - Services of one call start together, except where one names another in C(after). Those that run are restarted one
+    at a time, each when the one before it is ready, so that a change does not take all replicas of a model away.
 attributes:
   check_mode: {support: full, description: "Says what it would start, restart or reload and changes nothing."}
   diff_mode: {support: full, description: Shows the action per service.}
@@ -36,7 +37,10 @@ options:
     type: str
     default: llm-
   services:
-    description: The services. With O(state=stopped) and O(state=absent), none given means all that carry the prefix.
+    description:
+      - The services. With O(state=stopped) and O(state=absent), none given means all that the collection defined. Their
+        definition carries the line C(X-LLMFleet=1), or is started from O(config_root) if an earlier version wrote it. A
+        unit of somebody else whose name begins with the prefix stays.
     type: list
     elements: dict
     default: []
@@ -115,11 +119,10 @@ import urllib.request
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils import service_manager as logic
-from ansible_collections.llmfleet.serving.plugins.module_utils.managers import Manager, Supervisor, Systemd
-
-# A process that ended this often on its way will not get there; waiting for the deadline helps nobody.
-MOST_RUNS = 3
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import wait as service_wait
+from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import Manager, Supervisor, Systemd
+from ansible_collections.llmfleet.serving.plugins.module_utils.text import parse_environment_file, redact
 
 
 def digest_of(paths: list[str], extra: str) -> str:
@@ -217,7 +220,7 @@ class Run:
             json.dump(digests, handle)
 
     def start(self) -> None:
-        """Bring every service up, wave by wave."""
+        """Bring every service up, step by step."""
         states = self.manager.states([service["name"] for service in self.params["services"]])
         wanted: dict[str, dict[str, str]] = {}
         for service in self.params["services"]:
@@ -230,47 +233,36 @@ class Run:
             return
         if any(self.actions[name] != "none" for name in wanted):
             self.manager.prepare(list(wanted))
-        for wave in logic.waves(self.params["services"]):
+        for step in logic.steps(self.params["services"], self.actions):
             began = time.monotonic()
-            for service in wave:
+            for service in step:
                 action = self.actions[service["name"]]
                 if action != "none":
                     self.manager.act(service["name"], action, service["reload_signal"])
-            for service in wave:
+            for service in step:
                 self._await(service, began)
                 if self.actions[service["name"]] != "none":
                     self._remember(service["name"], wanted[service["name"]])
                     self.ready_seconds[service["name"]] = round(time.monotonic() - began, 1)
 
     def _await(self, service: dict[str, Any], began: float) -> None:
-        name, ready = service["name"], service["ready"]
-        cause = ""
-        # Manager states settle a moment after the command that changed them.
-        dead_since: float | None = None
-        runs: set[str] = set()
+        """Look at a service until it is ready; fail where it will not be."""
+        looks: list[service_wait.Look] = []
         while True:
-            state = self.manager.states([name])[name]
-            runs |= {self.manager.incarnation(name)} - {""}
-            now = time.monotonic()
-            if state == logic.RUNNING:
-                dead_since = None
-                cause = answers(ready) if ready["url"] else ""
-                if not cause:
-                    return
-            elif state in (logic.DEAD, logic.UNKNOWN):
-                dead_since = dead_since or now
-                cause = "its process ended and its manager gave up"
-                if now - dead_since > 3:
-                    break
-            else:
-                cause = "its process does not stay up"
-            if len(runs) > MOST_RUNS:
-                cause = f"its process ended {len(runs) - 1} times before it was ready"
-                break
-            if now - began > ready["deadline"]:
-                break
-            time.sleep(0.2 if now - began < 5 else 1)
-        self._fail(service, cause)
+            looks.append(self._look(service, began))
+            verdict = service_wait.judge(looks, service["ready"]["deadline"])
+            if verdict.outcome == service_wait.READY:
+                return
+            if verdict.outcome == service_wait.LOST:
+                self._fail(service, verdict.cause)
+            time.sleep(service_wait.pause(looks[-1].seconds))
+
+    def _look(self, service: dict[str, Any], began: float) -> service_wait.Look:
+        name, ready = service["name"], service["ready"]
+        state = self.manager.states([name])[name]
+        run = self.manager.incarnation(name)
+        problem = answers(ready) if state == logic.RUNNING and ready["url"] else ""
+        return service_wait.Look(time.monotonic() - began, state, run, problem)
 
     def _fail(self, service: dict[str, Any], cause: str) -> None:
         name = service["name"]
@@ -279,7 +271,7 @@ class Run:
                 secrets = handle.read()
         except OSError:
             secrets = ""
-        log = logic.redact(self.manager.log_tail(name, 40), secrets)
+        log = redact(self.manager.log_tail(name, 40), parse_environment_file(secrets).values())
         text = logic.failure_text(
             socket.gethostname(),
             self.params["prefix"] + name,
@@ -311,7 +303,9 @@ class Run:
         if not beginning:
             return
         configured = [os.path.basename(path) for path in glob.glob(self._configuration(f"{beginning}*"))]
-        known = {name for name in self._all_names() if name.startswith(beginning)}.union(configured)
+        defined = self._defined()
+        foreign = {name for name, ours in defined.items() if not ours}
+        known = {name for name in defined if name.startswith(beginning)}.union(configured) - foreign
         gone = sorted(known - {service["name"] for service in self.params["services"]})
         self._remove(gone)
         for name in gone:
@@ -338,11 +332,24 @@ class Run:
                 if os.path.exists(path):
                     os.remove(path)
             if gone:
-                self.manager.forget()
+                self.manager.forget(gone)
+
+    def _defined(self) -> dict[str, bool]:
+        """Return every service whose name carries the prefix, and whether the collection defined it."""
+        prefix, ending = self.manager.pattern().split("*")
+        found = {}
+        for path in sorted(glob.glob(f"{glob.escape(prefix)}*{ending}")):
+            name = path[len(prefix) : -len(ending)]
+            try:
+                with open(path, encoding="utf-8", errors="replace") as handle:
+                    found[name] = logic.is_ours(handle.read(), self._configuration(name))
+            except OSError:
+                # A masked unit is a link to nowhere that a run of ours never made.
+                found[name] = False
+        return found
 
     def _all_names(self) -> list[str]:
-        prefix, ending = self.manager.pattern().split("*")
-        return sorted(path[len(prefix) : -len(ending)] for path in glob.glob(f"{prefix}*{ending}"))
+        return [name for name, ours in self._defined().items() if ours]
 
     def result(self) -> dict[str, Any]:
         """Return what to tell Ansible."""

@@ -206,7 +206,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils.probe import (
+from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
+from ansible_collections.llmfleet.serving.plugins.module_utils.verify.judge import (
     Break,
     Hop,
     Reply,
@@ -221,7 +222,6 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.probe import (
     judge_refusal,
     judge_stream,
     judge_targets,
-    redact,
 )
 
 LARGEST_BODY = 8 * 1024 * 1024

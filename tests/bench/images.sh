@@ -25,25 +25,17 @@ need_debootstrap() {
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap >/dev/null
 }
 
-# Debian 12 has no keyring that knows Ubuntu 24.04; the one of Debian 13 does. It is fetched, not installed, through an apt
-# root of its own that copies the archive from this machine's configuration.
+# Debian 12 has no keyring that knows Ubuntu 24.04; the one of Debian 13 does. It is fetched, not installed.
 ubuntu_keyring() {
-  local installed=/usr/share/keyrings/ubuntu-archive-keyring.gpg root=$work/apt archive
+  local installed=/usr/share/keyrings/ubuntu-archive-keyring.gpg
   if [ -f "$installed" ]; then
     echo "$installed"
     return
   fi
-  mkdir -p "$root/lists/partial" "$root/cache/archives/partial"
-  archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | sort -u | head -n 1)
-  [ -n "$archive" ] || { echo "images: no Debian archive in this machine's apt sources (apt-get update first)" >&2; return 1; }
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive trixie main" >"$root/sources.list"
-  local options=(-qq -o "Dir::Etc::SourceList=$root/sources.list" -o Dir::Etc::SourceParts=/dev/null
-    -o "Dir::State::Lists=$root/lists" -o "Dir::Cache=$root/cache" -o APT::Sandbox::User=root
-    -o APT::Update::Post-Invoke-Success::= -o Acquire::Languages=none)
-  apt-get "${options[@]}" update >&2
-  (cd "$root" && apt-get "${options[@]}" download ubuntu-keyring >&2)
-  dpkg-deb -x "$root"/ubuntu-keyring_*.deb "$root/keyring"
-  echo "$root/keyring$installed"
+  mkdir "$work/keyring"
+  "$(dirname "${BASH_SOURCE[0]}")/../../scripts/foreign_packages.sh" trixie "$work/keyring" ubuntu-keyring
+  dpkg-deb -x "$work"/keyring/ubuntu-keyring_*.deb "$work/keyring"
+  echo "$work/keyring$installed"
 }
 
 build() {

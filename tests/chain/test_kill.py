@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import openai
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils import service_manager
-from ansible_collections.llmfleet.serving.plugins.module_utils.host_check import parse_sockets
-from ansible_collections.llmfleet.serving.plugins.module_utils.process_table import socket_inodes
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.processes import socket_inodes
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.sockets import parse_sockets
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as service_manager
 
 SUPERVISORCTL = "/opt/llmfleet/tools/bin/supervisorctl"
 CONFIGURATION = "/etc/llmfleet/supervisord.conf"

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from role_files import defaults as role_defaults
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -143,7 +144,7 @@ def test_both_see_the_same_variables(elsewhere: Path, tmp_path: Path) -> None:
         seen[name] = dumped(output)
     plays = seen["site.yml"]
     shipped = {name for path in (ROOT / "group_vars").rglob("*.yml") for name in yaml.safe_load(path.read_text())}
-    defaults = set(yaml.safe_load((ROOT / "roles" / "fleet_defaults" / "defaults" / "main.yml").read_text()))
+    defaults = set(role_defaults("fleet_defaults"))
     for play in plays:
         for host, variables in play["hosts"].items():
             assert not shipped - set(variables), f"{play['play']}, {host}: group_vars are not loaded"
@@ -151,6 +152,17 @@ def test_both_see_the_same_variables(elsewhere: Path, tmp_path: Path) -> None:
                 assert not defaults - set(variables), f"{play['play']}, {host}: fleet_defaults is not loaded"
     assert seen["playbooks/site.yml"] == plays
     assert seen["llmfleet.serving.site"] == plays
+
+
+def test_the_installed_collection_knows_its_version(elsewhere: Path) -> None:
+    stated = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
+    message = "msg={{ lookup('llmfleet.serving.collection_version') }}"
+    said = run(
+        ["ansible", "localhost", "-m", "ansible.builtin.debug", "-a", message],
+        cwd=elsewhere,
+        ANSIBLE_COLLECTIONS_PATH=str(elsewhere / "collections"),
+    )
+    assert stated in said
 
 
 def test_a_playbook_of_ones_own_may_import_the_collection(elsewhere: Path, tmp_path: Path) -> None:

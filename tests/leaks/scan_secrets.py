@@ -8,7 +8,8 @@
 
 Below each PATH (logs, test output) no file may hold a secret, nor have one in its name. With --host this machine is
 searched too: the command line of every process, systemd units, supervisor's configuration, the journal of the services,
-their logs, and every file of the collection that any user can read. Standard library only, so that it runs on hosts.
+their logs, and every file of the collection that any user can read. Standard library only, so that it runs on
+hosts, with plugins/module_utils/text.py beside it.
 
 Exit status: 0 no hit, 1 at least one hit, 2 nothing could be searched.
 """
@@ -21,6 +22,7 @@ import json
 import mmap
 import os
 import re
+import runpy
 import shutil
 import stat
 import subprocess
@@ -28,8 +30,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
+# How a value may be written is known in one place; on another machine that file lies beside this one.
+PLACES = (Path(__file__).with_name("text.py"), Path(__file__).parents[2] / "plugins" / "module_utils" / "text.py")
+written_forms = runpy.run_path(str(next(place for place in PLACES if place.exists())))["written_forms"]
 # A shorter value would be found everywhere, and is no secret.
 SHORTEST = 8
 # Environments hold other people's files; weights hold nothing that could be read.
@@ -63,8 +67,7 @@ class Scan:
     def __post_init__(self) -> None:
         self.names: dict[bytes, str] = {}
         for name, value in self.secrets.items():
-            for form in (value, quote(value, safe=""), json.dumps(value)[1:-1]):
-                self.names[form.encode()] = name
+            self.names.update((form.encode(), name) for form in written_forms(value))
         longest_first = sorted(self.names, key=len, reverse=True)
         self.pattern = re.compile(b"|".join(re.escape(form) for form in longest_first))
 
@@ -148,8 +151,15 @@ def readable_by_others(path: Path, top: Path) -> bool:
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders)
 
 
+def unquoted(value: str) -> str:
+    """A YAML scalar of one line, without its quotes."""
+    if value.startswith('"'):
+        return str(json.loads(value))
+    return value[1:-1].replace("''", "'") if value.startswith("'") else value
+
+
 def read_secrets(text: str) -> dict[str, str]:
-    """The secrets of a file that llmfleet.serving.secrets wrote: one `name: value` a line under `secrets:`."""
+    """The secrets of a file that llmfleet.serving.fleet_secrets wrote: one `name: value` a line under `secrets:`."""
     secrets: dict[str, str] = {}
     inside = False
     for line in text.splitlines():
@@ -159,7 +169,7 @@ def read_secrets(text: str) -> dict[str, str]:
         name, colon, value = line.strip().partition(":")
         if inside and colon and not name.startswith("#"):
             value = value.strip()
-            secrets[name] = json.loads(value) if value.startswith('"') else value.strip("'")
+            secrets[name] = unquoted(value)
     return {name: value for name, value in secrets.items() if len(value) >= SHORTEST}
 
 
@@ -171,7 +181,9 @@ def expand(patterns: Iterable[str]) -> Iterator[Path]:
 def main(arguments: list[str]) -> int:
     """Search, and print what was found."""
     parser = argparse.ArgumentParser(description="Look for a fleet's secrets where none may be.")
-    parser.add_argument("secrets_file", metavar="SECRETS_FILE", help='file of llmfleet.serving.secrets, "-" for stdin')
+    parser.add_argument(
+        "secrets_file", metavar="SECRETS_FILE", help='file of llmfleet.serving.fleet_secrets, "-" for stdin'
+    )
     parser.add_argument("--host", action="store_true", help="search this machine too; as root, to see all of it")
     parser.add_argument("paths", metavar="PATH", nargs="*", type=Path, help="file or folder that may hold no secret")
     options = parser.parse_intermixed_args(arguments)

@@ -19,9 +19,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.model_config import describe
-from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia_errors import Reply
-from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia_smi import gpu_facts
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import describe
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.errors import Reply
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.smi import gpu_facts
 
 FOLDER = Path(__file__).parent
 RECORDED = FOLDER.parent / "unit/plugins/module_utils/data"

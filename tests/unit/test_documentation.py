@@ -11,7 +11,7 @@ from pathlib import Path
 
 import markdown_commands
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils import model_schema
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as model_schema
 
 ROOT = markdown_commands.ROOT
 FILES = markdown_commands.files()

@@ -23,7 +23,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.llmfleet.serving.plugins.module_utils import model_config, models, serving_plan  # noqa: E402
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import config as model_config  # noqa: E402
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models  # noqa: E402
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan  # noqa: E402
 from ansible_collections.llmfleet.serving.tests.unit.roles.vllm import test_specs  # noqa: E402
 from ansible_collections.llmfleet.serving.tests.vllm.test_kv_cache import MODELS, PYTHON, SMALL  # noqa: E402
 

@@ -23,7 +23,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.llmfleet.serving.plugins.module_utils import kv_cache, model_config  # noqa: E402
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import config as model_config  # noqa: E402
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kv_cache  # noqa: E402
 
 PYTHON = os.environ.get("LLM_VLLM_PYTHON") or next(iter(glob.glob("/opt/llmfleet/venvs/vllm-*/bin/python")), "")
 BATCHED_TOKENS = 2048

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 import runpy
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,12 +17,16 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "leaks" / "scan_secrets.py"
 KEY = "sk-canary-0123456789abcdef"
 PASSWORD = "canary/with+strange=characters&more"
+# Everything that a shell, systemd, JSON or Python would quote.
+QUOTED = """it's "a" $HOME 100% `id` c:\\new"""
 SECRETS = f"""\
 # a header
 id: 11111111-1111-4111-8111-111111111111
 secrets:
   key: "{KEY}"
   password: '{PASSWORD}'
+  quoted: {json.dumps(QUOTED)}
+  single: 'an apostrophe''s own canary'
   short: abc
 """
 
@@ -35,7 +41,7 @@ def scan(tmp_path: Path) -> Scan:
     def run(*arguments: object, secrets_file: object = secrets, text: str = "") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(SCRIPT), str(secrets_file), *map(str, arguments)]
         result = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-        for value in (KEY, PASSWORD):
+        for value in (KEY, PASSWORD, QUOTED):
             assert value not in result.stdout + result.stderr
         return result
 
@@ -48,7 +54,7 @@ def test_nothing_found(scan: Scan, tmp_path: Path) -> None:
     result = scan(tmp_path)
     assert result.returncode == 0, result.stdout
     # The file of the secrets itself lies below the path, and is no leak.
-    assert result.stdout == "2 secrets, 2 files, 0 processes: no hits\n"
+    assert result.stdout == "4 secrets, 2 files, 0 processes: no hits\n"
 
 
 @pytest.mark.parametrize(
@@ -57,6 +63,11 @@ def test_nothing_found(scan: Scan, tmp_path: Path) -> None:
         (f"one\ntwo {KEY}\n", "run.log:2 holds key"),
         ("password=canary%2Fwith%2Bstrange%3Dcharacters%26more", "run.log:1 holds password"),
         (f"{PASSWORD}\n{KEY}", "run.log:2 holds key\n"),
+        (f"password={QUOTED}", "run.log:1 holds quoted"),
+        (f"password={shlex.quote(QUOTED)}", "run.log:1 holds quoted"),
+        (json.dumps({"msg": f"password={shlex.quote(QUOTED)}"}), "run.log:1 holds quoted"),
+        (repr({"password": QUOTED}), "run.log:1 holds quoted"),
+        ("an apostrophe's own canary", "run.log:1 holds single"),
     ],
 )
 def test_a_secret_in_a_log(scan: Scan, tmp_path: Path, text: str, hit: str) -> None:

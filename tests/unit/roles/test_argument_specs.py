@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from role_files import default_files, defaults
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
+VARIABLE = re.compile(r"[a-z_]+:")
 NAMES = sorted(path.name for path in ROLES.iterdir() if path.is_dir())
 TYPES = {
     "str": str,
@@ -28,10 +31,6 @@ TYPES = {
 
 def load(path: Path) -> dict[str, Any]:
     return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
-
-
-def defaults(role: str) -> dict[str, Any]:
-    return load(ROLES / role / "defaults" / "main.yml")
 
 
 def entry_points(role: str) -> dict[str, dict[str, Any]]:
@@ -57,7 +56,7 @@ def test_role_has_what_galaxy_shows(role: str) -> None:
     info = load(ROLES / role / "meta" / "main.yml").get("galaxy_info", {})
     assert info.get("description"), f"roles/{role}/meta/main.yml: galaxy_info.description is missing"
     assert info.get("license") == "GPL-3.0-or-later"
-    assert info.get("min_ansible_version") == "2.17"
+    assert info.get("min_ansible_version") == "2.19"
     assert entry_points(role), f"roles/{role}/meta/argument_specs.yml is missing or empty"
 
 
@@ -130,9 +129,15 @@ def test_entry_points_exist_and_are_described(role: str) -> None:
 
 @pytest.mark.parametrize("role", NAMES)
 def test_every_default_has_a_comment(role: str) -> None:
-    """A reader of defaults/main.yml learns what each block of variables is for without another file."""
-    path = ROLES / role / "defaults" / "main.yml"
-    if not path.exists():
-        return
-    lines = path.read_text().splitlines()
-    assert any(line.startswith("#") for line in lines), f"{path} has no comment"
+    """A reader of a role's defaults learns what each block of variables is for without another file."""
+    bare = []
+    for path in default_files(role):
+        commented = False
+        for line in path.read_text().splitlines():
+            if line.startswith("#"):
+                commented = True
+            elif not line.strip() or line == "---":
+                commented = False
+            elif VARIABLE.match(line) and not commented:
+                bare.append(f"{path.relative_to(ROLES)}: {line.split(':')[0]}")
+    assert not bare, "no comment above the variable or its block:\n" + "\n".join(bare)

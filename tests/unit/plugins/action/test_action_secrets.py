@@ -22,7 +22,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.parsing import vault as ansible_vault
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
-from ansible_collections.llmfleet.serving.plugins.action import secrets as action
+from ansible_collections.llmfleet.serving.plugins.action import fleet_secrets as action
 
 OURS = "11111111-1111-4111-8111-111111111111"
 THEIRS = "22222222-2222-4222-8222-222222222222"
@@ -45,7 +45,7 @@ def call(path: Path) -> Call:
         if vault:
             loader.set_vault_secrets(vault)
         task = SimpleNamespace(
-            action="llmfleet.serving.secrets",
+            action="llmfleet.serving.fleet_secrets",
             args={"path": str(path), "names": NAMES, **args},
             async_val=0,
             check_mode=check_mode,
@@ -208,7 +208,7 @@ PLAYBOOK = """
   gather_facts: false
   tasks:
     - name: Get the secrets
-      llmfleet.serving.secrets:
+      llmfleet.serving.fleet_secrets:
         path: "{{ inventory_dir }}/.llm_secrets.yml"
         names:
           master_key: {kind: key}

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.filter import fleet
-from ansible_collections.llmfleet.serving.plugins.module_utils import serving_plan
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 
 ROOT = Path(__file__).resolve().parents[4]
 FILTERS = fleet.FilterModule().filters()
@@ -31,7 +31,7 @@ def test_from_models_to_everything_else() -> None:
     instances = serving_plan.plan(models, HOSTS, gateways={"h": 2}, first_port=8200)["instances"]
     assert [instance["address"] for instance in instances] == ["127.0.0.1:8200"]
     assert run("instances_on", instances, "h")[0]["port"] == 8200
-    assert run("host_needs", instances, models, "h")["memory_mib"] == 2048 + 1664 + 2 + 4096
+    assert run("host_needs", instances, models, "h", "/models")["memory_mib"] == 2048 + 1664 + 2 + 4096
     assert run("litellm_workers", instances, models, {"h": 2}) == {"h": 1}
     assert run("litellm_deployments", instances, models, "http://x", workers="2")[0]["api_base"] == "http://x/chat/v1"
     assert run("south_upstreams", instances, models)[0]["name"] == "chat"
@@ -41,14 +41,14 @@ def test_from_models_to_everything_else() -> None:
 
 def test_what_is_known_of_hosts_and_models() -> None:
     told = {"h": {**HOSTS["h"], "instances": [{"name": "chat-0"}], "measured": [{"other": 1}]}}
-    known = run("known_hosts", ["h", "new"], told)
+    known = run("remembered_hosts", ["h", "new"], told)
     assert known == {**told, "new": {}}
     assert run("instances_in_force", known) == [{"name": "chat-0", "host": "h"}]
     assert run("measured_overheads", known) == [{"other": 1, "measured_on": "h"}]
     models = run("resolve_models", [*MODELS, {"name": "big", "source": "hf://o/m"}])
     (big,) = run("models_to_read", models, "h", ["h", "new"], ["h"])
     assert big["name"] == "big"
-    read = run("facts_or_error", {"model_facts": {"layers": [], "weight_bytes": 1}})
+    read = run("facts_or_error", {"model_info": {"layers": [], "weight_bytes": 1}})
     models = run("with_model_facts", models, read={"big": read}, known=None)
     assert models[1]["facts"] == {"layers": [], "weight_bytes": 1}
     assert run("remembered_models", models)["big"] == {"asked": ["hf://o/m", None], "facts": models[1]["facts"]}
@@ -67,7 +67,7 @@ def test_problems_can_be_read() -> None:
     [
         (lambda: run("resolve_models", [{"name": "a", "source": "x:"}]), 'llm_models[a].source is "x:"'),
         (lambda: run("instances_on", "text", "h"), 'filter instances_on: instances is "text": give a list'),
-        (lambda: run("known_hosts", ["h"], known=[1]), "filter known_hosts: known is [1]: give a dictionary"),
+        (lambda: run("remembered_hosts", ["h"], known=[1]), "filter remembered_hosts: known is [1]: give a dictionary"),
         (lambda: run("models_to_read", [], "h", [], reached="h"), 'filter models_to_read: reached is "h": give a list'),
         (lambda: run("with_model_facts", [], [1]), "filter with_model_facts: read is [1]: give a dictionary"),
         (lambda: run("south_upstreams", [{}], MODELS), "filter south_upstreams: 'model' is missing: give models"),
@@ -105,7 +105,7 @@ def test_filters_in_a_template() -> None:
         },
         "tasks": [
             {
-                "llmfleet.serving.serving_plan": {
+                "llmfleet.serving.serving_plan_info": {
                     "hosts": "{{ machines }}",
                     "models": "{{ models }}",
                     "gateways": {"h": 2},

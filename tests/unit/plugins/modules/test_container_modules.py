@@ -15,8 +15,8 @@ import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.modules import (
     cdi_specification,
-    engine_facts,
-    engine_restart,
+    container_engine_facts,
+    container_engine_restart,
     gpu_containers,
 )
 from module_runner import run_module
@@ -57,25 +57,27 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return Bench(tmp_path, monkeypatch, capsys)
 
 
-# ---- engine_facts ----------------------------------------------------------------------------------------------------
+# ---- container_engine_facts ------------------------------
 
 
 @pytest.fixture
 def bare(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A machine without an engine and without a package manager."""
-    monkeypatch.setattr(engine_facts, "DIRECTORIES", ())
-    monkeypatch.setattr(engine_facts, "SNAP", str(bench.root / "snap"))
+    monkeypatch.setattr(container_engine_facts, "DIRECTORIES", ())
+    monkeypatch.setattr(container_engine_facts, "SNAP", str(bench.root / "snap"))
     monkeypatch.setenv("PATH", f"{bench.root}/bin")
     bench.program("cat", "exec /bin/cat")
     return bench
 
 
 def facts(bench: Bench, name: str = "docker") -> dict[str, Any]:
-    results = [bench.run(engine_facts, check=check, name=name) for check in (True, False)]
+    results = [bench.run(container_engine_facts, check=check, name=name) for check in (True, False)]
     assert results[0] == results[1]
     assert not results[0]["changed"]
-    documented = yaml.safe_load(engine_facts.RETURN)["ansible_facts"]["contains"]["engine_facts"]["contains"]
-    found: dict[str, Any] = results[0]["ansible_facts"]["engine_facts"]
+    documented = yaml.safe_load(container_engine_facts.RETURN)["ansible_facts"]["contains"]["container_engine_facts"][
+        "contains"
+    ]
+    found: dict[str, Any] = results[0]["ansible_facts"]["container_engine_facts"]
     assert set(found) == set(documented)
     return found
 
@@ -107,7 +109,7 @@ def test_docker_from_snap(bare: Bench) -> None:
     assert facts(bare)["snap"] == str(bare.root / "snap")
 
 
-# ---- engine_restart --------------------------------------------------------------------------------------------------
+# ---- container_engine_restart ------------------------------
 
 SYSTEMCTL = r"""
 unit() { cat "$STATE/$1" 2>/dev/null || echo inactive; }
@@ -137,8 +139,8 @@ def engine(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     ticks = os.sysconf("SC_CLK_TCK")
     (proc / "77" / "stat").write_text("77 (dockerd) S " + "0 " * 18 + f"{10 * ticks} 0")
     (proc / "stat").write_text("btime 1000\n")
-    monkeypatch.setattr(engine_restart, "PROC", str(proc))
-    monkeypatch.setattr(engine_restart.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(container_engine_restart, "PROC", str(proc))
+    monkeypatch.setattr(container_engine_restart.time, "sleep", lambda _seconds: None)
     for unit in ("docker", "llm-a", "llm-venv"):
         (bench.root / "state" / f"{unit}.service").write_text("active")
     (bench.root / "state" / "file").write_text("enabled")
@@ -149,7 +151,7 @@ def engine(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 def restart(bench: Bench, **params: Any) -> dict[str, Any]:
     files = [str(bench.root / name) for name in ("daemon.json", "never-there")]
-    return bench.run(engine_restart, files=files, **params)
+    return bench.run(container_engine_restart, files=files, **params)
 
 
 def changing(bench: Bench) -> list[str]:
@@ -420,7 +422,7 @@ class Module(Protocol):
     DOCUMENTATION: str
 
 
-@pytest.mark.parametrize("module", [cdi_specification, engine_restart, gpu_containers])
+@pytest.mark.parametrize("module", [cdi_specification, container_engine_restart, gpu_containers])
 def test_documentation_and_options_agree(module: Module) -> None:
     documented = yaml.safe_load(module.DOCUMENTATION)["options"]
     assert set(documented) == set(module.ARGUMENTS)

@@ -6,12 +6,22 @@
 
 from __future__ import annotations
 
+import datetime
+import http.server
+import ipaddress
+import ssl
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils import service_manager as logic
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 from ansible_collections.llmfleet.serving.plugins.modules import service_state
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from module_runner import run_module
 
 Run = Callable[..., "dict[str, Any]"]
@@ -55,8 +65,15 @@ class Manager:
         self.wishes += [f"stop {name}" for name in names]
         self.running.difference_update(names)
 
-    def forget(self) -> None:
-        self.wishes.append("forget")
+    def halt(self, names: list[str]) -> None:
+        self.stop(names)
+
+    def forget(self, names: list[str]) -> None:
+        self.wishes.append(f"forget {' '.join(names)}")
+
+
+def unit(name: str) -> str:
+    return f"[Unit]\nDescription={name}\n{logic.MARK}\n"
 
 
 @pytest.fixture
@@ -64,7 +81,7 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Manager]:
     """Two engines and a gateway run."""
     Manager.folder, Manager.running, Manager.wishes = tmp_path, {"vllm-a", "vllm-b", "litellm"}, []
     for name in Manager.running:
-        (tmp_path / f"{name}.unit").write_text(name)
+        (tmp_path / f"{name}.unit").write_text(unit(name))
         (tmp_path / "etc" / name).mkdir(parents=True)
         (tmp_path / "etc" / name / "secrets.env").write_text("KEY=sk-unit\n")
     monkeypatch.setattr(service_state, "Systemd", Manager)
@@ -73,13 +90,14 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Manager]:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*names: str, check: bool = False, exclusive: str = "vllm-") -> dict[str, Any]:
+    def call(*names: str, check: bool = False, exclusive: str = "vllm-", state: str = "started") -> dict[str, Any]:
         for name in names:
-            (tmp_path / f"{name}.unit").write_text(name)
+            (tmp_path / f"{name}.unit").write_text(unit(name))
         args = {
             "manager": "systemd",
             "services": [{"name": name, "command": "/bin/true", "ready": {"deadline": 5}} for name in names],
             "exclusive": exclusive,
+            "state": state,
             "config_root": str(tmp_path / "etc"),
             "state_root": str(tmp_path),
             "_ansible_check_mode": check,
@@ -97,7 +115,7 @@ def configured(manager: type[Manager]) -> set[str]:
 def test_what_is_wanted_no_more_makes_room_before_anything_starts(manager: type[Manager], run: Run) -> None:
     result = run("vllm-a", "vllm-c")
     assert result["actions"] == {"vllm-a": "restart", "vllm-b": "remove", "vllm-c": "start"}
-    assert manager.wishes == ["stop vllm-b", "forget", "prepare vllm-a vllm-c", "restart vllm-a", "start vllm-c"]
+    assert manager.wishes == ["stop vllm-b", "forget vllm-b", "prepare vllm-a vllm-c", "restart vllm-a", "start vllm-c"]
     assert not (manager.folder / "vllm-b.unit").exists()
     assert (manager.folder / "litellm.unit").exists()
     assert configured(manager) == {"vllm-a", "litellm"}
@@ -135,3 +153,120 @@ def test_without_a_beginning_nobody_else_is_touched(manager: type[Manager], run:
     assert set(run("vllm-a", exclusive="")["actions"]) == {"vllm-a"}
     assert manager.running == {"vllm-a", "vllm-b", "litellm"}
     assert configured(manager) == {"vllm-a", "vllm-b", "litellm"}
+
+
+def test_the_next_is_taken_down_when_the_last_is_ready_again(manager: type[Manager], run: Run) -> None:
+    down: list[int] = []
+
+    def act(self: Manager, name: str, action: str, _signal: str) -> None:
+        self.wishes.append(f"{action} {name}")
+        self.running.discard(name)
+        down.append(len({"vllm-a", "vllm-b"} - self.running))
+
+    def states(self: Manager, names: list[str]) -> dict[str, str]:
+        found = {name: logic.RUNNING if name in self.running else logic.STARTING for name in names}
+        # It is up when it is looked at again.
+        self.running.update(names)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Manager, "act", act)
+        patch.setattr(Manager, "states", states)
+        assert run("vllm-a", "vllm-b")["actions"] == {"vllm-a": "restart", "vllm-b": "restart"}
+    assert manager.wishes[-2:] == ["restart vllm-a", "restart vllm-b"]
+    assert down == [1, 1]
+
+
+def test_one_that_does_not_come_back_is_the_only_one_taken_down(manager: type[Manager], run: Run) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Manager, "act", lambda self, name, action, _signal: self.running.discard(name))
+        patch.setattr(Manager, "log_tail", lambda *_: "", raising=False)
+        patch.setattr(Manager, "log_command", lambda *_: "journalctl", raising=False)
+        patch.setattr(service_state.service_wait, "SETTLES", 0.1)
+        result = run("vllm-a", "vllm-b")
+    assert "llm-vllm-a on" in result["msg"]
+    assert "its manager gave up" in result["msg"]
+    assert manager.running == {"vllm-b", "litellm"}
+
+
+@pytest.mark.parametrize("state", ["absent", "stopped"])
+def test_units_of_others_stay(manager: type[Manager], run: Run, state: str) -> None:
+    (manager.folder / "other.unit").write_text("[Unit]\nDescription=X-LLMFleet=1 is not in this line alone\n")
+    (manager.folder / "masked.unit").symlink_to("/does/not/exist")
+    manager.running |= {"other", "masked"}
+    run(state=state)
+    assert manager.running == {"other", "masked"}
+    assert (manager.folder / "other.unit").exists()
+    assert (manager.folder / "masked.unit").is_symlink()
+    assert (manager.folder / "litellm.unit").exists() is (state == "stopped")
+
+
+def test_an_engine_of_others_is_none_of_ours_that_went(manager: type[Manager], run: Run) -> None:
+    (manager.folder / "vllm-other.unit").write_text("[Service]\nExecStart=/opt/other/vllm\n")
+    manager.running.add("vllm-other")
+    assert "vllm-other" not in run("vllm-a")["actions"]
+    assert manager.running == {"vllm-a", "vllm-other", "litellm"}
+
+
+@pytest.mark.parametrize("line", ["EnvironmentFile={}/secrets.env", "ExecStart={}/run", "command={}/run"])
+def test_units_of_an_earlier_version_go_too(manager: type[Manager], run: Run, line: str) -> None:
+    (manager.folder / "vllm-b.unit").write_text(line.format(manager.folder / "etc" / "vllm-b"))
+    (manager.folder / "litellm.unit").write_text(line.format(manager.folder / "etc" / "another"))
+    run(state="absent")
+    assert manager.running == {"litellm"}
+
+
+class Door(http.server.BaseHTTPRequestHandler):
+    """Answers 503 twice, then 200, to whoever brings the header."""
+
+    busy = 2
+
+    def do_GET(self) -> None:
+        Door.busy -= 1
+        self.send_response(503 if Door.busy >= 0 or self.headers["X-Probe"] != "1" else 200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """An https server on loopback, and the certificate that it is trusted by."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
+    today = datetime.datetime(2026, 1, 1)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), today)
+        .not_valid_after(today + datetime.timedelta(days=36500))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "tls.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Door.busy = 2
+    yield f"https://127.0.0.1:{server.server_address[1]}/health", file
+    server.shutdown()
+    server.server_close()
+
+
+def test_busy_then_ready_behind_tls(door: tuple[str, Path]) -> None:
+    url, ca = door
+    ready: dict[str, Any] = {"url": url, "ca": str(ca), "headers": {"X-Probe": 1}, "status": [200]}
+    assert [service_state.answers(ready) for _ in range(3)] == [f"{url} answers 503"] * 2 + [""]
+    assert "certificate" in service_state.answers({**ready, "ca": None}).lower()
+    assert service_state.answers({**ready, "headers": {}, "status": [503]}) == ""
+
+
+def test_nobody_at_the_door() -> None:
+    ready: dict[str, Any] = {"url": "http://127.0.0.1:1/", "ca": None, "headers": {}, "status": [200]}
+    assert "does not answer (" in service_state.answers(ready)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.probe import Reply
+from ansible_collections.llmfleet.serving.plugins.module_utils.verify.judge import Reply
 from ansible_collections.llmfleet.serving.plugins.modules import verify_chain
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization

@@ -107,7 +107,7 @@ def variables(name: str) -> dict[str, Any]:
             "os_family": family,
             "architecture": "aarch64" if major == "24" else "x86_64",
             "service_mgr": "systemd",
-            "engine_facts": engine or NOTHING,
+            "container_engine_facts": engine or NOTHING,
         },
     }
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 import yaml
+from role_files import default_files
 
 ROOT = Path(__file__).resolve().parents[4]
 GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -90,7 +91,7 @@ def application(role: str, templates: Path) -> dict[str, Any]:
         "gather_facts": False,
         "vars_files": [
             *(str(ROOT / "group_vars" / "all" / name) for name in ("llm_catalog.yml", "llm_images.yml")),
-            str(ROOT / "roles" / "fleet_defaults" / "defaults" / "main.yml"),
+            *(str(path) for path in default_files("fleet_defaults")),
             *(str(path) for path in files if path.exists()),
             str(own / "defaults" / "main.yml"),
         ],

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.llmfleet.serving.plugins.module_utils import fleet_state, models, serving_plan, wiring
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import wiring
 
 SPEC = Path(__file__).resolve().parents[4] / "roles" / "vllm" / "meta" / "argument_specs.yml"
 GPU = {

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.llmfleet.serving.plugins.module_utils import service_spec
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
 
 ROOT = Path(__file__).resolve().parents[4]
 ROLE = ROOT / "roles" / "vllm"

@@ -1,0 +1,136 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action behind llmfleet.serving.fleet_secrets; plugins/modules/fleet_secrets.py documents it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.parsing.vault import is_encrypted
+from ansible.plugins.action import ActionBase
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet.secrets import (
+    SecretsError,
+    Stored,
+    decide,
+    parse_stored,
+    parse_wishes,
+)
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "path": {"type": "str", "required": True},
+    "names": {"type": "dict", "required": True},
+    "fleet_ids": {"type": "list", "elements": "str", "default": []},
+    "rotate": {"type": "list", "elements": "str", "default": []},
+    "adopt": {"type": "bool", "default": False},
+}
+HEADER = """\
+# The secrets of one fleet, made by llmfleet.serving.secrets. Keep a copy: another control node needs this file.
+# `ansible-vault encrypt` protects it; from then on new names are added with `ansible-vault edit`.
+"""
+
+
+class ActionModule(ActionBase):
+    """Works on the control node alone, and never on a host."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Give, keep or make the secrets."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validation, args = self.validate_argument_spec(ARGUMENTS)
+        path = os.path.realpath(self._loader.path_dwim(args["path"]))
+        try:
+            with lock(os.path.dirname(path)):
+                outcome = decide(
+                    parse_wishes(args["names"]),
+                    self._read(path),
+                    fleet_ids=args["fleet_ids"],
+                    rotate=args["rotate"],
+                    adopt=args["adopt"],
+                )
+                if outcome.write and not self._task.check_mode:
+                    write(path, outcome.identity, outcome.stored)
+        except SecretsError as error:
+            raise AnsibleActionFail(str(error)) from None
+        result.update(
+            changed=outcome.write,
+            id=outcome.identity,
+            secrets=outcome.values,
+            created=outcome.created,
+            # Here and not on the task: no_log there would also hide the remedy of a failure, which holds no secret.
+            _ansible_no_log=True,
+        )
+        return result
+
+    def _read(self, path: str) -> Stored:
+        try:
+            with open(path, "rb") as file:
+                content = file.read()
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        except FileNotFoundError:
+            return Stored(path)
+        except OSError as error:
+            raise SecretsError(
+                f"{path} cannot be read: {error.strerror}. It has to be a file of the user who runs Ansible."
+            ) from None
+        encrypted = is_encrypted(content)
+        if not encrypted and mode & 0o077:
+            raise SecretsError(f"{path} holds secrets and others can read it (mode {mode:04o}). Do: chmod 600 {path}")
+        try:
+            document = self._loader.load_from_file(path, cache="none")
+            # A single `!vault` value would lose its encryption if the file were written.
+            return parse_stored(path, document, encrypted or b"!vault" in content)
+        except AnsibleError:
+            # The original message may quote lines of the file.
+            remedy = (
+                "it cannot be decrypted: give its password with --ask-vault-pass or --vault-password-file"
+                if encrypted or b"!vault" in content
+                else "it is not YAML: mend it, or put back a copy"
+            )
+            raise SecretsError(f"{path} cannot be used, {remedy}.") from None
+
+
+@contextlib.contextmanager
+def lock(folder: str) -> Iterator[None]:
+    """One run at a time; the folder itself is the lock, so nothing is left behind."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise SecretsError(f"{folder} is no folder for secrets: {error.strerror}. Create it, or change path.") from None
+    try:
+        # NFS locks no folders; there the file is still replaced whole.
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def write(path: str, identity: str, values: dict[str, str]) -> None:
+    """Replace the file whole, readable by its owner alone from its first byte on."""
+    # JSON's strings are YAML's, and its encoder takes Ansible's own kinds of strings too.
+    lines = [f"id: {json.dumps(identity)}", "secrets:" if values else "secrets: {}"]
+    lines += [f"  {name}: {json.dumps(value)}" for name, value in sorted(values.items())]
+    text = HEADER + "\n".join(lines) + "\n"
+    temporary = ""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".llm_secrets.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise SecretsError(f"{path} cannot be written: {error.strerror}.") from None

@@ -1,0 +1,177 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a container engine says of itself, and what a host needs to have the one that is wanted."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.versions import version_tuple
+
+# Names under which distributions and Docker package an engine; whichever is there is kept.
+PACKAGES = {"docker": ("docker-ce", "docker.io", "moby-engine"), "podman": ("podman",)}
+PROGRAMS = {"docker": "docker", "podman": "podman"}
+DEBIAN = ("Debian", "Ubuntu")
+RED_HAT = ("RedHat", "Rocky", "AlmaLinux", "OracleLinux", "CentOS")
+
+
+def docker_facts(info: str, dockerd: str, options: str) -> dict[str, Any]:
+    """Make facts of what ``docker info``, ``dockerd --version`` and ``dockerd --help`` print.
+
+    A daemon that does not run is told of by what its program says.
+    """
+    try:
+        said = json.loads(info)
+    except ValueError:
+        said = {}
+    said = said if isinstance(said, dict) else {}
+    running = bool(said.get("ServerVersion"))
+    on_disk = re.search(r"version ([^\s,]+)", dockerd)
+    return {
+        "version": said.get("ServerVersion") or (on_disk.group(1) if on_disk else ""),
+        "running": running,
+        "cdi": bool(said.get("CDISpecDirs")),
+        "validates": "--validate" in options,
+        "data_root": said.get("DockerRootDir") or "",
+        # Where the package podman-docker is installed, Podman answers as `docker`, and tells of itself otherwise.
+        "is_podman": "host" in said and not running,
+    }
+
+
+def podman_facts(version: str) -> dict[str, Any]:
+    """Make facts of what ``podman version --format json`` prints."""
+    try:
+        said = json.loads(version)["Client"]["Version"]
+    except (ValueError, KeyError, TypeError):
+        said = ""
+    return {
+        "version": said,
+        "running": bool(said),
+        "cdi": version_tuple(said) >= (4, 1),
+        "validates": False,
+        "data_root": "",
+        "is_podman": False,
+    }
+
+
+def wanted_packages(name: str, source: str, distribution: str, major: int) -> list[str]:
+    """Return the packages that bring an engine to a distribution."""
+    debian = distribution in DEBIAN
+    if name == "podman":
+        # Debian's only recommends what containers with a network of their own, and those with --init, need.
+        needed = ["podman", "crun", "netavark", "aardvark-dns", "catatonit", "ca-certificates"]
+        return needed if debian else ["podman"]
+    if source == "docker":
+        engine = ["docker-ce", "docker-ce-cli", "containerd.io"]
+    else:
+        # Debian 13 made the client a package of its own that docker.io only recommends.
+        engine = ["docker.io", "docker-cli"] if distribution == "Debian" and major >= 13 else ["docker.io"]
+    return engine + (["iptables", "ca-certificates"] if debian else [])
+
+
+def container_engine_plan(
+    found: dict[str, Any],
+    host: dict[str, str],
+    name: str,
+    source: str,
+    version: str = "",
+) -> dict[str, Any]:
+    """Say what a host needs to have an engine, or why it cannot have it.
+
+    :param found: what the module ``container_engine_facts`` found.
+    :param host: ``name``, ``distribution``, ``major`` (version), ``service_mgr``.
+    :return: ``problem`` (empty where there is none), ``manage`` (whether this host's engine is ours to install and
+        restart), ``install`` (packages), ``repository`` (whether Docker's is needed), ``version`` (to install).
+    """
+    plan = {"problem": "", "manage": True, "install": [], "repository": False, "version": ""}
+    here, on = host["name"], f"{host['distribution']} {host['major']}"
+    if found["snap"] and name == "docker":
+        plan["problem"] = (
+            f"{here}: Docker is installed as a snap ({found['snap']}), which sees neither GPUs nor the directories of "
+            "the collection. Remove it with 'snap remove --purge docker' (images and volumes go with it)."
+        )
+    elif found["is_podman"] and name == "docker":
+        plan["problem"] = (
+            f"{here}: container_engine_name is 'docker', but the program 'docker' here is Podman's. "
+            "Remove the package podman-docker, or set container_engine_name: podman."
+        )
+    elif host["service_mgr"] != "systemd":
+        plan["manage"] = False
+        if not found["running"]:
+            plan["problem"] = (
+                f"{here}: no {name} answers here, and without systemd as PID 1 the collection starts none. "
+                f"Start {name} yourself, or set llm_package: native for this host."
+            )
+    elif not found["packages"] and not found["program"]:
+        plan["problem"] = refusal(name, source, host["distribution"], on, here)
+        plan["install"] = [] if plan["problem"] else wanted_packages(name, source, host["distribution"], major(host))
+        plan["repository"] = bool(plan["install"]) and name == "docker" and source == "docker"
+    elif not found["init"] and host["distribution"] in DEBIAN:
+        # Beside an engine that is kept as it is: no service starts without.
+        plan["install"] = ["catatonit"]
+    if plan["manage"] and not plan["problem"] and version:
+        plan.update(change_of_version(found["packages"], version, source))
+    return plan
+
+
+def major(host: dict[str, str]) -> int:
+    """Return the distribution's major version as a number; 0 where it has none."""
+    return (version_tuple(str(host["major"])) or (0,))[0]
+
+
+def refusal(name: str, source: str, distribution: str, on: str, here: str) -> str:
+    """Say why a distribution cannot have the engine; empty where it can."""
+    if distribution not in (*DEBIAN, *RED_HAT):
+        return f"{here}: how to install {name} on {on} is unknown here. Install it yourself; what is there is used."
+    if name == "docker" and source == "distribution" and distribution in RED_HAT:
+        return (
+            f"{here}: {on} has no Docker of its own. Set container_engine_source: docker (Docker's repository), "
+            "or container_engine_name: podman."
+        )
+    return ""
+
+
+def change_of_version(packages: dict[str, str], version: str, source: str) -> dict[str, Any]:
+    """Say which version the packages are to be installed in or changed to; nothing where they have it."""
+    engine = next(iter(packages), "")
+    if not engine:
+        return {"version": version}
+    # An engine that came from elsewhere is not replaced, and its versions are not those of the wanted source.
+    if matches(packages[engine], version) or (source == "docker") != (engine == "docker-ce"):
+        return {}
+    return {"version": version, "install": [engine, "docker-ce-cli"] if engine == "docker-ce" else [engine]}
+
+
+def matches(installed: str, wanted: str) -> bool:
+    """Tell whether an installed version begins with the wanted one, number by number."""
+    upstream = installed.partition(":")[2] or installed
+    return upstream == wanted or bool(re.match(re.escape(wanted) + r"(?![0-9])", upstream))
+
+
+def daemon_values(settings: dict[str, Any], mirrors: list[str], insecure: list[str], data_root: str) -> dict[str, Any]:
+    """Return what ``daemon.json`` has to say besides what others wrote there."""
+    values: dict[str, Any] = {}
+    if mirrors:
+        values["registry-mirrors"] = mirrors
+    if insecure:
+        values["insecure-registries"] = insecure
+    if data_root:
+        values["data-root"] = data_root
+    return {**values, **settings}
+
+
+def registry_auths(registries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the client's configuration that logs in at registries."""
+    auths = {
+        "https://index.docker.io/v1/" if entry["host"] == "docker.io" else entry["host"]: {
+            "auth": base64.b64encode(f"{entry['username']}:{entry.get('password', '')}".encode()).decode()
+        }
+        for entry in registries
+        if entry.get("username")
+    }
+    return {"auths": auths} if auths else {}

@@ -1,0 +1,91 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Read processes and the sockets they hold from ``/proc``."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from typing import Container, Iterable, Mapping
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.sockets import (
+    Process,
+    Socket,
+    parse_sockets,
+)
+
+PROC = "/proc"
+# Characters of /proc/net/tcp: 150 for each socket.
+MOST = 2**24
+
+
+def read_text(path: str) -> str:
+    """Return the text of a file, empty where it cannot be read: processes come and go."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            return handle.read(MOST)
+    except OSError:
+        return ""
+
+
+def read_proc(name: str) -> str:
+    """Return the text of a file below ``/proc``, empty where it cannot be read."""
+    return read_text(f"{PROC}/{name}")
+
+
+def listening_sockets(ports: Container[int]) -> list[Socket]:
+    """Return the TCP sockets that listen on one of the ports."""
+    tables = [parse_sockets(read_proc(f"net/{table}")) for table in ("tcp", "tcp6")]
+    return [socket for table in tables for socket in table if socket.port in ports]
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user, empty where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
+
+
+def read_processes() -> dict[int, Process]:
+    """Return all processes by their id."""
+    processes = {}
+    for name in filter(str.isdigit, os.listdir(PROC)):
+        # "pid (name) state parent ...", where the name may hold spaces and brackets.
+        stat = read_proc(f"{name}/stat")
+        fields = stat[stat.rfind(")") + 1 :].split()
+        if len(fields) > 1:
+            command = read_proc(f"{name}/cmdline").replace("\0", " ")
+            label = stat[stat.find("(") + 1 : stat.rfind(")")]
+            # Real, effective, saved and file system's.
+            uids = re.search(r"^Uid:\s+\d+\s+(\d+)", read_proc(f"{name}/status"), re.MULTILINE)
+            user = user_name(int(uids.group(1))) if uids else ""
+            cgroup = read_proc(f"{name}/cgroup")
+            processes[int(name)] = Process(int(name), int(fields[1]), label, command, cgroup, user)
+    return processes
+
+
+def socket_inodes(pid: int) -> set[str]:
+    """Return the inodes of the sockets that a process holds."""
+    folder, inodes = f"{PROC}/{pid}/fd", set()
+    try:
+        for descriptor in os.listdir(folder):
+            match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"{folder}/{descriptor}"))
+            if match:
+                inodes.add(match.group(1))
+    except OSError:
+        pass
+    return inodes
+
+
+def find_owners(sockets: Iterable[Socket], processes: Mapping[int, Process], ours: set[int]) -> dict[str, Process]:
+    """Return the process of each socket; where several hold it, one of ours if there is one."""
+    wanted = {socket.inode for socket in sockets}
+    owners: dict[str, Process] = {}
+    for process in sorted(processes.values(), key=lambda process: process.pid not in ours):
+        for inode in wanted & socket_inodes(process.pid):
+            owners.setdefault(inode, process)
+    return owners

@@ -1,0 +1,70 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the collection brought and can take away again: distribution packages and accounts.
+
+Which packages can go without anybody else's going with them is decided by what apt-get would do. Pure functions;
+simulating goes through a function that the caller gives.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
+
+# What `apt-get --simulate` says that it would do: remove, purge, install (in place of what something else needs).
+ACTION = re.compile(r"^(?:Remv|Purg|Inst) (\S+)", re.MULTILINE)
+# Stands for the packages that it does not name where it refuses, such as those the system cannot do without.
+REFUSED = "what apt-get refuses to remove"
+
+
+class Removal(NamedTuple):
+    """What can be removed, and what has to stay with those that would go with it."""
+
+    removable: list[str]
+    kept: dict[str, list[str]]
+
+
+def touched(simulation: str, code: int = 0) -> set[str]:
+    """Return the packages that a simulated removal takes away or brings; ``code`` is what apt-get exited with."""
+    return set(ACTION.findall(simulation)) | ({REFUSED} if code else set())
+
+
+def decide(ours: Iterable[str], simulate: Callable[[list[str]], set[str]]) -> Removal:
+    """Return which of our packages can be removed, in their order, without touching any that is not ours.
+
+    :param ours: packages that the collection installed.
+    :param simulate: simulates the removal of packages and returns what is :func:`touched`.
+    """
+    names = list(dict.fromkeys(ours))
+    if not names or simulate(names) <= set(names):
+        return Removal(names, {})
+    kept = {name: sorted(simulate([name]) - set(names)) for name in names}
+    kept = {name: others for name, others in kept.items() if others}
+    rest = [name for name in names if name not in kept]
+    # No single one of them is needed, but one of several is: whoever needs it could have either.
+    others = simulate(rest) - set(rest) if rest else set()
+    if others:
+        kept.update({name: sorted(others) for name in rest})
+        rest = []
+    return Removal(rest, {name: kept[name] for name in names if name in kept})
+
+
+# How accounts are made, by which those that were not recorded are known: the beginning of their names, and a shell
+# that nobody can log in with.
+ACCOUNT, SHELL = "llm-", "/usr/sbin/nologin"
+
+
+def accounts(passwd: Mapping[str, Sequence[str]], recorded: Iterable[str], home: str) -> list[str]:
+    """Return the accounts of a host that the collection made and nobody else.
+
+    :param passwd: accounts as ``getent`` returns them: name to password, uid, gid, comment, home and shell.
+    :param recorded: names that were recorded when they were made.
+    :param home: home of all accounts of the collection; with name and shell it tells those that an earlier version
+        made without a record.
+    """
+    earlier = {
+        name for name, fields in passwd.items() if name.startswith(ACCOUNT) and list(fields[4:6]) == [home, SHELL]
+    }
+    return sorted(set(passwd) & (set(recorded) | earlier))

@@ -1,0 +1,134 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a plan would change, and the plan as tables for people.
+
+Pure functions; no Ansible, no files, no network.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import shown
+from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import log as vllm_log
+
+GIB = 1024**3
+# What an engine is started with: a difference in any of these restarts it.
+STARTED_WITH = (
+    "host",
+    "gpus",
+    "cpu",
+    "port",
+    "listen",
+    "source",
+    "revision",
+    "aliases",
+    "args",
+    "env",
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "data_parallel_size",
+    "dtype",
+    "kv_cache_dtype",
+    "gpu_memory_utilization",
+    "kv_cache_memory_bytes",
+    "max_model_len",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "stream_interval",
+)
+
+
+def changes(instances: list[dict[str, Any]], current: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what happens to every instance: ``{action, name, host, what, why}``.
+
+    ``action`` is ``+`` (starts), ``~`` (restarts), ``-`` (stops) or ``=`` (stays); ``what`` tells each value that
+    changes as ``name: old -> new``.
+    """
+    before = {one["name"]: one for one in current}
+    found = []
+    for one in instances:
+        old = before.pop(one["name"], None)
+        if old is None:
+            found.append(_change("+", one, [], "it is asked for and does not run"))
+            continue
+        differing = [key for key in STARTED_WITH if _differs(key, old, one)]
+        what = [f"{key}: {shown(old.get(key))} -> {shown(one.get(key))}" for key in differing]
+        moved = old.get("host") != one["host"] or old.get("gpus") != one["gpus"]
+        why = "it moves" if moved else "it is started with other values" if what else ""
+        found.append(_change("~" if what else "=", one, what, why))
+    return found + [_change("-", old, [], "nothing asks for it any more") for old in before.values()]
+
+
+def _differs(key: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    # A key that an older plan did not know is no difference as long as the new value says nothing either.
+    return (old.get(key) or None) != (new.get(key) or None)
+
+
+def _change(action: str, one: dict[str, Any], what: list[str], why: str) -> dict[str, Any]:
+    return {"action": action, "name": one["name"], "host": one.get("host"), "what": what, "why": why}
+
+
+def gib(count: Any) -> str:
+    """Return bytes as GiB with one digit, and a dash for nothing."""
+    return "-" if count is None else f"{int(count) / GIB:.1f}"
+
+
+def _where(one: dict[str, Any]) -> str:
+    if one["device"] == "cpu":
+        return f"cores {one['cpu']['cores']}"
+    indices = one.get("gpu_indices") or []
+    return "GPU " + ",".join(map(str, indices)) if indices else f"{len(one['gpus'])} GPUs"
+
+
+def _row(one: dict[str, Any]) -> list[str]:
+    memory = one.get("memory") or {}
+    at_once = one.get("max_concurrency")
+    return [
+        one["host"],
+        _where(one),
+        one["name"],
+        gib(memory.get("weights")),
+        gib(memory.get("kv_cache")),
+        gib(memory.get("headroom")),
+        str(one.get("max_model_len") or "auto"),
+        "-" if not at_once else f"{at_once:.1f}",
+        str(one.get("max_num_seqs") or "-"),
+    ]
+
+
+HEADING = ["HOST", "DEVICE", "INSTANCE", "WEIGHTS", "KV CACHE", "HEADROOM", "CONTEXT", "AT FULL LENGTH", "SEQUENCES"]
+
+
+def render(plan: dict[str, Any], current: list[dict[str, Any]], measured: list[dict[str, Any]] | None = None) -> str:
+    """Return the plan in one text: instances by host, idle GPUs, changes with their reasons, what is missing.
+
+    Weights, KV cache and headroom are GiB of each GPU. What was measured stands against what was planned.
+    """
+    instances = plan["instances"]
+    parts = [table([HEADING, *map(_row, instances)])] if instances else ["nothing is planned"]
+    idle = []
+    for host, facts in plan.get("hosts", {}).items():
+        idle += [f"{host}: GPU {g['index']} ({g['product_name']}) is free" for g in facts["gpus"] if not g["instances"]]
+        idle += [f"{host}: {sentence}" for sentence in facts["unusable"]]
+    if idle:
+        parts.append("\n".join(idle))
+    lines = []
+    why = {one["name"]: one.get("reasons") or [] for one in instances}
+    for change in changes(instances, current):
+        if change["action"] == "=":
+            continue
+        because = why.get(change["name"], []) if change["action"] != "-" else []
+        lines.append(f"{change['action']} {change['name']} on {change['host']}: {change['why']}")
+        lines += [f"    {detail}" for detail in [*change["what"], *because]]
+    parts.append("\n".join(lines) if lines else "No instance would start, restart or stop.")
+    missing = [f"! {one['model']}-{one['replica']}: {one['reason']}; {one['remedy']}" for one in plan["unplaced"]]
+    if missing:
+        parts.append("\n".join(missing))
+    rows = vllm_log.table(measured or [])
+    if len(rows) > 1:
+        parts.append(table(rows))
+    return "\n\n".join(parts)

@@ -1,0 +1,330 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which instance of which model runs on which host, on which GPUs or cores, with how much memory, and why.
+
+A pure function of hosts with their facts, models with theirs, the plan in force and measured overheads; no Ansible, no
+files, no network. It satisfies context, concurrency and replicas, then uses the fewest GPUs, then gives the longest
+context; what runs stays where it is unless the request changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import unplaced as plan_unplaced
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import CpuHost
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import CONTEXT_SHARE, Device, devices
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Placed, Sizer
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.hosts import bracketed, unfit, usable_cores
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.stability import settle
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
+
+FIRST_PORT = 8100
+# Flags that are fields of an instance; what a model's args pin there the plan has taken over.
+FIELD_FLAGS = {
+    "data-parallel-size": "data_parallel_size",
+    "dtype": "dtype",
+    "gpu-memory-utilization": "gpu_memory_utilization",
+    "kv-cache-dtype": "kv_cache_dtype",
+    "max-model-len": "max_model_len",
+    "max-num-batched-tokens": "max_num_batched_tokens",
+    "max-num-seqs": "max_num_seqs",
+    "pipeline-parallel-size": "pipeline_parallel_size",
+    "stream-interval": "stream_interval",
+    "tensor-parallel-size": "tensor_parallel_size",
+}
+CPU_FIELD_FLAGS = ("max-model-len", "max-num-seqs", "stream-interval")
+
+
+def plan(
+    models: list[dict[str, Any]],
+    hosts: dict[str, dict[str, Any]],
+    current: list[dict[str, Any]] | None = None,
+    overheads: list[dict[str, Any]] | None = None,
+    gateways: dict[str, int] | None = None,
+    first_port: int = FIRST_PORT,
+    replan: list[str] | None = None,
+) -> dict[str, Any]:
+    """Return the plan: ``instances``, ``unplaced``, ``hosts`` (devices and their memory), ``problems``.
+
+    :param models: resolved models, each with ``facts`` (of ``model_info``) or null.
+    :param hosts: inference hosts in inventory order: ``{device, address, listen, gpus (allowed uuids), gpu_facts,
+        cpu: {cores, vcpus, memory_mib}, own_pids}``. A host of which nothing is known keeps its instances.
+    :param current: instances in force, as an earlier plan gave them.
+    :param overheads: measured ``{source, revision, product_name, ..., weights, activation, cuda_graphs, other}``.
+    :param gateways: gateway hosts to their number of cores, for the size of streamed chunks.
+    :param first_port: the lowest port of engines.
+    :param replan: models whose instances get new numbers, on the GPUs they have if they still fit there; ``all``.
+    """
+    again = set(replan or [])
+    # Without its digest an instance counts as one whose request has changed.
+    in_force = {
+        str(one.get("name")): {**one, "request": None} if again & {"all", one.get("model")} else one
+        for one in current or []
+    }
+    problems = [problem for name, facts in hosts.items() for problem in unfit(name, facts)]
+    problems += _unknown_hosts(models, hosts)
+    if not hosts:
+        remedy = "put at least one host into the group llm_inference"
+        problems.append(Problem("llm_inference", [], "there is no inference host", remedy))
+    if problems:
+        return {"instances": [], "models": {}, "unplaced": [], "hosts": {}, "problems": [p._asdict() for p in problems]}
+    on_gpus = {i for i, model in enumerate(models) if _device(model, hosts) == "cuda"}
+    gpu_hosts, refused = _gpu_hosts(hosts, in_force)
+    models = [_weighed(model) for model in models]
+    gpu_models = [(index, model) for index, model in enumerate(models) if index in on_gpus]
+    known = [(index, model) for index, model in gpu_models if plan_unplaced.unknown(model) is None]
+    blind = [model for _index, model in gpu_models if plan_unplaced.unknown(model) is not None]
+    unasked = [one for model in blind for one in _running(model, in_force, hosts)]
+    _reserve(unasked, gpu_hosts)
+    placed, frozen, missing = settle(known, gpu_hosts, _frozen_hosts(hosts), in_force, Sizer(overheads or []))
+    frozen += unasked
+    missing += [(model, n) for model in blind for n in _absent(model, in_force, hosts)]
+    plan_fill.grow(gpu_hosts, placed)
+    cpu_placed, cpu_problems = _on_cpus(models, hosts, on_gpus, in_force)
+    instances = _instances(models, hosts, placed, frozen, cpu_placed, in_force, first_port)
+    limits.set_stream_intervals(instances, models, gateways or {}, in_force)
+    rank = {model["name"]: number for number, model in enumerate(models)}
+    missing.sort(key=lambda pair: (rank[pair[0]["name"]], pair[1]))
+    unplaced = plan_unplaced.explain(missing, gpu_hosts, refused)
+    problems = cpu_problems + [plan_unplaced.problem(one) for one in unplaced]
+    return {
+        "instances": instances,
+        "models": {model["name"]: _given(model, instances) for model in models},
+        "unplaced": unplaced,
+        "hosts": {host.name: _host(host, refused.get(host.name, [])) for host in gpu_hosts},
+        "problems": [p._asdict() for p in problems],
+    }
+
+
+def _weighed(model: dict[str, Any]) -> dict[str, Any]:
+    """Return a model whose weights are known by weights_gib, where its files do not tell them."""
+    facts = model.get("facts")
+    if not facts or facts.get("weight_bytes") or not model["weights_gib"] or model.get("weights_estimated"):
+        return model
+    return {**model, "facts": {**facts, "weight_bytes": int(float(model["weights_gib"]) * 1024**3)}}
+
+
+def _running(model: dict[str, Any], in_force: dict[str, Any], hosts: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the instances in force of a model of which nothing is known now: a hub that is down stops nobody."""
+    names = [f"{model['name']}-{replica}" for replica in range(model["replicas"])]
+    allowed = model["hosts"] or list(hosts)
+    return [in_force[name] for name in names if name in in_force and in_force[name].get("host") in allowed]
+
+
+def _reserve(instances: list[dict[str, Any]], hosts: list[GpuHost]) -> None:
+    """Keep the GPUs' memory for instances that go on as they are."""
+    found = {(host.name, device.uuid): device for host in hosts for device in host.devices}
+    for one in instances:
+        for uuid in one.get("gpus") or []:
+            device = found.get((str(one.get("host")), uuid))
+            if device is not None:
+                device.held += plan_fill.held(one) + device.context
+                device.shared.append(str(one["name"]))
+
+
+def _absent(model: dict[str, Any], in_force: dict[str, Any], hosts: dict[str, Any]) -> list[int]:
+    running = {one["name"] for one in _running(model, in_force, hosts)}
+    return [n for n in range(model["replicas"]) if f"{model['name']}-{n}" not in running]
+
+
+def _unknown_hosts(models: list[dict[str, Any]], hosts: dict[str, Any]) -> list[Problem]:
+    problems = []
+    for model in models:
+        unknown = [name for name in model["hosts"] if name not in hosts]
+        if unknown:
+            remedy = f"choose from {', '.join(hosts)}"
+            variable = f"llm_models[{model['name']}].hosts"
+            problems.append(Problem(variable, unknown, "not in the group llm_inference", remedy))
+    return problems
+
+
+def _device(model: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> str:
+    """Return what a model runs on: GPUs as soon as one of its hosts has them, for nobody wants it slower than that."""
+    allowed = [facts for name, facts in hosts.items() if not model["hosts"] or name in model["hosts"]]
+    return "cuda" if any((facts.get("device") or "cpu") == "cuda" for facts in allowed) else "cpu"
+
+
+def _frozen_hosts(hosts: dict[str, dict[str, Any]]) -> set[str]:
+    """Return GPU hosts of which nothing is known: outside the limit, or down. Their instances stay as they are."""
+    return {name for name, facts in hosts.items() if facts.get("device") == "cuda" and facts.get("gpu_facts") is None}
+
+
+def _gpu_hosts(
+    hosts: dict[str, dict[str, Any]], in_force: dict[str, dict[str, Any]]
+) -> tuple[list[GpuHost], dict[str, list[str]]]:
+    found, refused = [], {}
+    for order, (name, facts) in enumerate(hosts.items()):
+        if facts.get("device") != "cuda" or facts.get("gpu_facts") is None:
+            continue
+        planned: dict[str, int] = {}
+        for one in (one for one in in_force.values() if one.get("host") == name):
+            # Its CUDA context is ours as well.
+            context = int(int((one.get("memory") or {}).get("total") or 0) * CONTEXT_SHARE)
+            for uuid in one.get("gpus") or []:
+                planned[uuid] = planned.get(uuid, 0) + plan_fill.held(one) + context
+        gpu_facts = facts["gpu_facts"]
+        usable, sentences = devices(
+            gpu_facts,
+            [str(uuid) for uuid in facts.get("gpus") or []],
+            set(facts.get("own_pids") or []),
+            planned,
+            int((facts.get("cpu") or {}).get("memory_mib") or 0),
+        )
+        if not usable and gpu_facts.get("error"):
+            sentences = [str(gpu_facts["error"]), *sentences]
+        refused[name] = sentences
+        found.append(GpuHost(name, order, usable))
+    return found, refused
+
+
+def _on_cpus(
+    models: list[dict[str, Any]],
+    hosts: dict[str, dict[str, Any]],
+    on_gpus: set[int],
+    in_force: dict[str, dict[str, Any]],
+) -> tuple[list[dict[str, Any]], list[Problem]]:
+    cpu_hosts = [
+        CpuHost(name, order, usable_cores(facts), int((facts.get("cpu") or {}).get("memory_mib") or 0))
+        for order, (name, facts) in enumerate(hosts.items())
+        if (facts.get("device") or "cpu") == "cpu"
+    ]
+    wanted = [(index, model) for index, model in enumerate(models) if index not in on_gpus]
+    problems = plan_cpu.place(wanted, cpu_hosts, in_force)
+    if problems:
+        return [], problems
+    placed = []
+    for host in filter(lambda host: host.placed, cpu_hosts):
+        own = [models[index] for index, _replica in host.placed]
+        numbers, found = plan_cpu.sizes(host, own)
+        problems += found
+        for (index, replica), values in zip(host.placed, numbers):
+            placed.append({"model": models[index], "replica": replica, "host": host.name, "values": values})
+    return placed, problems
+
+
+def _ports(names: dict[str, list[str]], in_force: dict[str, dict[str, Any]], first: int) -> dict[str, int]:
+    """Return the port of each instance: the one it has on that host, else the lowest free one there."""
+    ports: dict[str, int] = {}
+    for host, wanted in names.items():
+        kept = {n: in_force[n] for n in wanted if n in in_force and in_force[n].get("host") == host}
+        taken: set[int] = set()
+        for name, one in kept.items():
+            port = whole(one.get("port"))
+            if port and port >= first and port not in taken:
+                ports[name] = port
+                taken.add(port)
+        for name in wanted:
+            if name not in ports:
+                ports[name] = next(
+                    port for port in range(first, first + len(wanted) + len(taken) + 1) if port not in taken
+                )
+                taken.add(ports[name])
+    return ports
+
+
+def _instances(
+    models: list[dict[str, Any]],
+    hosts: dict[str, dict[str, Any]],
+    placed: list[Placed],
+    frozen: list[dict[str, Any]],
+    cpu_placed: list[dict[str, Any]],
+    in_force: dict[str, dict[str, Any]],
+    first_port: int,
+) -> list[dict[str, Any]]:
+    by_name = {model["name"]: model for model in models}
+    order = {name: number for number, name in enumerate(hosts)}
+    rank = {model["name"]: number for number, model in enumerate(models)}
+    found: list[tuple[str, int, str, Any]] = [(one.model["name"], one.replica, one.host.name, one) for one in placed]
+    found += [(str(kept["model"]), int(kept["replica"]), str(kept["host"]), kept) for kept in frozen]
+    found += [(one["model"]["name"], one["replica"], one["host"], one["values"]) for one in cpu_placed]
+    found.sort(key=lambda item: (order.get(item[2], 0), rank[item[0]], item[1]))
+    names: dict[str, list[str]] = {}
+    for name, replica, host, _values in found:
+        names.setdefault(host, []).append(f"{name}-{replica}")
+    ports = _ports(names, in_force, first_port)
+    return [
+        _instance(by_name[name], replica, host, hosts[host], ports[f"{name}-{replica}"], values)
+        for name, replica, host, values in found
+    ]
+
+
+def _instance(
+    model: dict[str, Any], replica: int, host: str, facts: dict[str, Any], port: int, values: Any
+) -> dict[str, Any]:
+    cuda = facts.get("device") == "cuda"
+    args = {flag: v for flag, v in model["args"].items() if flag not in (FIELD_FLAGS if cuda else CPU_FIELD_FLAGS)}
+    address = str(facts.get("address") or "127.0.0.1")
+    source = model["source"]
+    instance = {
+        "name": f"{model['name']}-{replica}",
+        "model": model["name"],
+        "aliases": model["aliases"],
+        "replica": replica,
+        "host": host,
+        "address": f"{bracketed(address)}:{port}",
+        "port": port,
+        "listen": str(facts.get("listen") or address),
+        "device": "cuda" if cuda else "cpu",
+        "source": source,
+        "revision": model["revision"],
+        "path": source[len("path:") :] if source.startswith("path:") else "",
+        "cpu": {"cores": "", "kv_cache_space_gib": None},
+        "gpus": [],
+        "args": args,
+        "env": model["env"],
+        "stream_interval": whole(model["args"].get("stream-interval")),
+        "start_after": None,
+        "request": plan_fill.request_digest(model),
+        "reasons": [],
+        **dict.fromkeys(plan_fill.SIZES),
+    }
+    if isinstance(values, Placed):
+        first = values.devices[0]
+        instance.update(plan_fill.sizes(values))
+        instance["gpus"] = [device.uuid for device in values.devices]
+        instance["gpu_indices"] = [device.index for device in values.devices]
+        instance["product_name"] = first.name
+        instance["start_after"] = values.start_after
+        instance["reasons"] = plan_fill.reasons(values)
+    elif cuda:
+        instance.update(values)
+        instance["reasons"] = [plan_fill.UNKNOWN, *plan_fill.recorded_reasons(values)]
+    else:
+        instance.update(values)
+        if model["max_model_len"] is None and instance["max_model_len"] is None and model["mode"] == "chat":
+            instance["args"] = {"max-model-len": "auto", **args}
+    return instance
+
+
+def _given(model: dict[str, Any], instances: list[dict[str, Any]]) -> dict[str, Any]:
+    own = [one for one in instances if one["model"] == model["name"]]
+    lengths = [one["max_model_len"] for one in own if one["max_model_len"]]
+    at_once = [one["max_concurrency"] for one in own if one["max_concurrency"]]
+    asked = {key: model[key] for key in ("replicas", "context", "concurrency")}
+    given = {"replicas": len(own), "context": min(lengths, default=None), "concurrency": sum(at_once) or None}
+    return {"asked": asked, "given": given}
+
+
+def _host(host: GpuHost, refused: list[str]) -> dict[str, Any]:
+    return {"gpus": [_gpu(device) for device in host.devices], "unusable": refused}
+
+
+def _gpu(device: Device) -> dict[str, Any]:
+    return {
+        "uuid": device.uuid,
+        "index": device.index,
+        "product_name": device.name,
+        "total": device.total,
+        "foreign": device.foreign,
+        "foreign_owners": device.owners,
+        "planned": device.taken + device.held,
+        "headroom": device.left,
+        "instances": sorted(device.shared),
+    }

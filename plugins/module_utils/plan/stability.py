@@ -1,0 +1,318 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What stays, what is made smaller and what moves: the least of all that satisfies the request.
+
+Pure functions; no Ansible, no files, no network.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import (
+    GpuHost,
+    Kind,
+    Placed,
+    Sizer,
+    width,
+)
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.instance_memory import Shape
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.search import Placer
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.start_order import order_starts
+
+# Instances that are tried, one at a time, as the one that moves away; the smallest first. In a large fleet fewer, as
+# each attempt places all of it.
+MOST_MOVES = 16
+PLACED_IN_ATTEMPTS = 1000
+
+
+class Attempt:
+    """One way to settle: what was placed, and which replicas found no place."""
+
+    def __init__(self, placed: list[Placed], missing: list[tuple[dict[str, Any], int]]) -> None:
+        self.placed = placed
+        self.missing = missing
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the instances that found no place."""
+        return [f"{model['name']}-{replica}" for model, replica in self.missing]
+
+
+def settle(
+    models: list[tuple[int, dict[str, Any]]],
+    hosts: list[GpuHost],
+    frozen_hosts: set[str],
+    in_force: dict[str, dict[str, Any]],
+    sizer: Sizer,
+) -> tuple[list[Placed], list[dict[str, Any]], list[tuple[dict[str, Any], int]]]:
+    """Place every replica and return what was placed, what stays on hosts nobody reached, and what found no place.
+
+    Four attempts, each of which disturbs more: everything stays as large as it is; what shares a GPU with newcomers is
+    made as small as its request allows; one running instance moves away, or those of one host do; everything is placed
+    anew. The first that leaves nobody out is taken, else the one that leaves out fewest.
+    """
+    frozen, wanted = [], []
+    for rank, model in models:
+        for replica in range(model["replicas"]):
+            current = in_force.get(f"{model['name']}-{replica}")
+            where = current.get("host") if current else None
+            if current and where in frozen_hosts and (not model["hosts"] or where in model["hosts"]):
+                frozen.append(current)
+            else:
+                wanted.append((rank, model, replica))
+    attempt = first = _attempt(wanted, hosts, in_force, sizer, set(), shrink=False)
+    if _could_fit(first.missing, hosts, sizer):
+        lost = {name for name in first.names if name in in_force}
+        for changes in _changes(wanted, first.missing, in_force):
+            other = _attempt(wanted, hosts, in_force, sizer, changes, shrink=True)
+            # What runs is not given up for what is new.
+            if len(other.missing) < len(attempt.missing) and {n for n in other.names if n in in_force} <= lost:
+                attempt = other
+            if not attempt.missing:
+                break
+    # The devices carry the last attempt: put the best one onto them.
+    _clear(hosts)
+    for one in attempt.placed:
+        one.host.take(one)
+    order_starts(attempt.placed, in_force)
+    return attempt.placed, frozen, attempt.missing
+
+
+def _could_fit(missing: list[tuple[dict[str, Any], int]], hosts: list[GpuHost], sizer: Sizer) -> bool:
+    """Tell whether any of the replicas that found no place would find one if nothing else ran."""
+    if not missing:
+        return False
+    _clear(hosts)
+    placer = Placer(hosts, sizer)
+    models = {model["name"]: model for model, _replica in missing}
+    return any(placer.best(model, {}) for model in models.values())
+
+
+def _changes(
+    wanted: list[tuple[int, dict[str, Any], int]],
+    missing: list[tuple[dict[str, Any], int]],
+    in_force: dict[str, dict[str, Any]],
+) -> list[set[str]]:
+    """Return which instances may move, attempt by attempt: none, one of the small ones, all of a host, all.
+
+    Only those count that are on hosts where one of the missing may run.
+    """
+    allowed = [set(model["hosts"]) for model, _replica in missing]
+    names = [f"{model['name']}-{replica}" for _rank, model, replica in wanted]
+    running = [
+        name
+        for name in names
+        if name in in_force and any(not hosts or in_force[name].get("host") in hosts for hosts in allowed)
+    ]
+    size = {name: plan_fill.held(in_force[name]) for name in running}
+    attempts = max(1, min(MOST_MOVES, PLACED_IN_ATTEMPTS // max(1, len(names))))
+    alone = [{name} for name in sorted(running, key=lambda name: (size[name], name))[:attempts]]
+    together: dict[str, set[str]] = {}
+    for name in running:
+        together.setdefault(str(in_force[name].get("host")), set()).add(name)
+    by_host = sorted(together.values(), key=lambda on_host: (sum(size[name] for name in on_host), sorted(on_host)))
+    several = [on_host for on_host in by_host[:attempts] if len(on_host) > 1]
+    return [set(), *alone, *several, set(running)] if running else []
+
+
+def _clear(hosts: list[GpuHost]) -> None:
+    for host in hosts:
+        host.models = {}
+        host.version += 1
+        for device in host.devices:
+            device.taken = 0
+
+
+def _attempt(
+    wanted: list[tuple[int, dict[str, Any], int]],
+    hosts: list[GpuHost],
+    in_force: dict[str, dict[str, Any]],
+    sizer: Sizer,
+    movable: set[str],
+    shrink: bool,
+) -> Attempt:
+    """Place everything once: what stays first, then what is new, the largest and most constrained first."""
+    _clear(hosts)
+    by_name = {host.name: host for host in hosts}
+    placed: list[Placed] = []
+    waiting: list[tuple[int, dict[str, Any], int]] = []
+    resized: list[tuple[int, dict[str, Any], int]] = []
+    for rank, model, replica in wanted:
+        name = f"{model['name']}-{replica}"
+        current = in_force.get(name)
+        stays = None if name in movable or shrink else _kept(model, replica, current, by_name, sizer)
+        if stays:
+            stays.host.take(stays)
+            placed.append(stays)
+        elif current and name not in movable:
+            resized.append((rank, model, replica))
+        else:
+            waiting.append((rank, model, replica))
+    for rank, model, replica in resized:
+        again = _resized(model, replica, in_force[f"{model['name']}-{replica}"], by_name, sizer)
+        if again:
+            again.host.take(again)
+            placed.append(again)
+        else:
+            waiting.append((rank, model, replica))
+    homeless = {f"{model['name']}-{replica}" for _rank, model, replica in waiting} & set(in_force) - movable
+    missing = _newcomers(waiting, hosts, in_force, sizer, placed, homeless)
+    if shrink:
+        _restore(placed, in_force, sizer)
+    placed.sort(key=lambda one: one.kept is None)
+    return Attempt(placed, missing)
+
+
+def _newcomers(
+    waiting: list[tuple[int, dict[str, Any], int]],
+    hosts: list[GpuHost],
+    in_force: dict[str, dict[str, Any]],
+    sizer: Sizer,
+    placed: list[Placed],
+    homeless: set[str],
+) -> list[tuple[dict[str, Any], int]]:
+    """Place what has no place yet and return what finds none: first what ran until now, then the most constrained."""
+    placer = Placer(hosts, sizer)
+    avoid: dict[str, dict[str, set[str]]] = {}
+    for one in placed:
+        taken = avoid.setdefault(one.model["name"], {}).setdefault(one.host.name, set())
+        taken.update(device.uuid for device in one.devices)
+    kinds = {kind: device for host in hosts for kind, device in host.kinds.items()}
+    names = {model["name"]: model for _rank, model, _replica in waiting}
+    size = {name: _size(model, kinds, sizer) for name, model in names.items()}
+    missing: list[tuple[dict[str, Any], int]] = []
+    full: set[str] = set()
+
+    def urgency(item: tuple[int, dict[str, Any], int]) -> tuple[Any, ...]:
+        rank, model, replica = item
+        ran = f"{model['name']}-{replica}" in homeless
+        return not ran, len(model["hosts"]) or len(hosts), -size[model["name"]], rank, replica
+
+    by_name = {host.name: host for host in hosts}
+    for _rank, model, replica in sorted(waiting, key=urgency):
+        own = avoid.setdefault(model["name"], {})
+        found = None if model["name"] in full else placer.best(model, own)
+        if found is None:
+            full.add(model["name"])
+            missing.append((model, replica))
+            continue
+        chosen = Placed(model, replica, found.host, found.devices, found.shape)
+        chosen.kv = chosen.kv_least = found.kv_least
+        current = in_force.get(chosen.name)
+        if current and current.get("gpus") != [device.uuid for device in chosen.devices]:
+            cause = (
+                "it does not fit there any more" if _home(model, current, by_name) else "its GPUs are not there for it"
+            )
+            chosen.why.append(f"moved from {current.get('host')}: {cause}")
+        chosen.host.take(chosen)
+        own.setdefault(found.host.name, set()).update(device.uuid for device in found.devices)
+        placed.append(chosen)
+    return missing
+
+
+def _size(model: dict[str, Any], kinds: dict[Kind, Device], sizer: Sizer) -> int:
+    """Return the bytes that an instance takes of all its GPUs together, where it takes fewest GPUs."""
+    for division in sizer.divisions(model):
+        needs = []
+        for kind, device in kinds.items():
+            least = sizer.least(model, device, division)
+            if least is not None and least + device.context <= kind[1]:
+                needs.append(least)
+        if needs:
+            return min(needs) * width(division)
+    return 0
+
+
+def _home(
+    model: dict[str, Any], current: dict[str, Any] | None, by_name: dict[str, GpuHost]
+) -> tuple[GpuHost, list[Any]] | None:
+    """Return the host and GPUs on which an instance runs, if it may go on there."""
+    host = by_name.get(str((current or {}).get("host")))
+    if not current or host is None or (model["hosts"] and host.name not in model["hosts"]):
+        return None
+    devices = {device.uuid: device for device in host.devices}
+    gpus = [str(uuid) for uuid in current.get("gpus") or []]
+    if not gpus or any(uuid not in devices for uuid in gpus):
+        return None
+    return host, [devices[uuid] for uuid in gpus]
+
+
+def _kept(
+    model: dict[str, Any],
+    replica: int,
+    current: dict[str, Any] | None,
+    by_name: dict[str, GpuHost],
+    sizer: Sizer,
+    restored: bool = False,
+) -> Placed | None:
+    """Return an instance in force as it is, if its request is the same and its memory is still there.
+
+    :param restored: whether newcomers are there already, who must not cost anybody the margin.
+    """
+    home = _home(model, current, by_name)
+    if not current or home is None or current.get("request") != plan_fill.request_digest(model):
+        return None
+    host, devices = home
+    memory = current.get("memory") or {}
+    if not plan_fill.held(current):
+        return None
+    one = Placed(model, replica, host, devices, _shape_in_force(model, current, devices, sizer))
+    for part in ("weights", "activation", "cuda_graphs", "other"):
+        setattr(one.shape, part, int(memory.get(part) or 0))
+    one.kept = current
+    one.kv = int(memory.get("kv_cache") or 0)
+    one.kv_least = one.kv
+    # The margin is for estimates that are wrong: what others take meanwhile of it disturbs nobody who runs.
+    return one if all(d.free + (0 if restored else d.margin) >= one.held for d in devices) else None
+
+
+def _shape_in_force(model: dict[str, Any], current: dict[str, Any], devices: list[Any], sizer: Sizer) -> Shape:
+    parallel = tuple(whole(current.get(f"{kind}_parallel_size")) or 1 for kind in ("tensor", "pipeline", "data"))
+    return Shape(
+        model,
+        devices[0],
+        (parallel[0], parallel[1], parallel[2]),
+        whole(current.get("max_num_batched_tokens")) or 1,
+        whole(current.get("max_num_seqs")) or 1,
+        sizer.overheads,
+    )
+
+
+def _resized(
+    model: dict[str, Any], replica: int, current: dict[str, Any], by_name: dict[str, GpuHost], sizer: Sizer
+) -> Placed | None:
+    """Return an instance in force on the same GPUs, as small as its request allows; it grows again afterwards."""
+    home = _home(model, current, by_name)
+    if home is None:
+        return None
+    host, devices = home
+    if len({device.kind for device in devices}) > 1:
+        return None
+    divisions = [division for division in sizer.divisions(model) if width(division) == len(devices)]
+    for kv, shape in [sized for division in divisions for sized in sizer.shapes(model, devices[0], division)]:
+        if all(device.free >= shape.held(kv) for device in devices):
+            one = Placed(model, replica, host, devices, shape)
+            one.kv = one.kv_least = kv
+            return one
+    return None
+
+
+def _restore(placed: list[Placed], in_force: dict[str, dict[str, Any]], sizer: Sizer) -> None:
+    """Give instances their present size back wherever the newcomers left room for it: no restart without need."""
+    for number, one in enumerate(placed):
+        current = in_force.get(one.name)
+        if not current or one.kept is not None:
+            continue
+        one.host.release(one)
+        stays = _kept(one.model, one.replica, current, {one.host.name: one.host}, sizer, restored=True)
+        if stays and [d.uuid for d in stays.devices] == [d.uuid for d in one.devices]:
+            placed[number] = stays
+            stays.host.take(stays)
+        else:
+            one.host.take(one)

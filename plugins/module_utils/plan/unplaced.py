@@ -1,0 +1,167 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Why a model finds no place, and the smallest change that would give it one.
+
+Pure functions; no Ansible, no files, no network.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import PARALLEL_FLAGS
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import GIB, Device
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import Division, GpuHost, Sizer, width
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.instance_memory import FP8_KV_CAPABILITY
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, shown
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kv_cache
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_cache import GeometryError
+
+# More than any GPU has: what cannot run at all.
+NEVER = 2**62
+# A shorter context is no advice worth giving.
+LEAST_USEFUL_CONTEXT = 1024
+
+
+def explain(
+    missing: list[tuple[dict[str, Any], int]], hosts: list[GpuHost], refused: dict[str, list[str]]
+) -> list[dict[str, Any]]:
+    """Return ``{model, replica, source, reason, remedy}`` of each replica that found no place.
+
+    :param refused: by host, a sentence for each GPU that cannot be used.
+    """
+    sizer = Sizer([])
+    why: dict[str, tuple[str, str]] = {}
+    found = []
+    for model, replica in missing:
+        name = model["name"]
+        if name not in why:
+            allowed = [host for host in hosts if not model["hosts"] or host.name in model["hosts"]]
+            why[name] = _why(model, allowed, refused, sizer)
+        reason, remedy = why[name]
+        found.append({"model": name, "replica": replica, "source": model["source"], "reason": reason, "remedy": remedy})
+    return found
+
+
+def problem(unplaced: dict[str, Any]) -> Problem:
+    """Return an unplaced replica as a problem of the inventory."""
+    variable = f"llm_models[{unplaced['model']}]"
+    return Problem(variable, f"replica {unplaced['replica']}", unplaced["reason"], unplaced["remedy"])
+
+
+def unknown(model: dict[str, Any]) -> tuple[str, str] | None:
+    """Return what is not known of a model that must be, and the remedy; null if all is known."""
+    facts = model.get("facts") or {}
+    if "layers" not in facts:
+        text = facts.get("error") or f"the configuration of {model['source']} is not known"
+        return text, "stage the model where its hosts find it, or let them reach the hub"
+    if not facts.get("weight_bytes"):
+        return f"the size of the weights of {model['source']} is not known", "stage its files, or set weights_gib"
+    return None
+
+
+def _why(model: dict[str, Any], hosts: list[GpuHost], refused: dict[str, list[str]], sizer: Sizer) -> tuple[str, str]:
+    nothing = unknown(model) or instance_memory.unservable(model)
+    if nothing:
+        return nothing
+    names = ", ".join(host.name for host in hosts) or "no host"
+    found = [(host, device) for host in hosts for device in host.devices]
+    if found and all(any(name.rpartition("-")[0] == model["name"] for name in d.shared) for _host, d in found):
+        text = f"every GPU on {names} runs a replica of it already, and a second one there would share its fate"
+        return text, "add a GPU or a host, or lower replicas"
+    if not found:
+        said = [f"{host.name}: {sentence}" for host in hosts for sentence in refused.get(host.name, [])]
+        return f"there is no usable GPU on {names}" + (f" ({'; '.join(said)})" if said else ""), (
+            "install the driver (nvidia-smi must list the GPUs), or choose other hosts"
+        )
+    host, device = max(found, key=lambda pair: (pair[1].usable, -pair[0].order, -pair[1].index))
+    same = sum(1 for other in host.devices if other.kind == device.kind)
+    try:
+        return _memory(model, device, 1 if device.sliced else same, sizer)
+    except GeometryError as error:
+        return str(error).rstrip("."), "correct it in the model's args, or leave it out"
+
+
+def _memory(model: dict[str, Any], device: Device, count: int, sizer: Sizer) -> tuple[str, str]:
+    usable = device.total - device.reserved - device.context - device.margin
+    divisions = sizer.divisions(model)
+    if not divisions:
+        asked = {flag: model["args"][flag] for flag in PARALLEL_FLAGS if flag in model["args"]}
+        return f"{shown(asked)} does not divide its {_heads(model)}", "leave it out, so that the plan chooses"
+    tokens, sequences = instance_memory.serve_defaults(device)
+    refusal = instance_memory.Shape(model, device, divisions[0], tokens, sequences, []).refusal
+    if refusal:
+        return refusal, "take kv-cache-dtype out of args, or choose a host with newer GPUs"
+    holding = [d for d in divisions if _least(model, device, d, sizer) <= usable]
+    fitting = [division for division in holding if width(division) <= count]
+    if fitting:
+        need = f"{_least(model, device, fitting[0], sizer) / GIB:.1f} GiB"
+        many = "a GPU" if width(fitting[0]) == 1 else f"{width(fitting[0])} GPUs"
+        text = f"it needs {need} of {many} like {device.name}, and what is left there is less"
+        if device.foreign:
+            held = f"{device.foreign / GIB:.1f} GiB of GPU {device.index} are held by {device.owners}"
+            return f"{text}: {held}", "stop that process, or give the model another GPU"
+        return text, f"add {many} or a host, lower replicas, or take a model away"
+    most = max((d for d in divisions if width(d) <= count), key=width, default=divisions[0])
+    least = _least(model, device, most, sizer)
+    need = f"{least / GIB:.1f} GiB" if least < NEVER else "more than its args allow"
+    way = f" (TP {most[0]} x PP {most[1]})" if width(most) > 1 else ""
+    text = f"on {width(most)} x {device.name}{way} it needs {need} of each, {usable / GIB:.1f} GiB can be given"
+    if count > 1 and not kv_cache.tensor_parallel_allowed(model["facts"], count):
+        text += f"; TP {count} does not divide its {_heads(model)}"
+    changes = _changes(model, device, count, most, usable, holding, sizer)
+    return text, "; or ".join(changes) or "choose larger GPUs, or several of them"
+
+
+def _heads(model: dict[str, Any]) -> str:
+    facts = model["facts"]
+    return f"{facts['num_attention_heads']} attention and {facts['num_key_value_heads']} KV heads"
+
+
+def _least(model: dict[str, Any], device: Device, division: Division, sizer: Sizer) -> int:
+    least = sizer.least(model, device, division)
+    return NEVER if least is None else least
+
+
+def _changes(
+    model: dict[str, Any],
+    device: Device,
+    count: int,
+    most: Division,
+    usable: int,
+    holding: list[Division],
+    sizer: Sizer,
+) -> list[str]:
+    """Return what would make a model fit, the smallest change first."""
+    pins = [flag for flag in ("kv-cache-memory-bytes", "gpu-memory-utilization") if flag in model["args"]]
+    changes = [f"leave {' and '.join(pins)} out of its args"] if pins else []
+    for _kv, shape in reversed(sizer.shapes(model, device, most)):
+        left = usable - shape.fixed
+        if left <= 0 or not model["facts"]["layers"] or pins:
+            continue
+        (context, longest), times = instance_memory.asked_context(model), instance_memory.asked_concurrency(model)
+        length = shape.longest(left, longest, times)
+        if length >= LEAST_USEFUL_CONTEXT:
+            changes.append(f"ask for context {length} or less")
+        at_once = (shape.geometry.num_blocks(left) - 1) // shape.geometry.blocks_for(context)
+        if 0 < at_once < times:
+            changes.append(f"ask for concurrency {at_once * int(model['replicas'])} or less")
+        if changes:
+            break
+    if device.capability >= FP8_KV_CAPABILITY and not str(model["args"].get("kv-cache-dtype", "")).startswith("fp8"):
+        smaller = {**model, "args": {**model["args"], "kv-cache-dtype": "fp8"}}
+        if _least(smaller, device, most, Sizer([])) <= usable:
+            changes.append("set args {kv-cache-dtype: fp8}")
+    if not model["facts"].get("quantization"):
+        halves = {**model, "facts": {**model["facts"], "weight_bytes": model["facts"]["weight_bytes"] // 2}}
+        fresh = Sizer([])
+        fit = [d for d in fresh.divisions(halves) if width(d) <= count and _least(halves, device, d, fresh) <= usable]
+        if fit:
+            changes.append(f"take a variant with 8-bit weights ({width(fit[0])} x {device.name} hold it)")
+    more = [division for division in holding if width(division) > count]
+    if more:
+        changes.append(f"use a host with {width(more[0])} x {device.name}")
+    return changes

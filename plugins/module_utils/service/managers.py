@@ -1,0 +1,230 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which commands make systemd or supervisor do what is wanted. Commands go through a function that the caller gives."""
+
+from __future__ import annotations
+
+from typing import Callable, Protocol
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
+
+Runner = Callable[..., str]
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Manager(Protocol):
+    """What the ``service_state`` module asks of a service manager. Names are given without prefix."""
+
+    def states(self, names: list[str]) -> dict[str, str]:
+        """Return the state of each service."""
+
+    def incarnation(self, name: str) -> str:
+        """Return what tells this run of a service from its next; empty where it does not run."""
+
+    def definition_files(self, name: str) -> list[str]:
+        """Return the files by which the manager knows the service; a change in one asks for a restart."""
+
+    def pattern(self) -> str:
+        """Return the glob pattern of the definitions of all our services."""
+
+    def leftovers(self, names: list[str]) -> list[str]:
+        """Return the files to delete once the services are stopped for good."""
+
+    def prepare(self, names: list[str]) -> None:
+        """Make the manager read what is new on the disk."""
+
+    def act(self, name: str, action: str, reload_signal: str) -> None:
+        """Start, restart or reload one service."""
+
+    def halt(self, names: list[str]) -> None:
+        """Stop services until they are started again; a manager of our own with nothing left to do ends."""
+
+    def stop(self, names: list[str]) -> None:
+        """Stop services for good."""
+
+    def forget(self, names: list[str]) -> None:
+        """Make the manager forget services whose files are gone; a manager of our own with none left goes too."""
+
+    def log_command(self, name: str) -> str:
+        """Return the command that shows a service's log."""
+
+    def log_tail(self, name: str, lines: int) -> str:
+        """Return the last lines of a service's log."""
+
+
+class Systemd:
+    """Services as systemd units."""
+
+    def __init__(self, prefix: str, config_root: str, log_root: str, supervisorctl: str | None, run: Runner) -> None:
+        self._prefix = prefix
+        self._run = run
+
+    def _unit(self, name: str) -> str:
+        return f"{self._prefix}{name}.service"
+
+    def _show(self, names: list[str]) -> dict[str, dict[str, str]]:
+        units = [self._unit(name) for name in names]
+        text = self._run(
+            ["systemctl", "show", "-p", "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload", "--", *units]
+        )
+        return logic.parse_systemctl_show(text)
+
+    def states(self, names: list[str]) -> dict[str, str]:
+        """Ask systemd once for all units."""
+        if not names:
+            return {}
+        shown = self._show(names)
+        return {name: logic.systemd_state(shown.get(self._unit(name), {})) for name in names}
+
+    def incarnation(self, name: str) -> str:
+        """Ask for the main process."""
+        pid = self._run(["systemctl", "show", "-p", "MainPID", "--value", "--", self._unit(name)]).strip()
+        return "" if pid == "0" else pid
+
+    def definition_files(self, name: str) -> list[str]:
+        """Name the unit file."""
+        return [f"/etc/systemd/system/{self._unit(name)}"]
+
+    def pattern(self) -> str:
+        """Match our units."""
+        return self.definition_files("*")[0]
+
+    def leftovers(self, names: list[str]) -> list[str]:
+        """Name the unit files."""
+        return [path for name in names for path in self.definition_files(name)]
+
+    def prepare(self, names: list[str]) -> None:
+        """Reload systemd once, and only where a unit is new or changed."""
+        shown = self._show(names)
+        properties = [shown.get(self._unit(name), {}) for name in names]
+        if any(p.get("LoadState") == "not-found" or p.get("NeedDaemonReload") == "yes" for p in properties):
+            self._run(["systemctl", "daemon-reload"])
+        disabled = [
+            self._unit(name) for name in names if shown.get(self._unit(name), {}).get("UnitFileState") != "enabled"
+        ]
+        if disabled:
+            self._run(["systemctl", "enable", "--quiet", "--", *disabled])
+
+    def act(self, name: str, action: str, reload_signal: str) -> None:
+        """Run the systemctl verb; a unit that failed before gets a fresh start counter."""
+        if action == "start":
+            self._run(["systemctl", "reset-failed", "--", self._unit(name)], check=False)
+        self._run(["systemctl", action, "--", self._unit(name)], check=action == "reload")
+
+    def halt(self, names: list[str]) -> None:
+        """Stop the units; they come back with the next boot or the next play."""
+        self._run(["systemctl", "stop", "--", *[self._unit(name) for name in names]])
+
+    def stop(self, names: list[str]) -> None:
+        """Stop and disable."""
+        self._run(
+            ["systemctl", "disable", "--now", "--quiet", "--", *[self._unit(name) for name in names]], check=False
+        )
+
+    def forget(self, names: list[str]) -> None:
+        """Reload after unit files are gone."""
+        self._run(["systemctl", "daemon-reload"])
+        self._run(["systemctl", "reset-failed", "--", *[self._unit(name) for name in names]], check=False)
+
+    def log_command(self, name: str) -> str:
+        """Name the journal."""
+        return f"journalctl -u {self._unit(name)}"
+
+    def log_tail(self, name: str, lines: int) -> str:
+        """Read the journal's end."""
+        return self._run(
+            ["journalctl", "-u", self._unit(name), "-n", str(lines), "-o", "cat", "--no-pager"], check=False
+        )
+
+
+class Supervisor:
+    """Services as programs of a supervisord of our own."""
+
+    def __init__(self, prefix: str, config_root: str, log_root: str, supervisorctl: str | None, run: Runner) -> None:
+        self._prefix = prefix
+        self._config_root = config_root
+        self._log_root = log_root
+        self._daemon = (supervisorctl or "").replace("supervisorctl", "supervisord")
+        self._supervisorctl = supervisorctl or ""
+        self._run = run
+
+    def _control(self, *words: str, check: bool = False) -> str:
+        return self._run([self._supervisorctl, "-c", f"{self._config_root}/supervisord.conf", *words], check=check)
+
+    def _is_up(self) -> bool:
+        return self._control("pid").strip().isdigit()
+
+    def states(self, names: list[str]) -> dict[str, str]:
+        """Ask supervisord once for all programs; where it does not run, nothing is known."""
+        known = logic.parse_supervisor_status(self._control("status"))
+        return {name: known.get(self._prefix + name, logic.UNKNOWN) for name in names}
+
+    def incarnation(self, name: str) -> str:
+        """Ask for the process."""
+        return logic.parse_supervisor_pids(self._control("status")).get(self._prefix + name, "")
+
+    def definition_files(self, name: str) -> list[str]:
+        """Name the program's configuration and its start script."""
+        return [f"{self._config_root}/supervisor.d/{self._prefix}{name}.conf", f"{self._config_root}/{name}/run"]
+
+    def pattern(self) -> str:
+        """Match our programs."""
+        return self.definition_files("*")[0]
+
+    def leftovers(self, names: list[str]) -> list[str]:
+        """Name the files of the programs."""
+        return [path for name in names for path in self.definition_files(name)]
+
+    def prepare(self, names: list[str]) -> None:
+        """Start supervisord where it does not run; let it read its files."""
+        if not self._is_up():
+            # The environment of whoever runs the play is nobody else's business.
+            self._run(
+                [
+                    "env",
+                    "-i",
+                    "LANG=C.UTF-8",
+                    f"PATH={PATH}",
+                    self._daemon,
+                    "-c",
+                    f"{self._config_root}/supervisord.conf",
+                ]
+            )
+        self._control("reread")
+
+    def act(self, name: str, action: str, reload_signal: str) -> None:
+        """Run the supervisorctl verb; ``update`` restarts by itself where the program's definition changed."""
+        program = self._prefix + name
+        if action == "reload":
+            self._control("signal", reload_signal, program, check=True)
+            return
+        updated = self._control("update", program)
+        if "added process group" not in updated and "updated process group" not in updated:
+            self._control("restart", program)
+
+    def halt(self, names: list[str]) -> None:
+        """Stop the programs, and supervisord where none is left running."""
+        self.stop(names)
+        if logic.RUNNING not in logic.parse_supervisor_status(self._control("status")).values():
+            self._control("shutdown")
+
+    def stop(self, names: list[str]) -> None:
+        """Stop the programs."""
+        self._control("stop", *[self._prefix + name for name in names])
+
+    def forget(self, names: list[str]) -> None:
+        """Drop programs whose files are gone, and restart no other; end supervisord with the last one."""
+        self._control("update", *[self._prefix + name for name in names])
+        if not logic.parse_supervisor_status(self._control("status")):
+            self._control("shutdown")
+
+    def log_command(self, name: str) -> str:
+        """Name the log file."""
+        return f"tail -n 100 {self._log_root}/{name}.log"
+
+    def log_tail(self, name: str, lines: int) -> str:
+        """Read the log file's end."""
+        return self._run(["tail", "-n", str(lines), f"{self._log_root}/{name}.log"], check=False)

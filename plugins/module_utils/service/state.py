@@ -1,0 +1,127 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What systemd and supervisor say of services, and what to do about it: pure functions over their output."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+# A service is running, on its way, dead (the manager gave up or was told to stop), or not known at all.
+RUNNING, STARTING, DEAD, UNKNOWN = "running", "starting", "dead", "unknown"
+
+_SYSTEMD = {"active": RUNNING, "reloading": RUNNING, "activating": STARTING, "deactivating": STARTING}
+_SUPERVISOR = {"RUNNING": RUNNING, "STARTING": STARTING, "BACKOFF": STARTING, "STOPPING": STARTING}
+
+
+# Stands in every unit and program that the collection writes: removal takes no other.
+MARK = "X-LLMFleet=1"
+
+
+def is_ours(definition: str, configuration: str) -> bool:
+    """Return whether the collection wrote the definition of a service.
+
+    :param definition: text of the unit, or of the program's configuration.
+    :param configuration: directory of the service's configuration. What has no mark is of an earlier version if it is
+        started from there.
+    """
+    lines = [line.strip() for line in definition.splitlines()]
+    earlier = (f"EnvironmentFile={configuration}/secrets.env", f"ExecStart={configuration}/run")
+    return any(line.lstrip("; ") == MARK or line in (*earlier, f"command={configuration}/run") for line in lines)
+
+
+def parse_systemctl_show(text: str) -> dict[str, dict[str, str]]:
+    """Parse ``systemctl show -p Id,... UNIT...``: blocks of KEY=VALUE lines, keyed by Id."""
+    units: dict[str, dict[str, str]] = {}
+    for block in text.strip().split("\n\n"):
+        pairs = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if "Id" in pairs:
+            units[pairs["Id"]] = pairs
+    return units
+
+
+def systemd_state(properties: dict[str, str]) -> str:
+    """Map a unit's LoadState and ActiveState to one of the four states of this module."""
+    if properties.get("LoadState", "not-found") == "not-found":
+        return UNKNOWN
+    return _SYSTEMD.get(properties.get("ActiveState", ""), DEAD)
+
+
+def parse_supervisor_status(text: str) -> dict[str, str]:
+    """Parse ``supervisorctl status``: one line per program, NAME STATE DETAIL, mapped to states of this module."""
+    states: dict[str, str] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[1].isupper():
+            states[words[0]] = _SUPERVISOR.get(words[1], DEAD)
+    return states
+
+
+def parse_supervisor_pids(text: str) -> dict[str, str]:
+    """Parse ``supervisorctl status`` for what tells one run of a program from the next: its process id."""
+    return dict(re.findall(r"^(\S+) .*\bpid (\d+)", text, re.MULTILINE))
+
+
+def decide(state: str, wanted: dict[str, str], started_with: dict[str, str], can_reload: bool) -> str:
+    """Choose what brings a service to its wanted state: ``start``, ``restart``, ``reload`` or ``none``.
+
+    :param state: what the manager says of it.
+    :param wanted: digests ``{restart, reload}`` of what it would be started with now.
+    :param started_with: the same digests of what the running process was started with; empty if not known.
+    :param can_reload: whether the service knows how to reload.
+    """
+    if state in (DEAD, UNKNOWN):
+        return "start"
+    if wanted["restart"] != started_with.get("restart"):
+        return "restart"
+    if wanted["reload"] != started_with.get("reload"):
+        return "reload" if can_reload else "restart"
+    return "none"
+
+
+def waves(services: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Order services into waves: those of one wave start together, a wave waits until the one before it is ready.
+
+    A service that names another in ``after`` comes in a later wave. A circle is broken where it is met.
+    """
+    result: list[list[dict[str, Any]]] = []
+    left = list(services)
+    placed: set[str] = set()
+    while left:
+        names = {service["name"] for service in left}
+        wave = [s for s in left if not (set(s["after"]) - placed) & names] or left[:1]
+        result.append(wave)
+        placed |= {service["name"] for service in wave}
+        left = [service for service in left if service["name"] not in placed]
+    return result
+
+
+def steps(services: list[dict[str, Any]], actions: dict[str, str]) -> list[list[dict[str, Any]]]:
+    """Order services into steps, each of which is ready before the next begins: no two that run are down at once.
+
+    Within a wave those that stay come first, as nothing is taken down while another of them is not ready. Then each
+    restart is a step of its own, for others carry the load meanwhile. New ones start together at the end: what is
+    restarted may give up what they need.
+    """
+    result = []
+    for wave in waves(services):
+        kinds: dict[str, list[dict[str, Any]]] = {"none": [], "restart": [], "other": []}
+        for service in wave:
+            action = actions[service["name"]]
+            kinds[action if action in kinds else "other"].append(service)
+        result += [kinds["none"], *([service] for service in kinds["restart"]), kinds["other"]]
+    return [step for step in result if step]
+
+
+def failure_text(host: str, unit: str, ready: dict[str, Any], cause: str, log: str, log_command: str) -> str:
+    """Say what did not become ready, where, why, and what its log ended with."""
+    lines = [
+        f"{unit} on {host} is not ready: {cause}",
+        f"  ready means: {ready.get('url') or 'the process stays up'} within {ready.get('deadline')} s",
+        f"  read more with: {log_command}",
+    ]
+    if log.strip():
+        lines += ["  its log ends with:"] + ["    " + line for line in log.strip().splitlines()]
+    return "\n".join(lines)

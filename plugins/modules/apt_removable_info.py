@@ -1,0 +1,95 @@
+#!/usr/bin/python
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Say which distribution packages can be removed without taking others with them."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: apt_removable_info
+short_description: Say which distribution packages can be removed without taking others with them
+version_added: 0.1.0
+author: llmfleet contributors (@llmfleet)
+description:
+  - Has C(apt-get) simulate the removal of packages that the collection installed.
+  - A package is kept if packages that are not among them would be removed with it, or if C(apt-get) refuses to remove
+    it. Somebody came to rely on it since.
+attributes:
+  check_mode: {support: full, description: It only reads.}
+  diff_mode: {support: none, description: It changes nothing.}
+  idempotent: {support: full, description: It changes nothing.}
+options:
+  names:
+    description: The packages. Those that C(dpkg) does not know any more are left out.
+    type: list
+    elements: str
+    required: true
+notes:
+  - It removes nothing.
+"""
+
+EXAMPLES = r"""
+- name: See what can go
+  llmfleet.serving.apt_removable_info:
+    names: [nginx, libnginx-mod-http-geoip]
+  register: result
+"""
+
+RETURN = r"""
+removable:
+  description: The packages that can be removed together, and nothing else goes or comes.
+  returned: always
+  type: list
+  elements: str
+  sample: [prometheus]
+kept:
+  description: The packages that must stay, each with the packages that would be touched with it.
+  returned: always
+  type: dict
+  sample: {nginx: [certbot-nginx-hook]}
+"""
+
+import re
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import removal
+
+# Simulating needs no lock.
+SIMULATE = ["apt-get", "--simulate", "--yes", "--option", "Debug::NoLocking=1"]
+
+
+def known(module: AnsibleModule, names: list[str]) -> list[str]:
+    """Return those packages of which dpkg knows more than the name."""
+    if not names:
+        return []
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\n", "--"]
+    _code, out, _err = module.run_command([*query, *names])
+    # The second letter is the state: n stands for not installed, with nothing left of it.
+    found = set(re.findall(r"^.[^n\s].? +(\S+)$", out, re.MULTILINE))
+    return [name for name in names if name.partition(":")[0] in found]
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={"names": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
+    )
+    # The language that it is read in.
+    module.run_command_environ_update = {"LC_ALL": "C", "LANGUAGE": "C"}
+
+    # What is installed is all that counts: without the lists of what could be, apt-get is ten times as quick, and does
+    # not think of bringing something else in place of what it would take away.
+    command = [*SIMULATE, "--option", f"Dir::State::Lists={module.tmpdir}/", "purge", "--"]
+
+    def simulate(names: list[str]) -> set[str]:
+        code, out, _err = module.run_command([*command, *names])
+        return removal.touched(out, code)
+
+    found = removal.decide(known(module, module.params["names"]), simulate)
+    module.exit_json(changed=False, removable=found.removable, kept=found.kept)
+
+
+if __name__ == "__main__":
+    main()

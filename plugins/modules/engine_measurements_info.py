@@ -1,0 +1,95 @@
+#!/usr/bin/python
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Read what the engines of a host measured when they started."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: engine_measurements_info
+short_description: Read what the engines of a host measured when they started
+version_added: 0.1.0
+author: llmfleet contributors (@llmfleet)
+description:
+  - Reads the memory that vLLM logged at its last start, and keeps what was known of an engine whose log is gone.
+  - The next M(llmfleet.serving.serving_plan_info) uses it instead of estimates, for instances that it plans anew.
+attributes:
+  check_mode: {support: full, description: It only reads.}
+  diff_mode: {support: none, description: It changes nothing.}
+  idempotent: {support: full, description: It changes nothing.}
+options:
+  instances: {description: The C(vllm_instances) of this host., type: list, elements: dict, required: true}
+  earlier: {description: What an earlier run returned., type: list, elements: dict, default: []}
+  package: {description: Digest of the environment or image that runs the engines., type: str, default: ''}
+  prefix: {description: How the names of the units begin., type: str, default: llm-}
+  log_root:
+    description: Directory of the logs under supervisor. What has no file there is looked for in the journal.
+    type: path
+    default: /var/log/llmfleet
+notes:
+  - Run it as root.
+"""
+
+EXAMPLES = r"""
+- name: Read what the engines measured
+  llmfleet.serving.engine_measurements_info:
+    instances: "{{ vllm_instances }}"
+  register: measurements
+"""
+
+RETURN = r"""
+measured:
+  description: >-
+    What is known of each instance - C(instance), C(planned) and C(measured) with sizes in bytes and
+    C(kv_cache_tokens), and by what it is found again.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import log as vllm_log
+
+# An engine logs its memory in the first few hundred lines after a start; busy ones log ten lines a minute after that.
+TAIL_BYTES = 4 * 1024**2
+TAIL_LINES = 20000
+SECONDS_TO_READ = 60.0
+
+
+def read_log(params: dict[str, Any], name: str) -> str:
+    """Return the end of the log of an instance, empty where there is none."""
+    service = f"vllm-{name}"
+    path = os.path.join(params["log_root"], f"{service}.log")
+    if os.path.exists(path):
+        with open(path, "rb") as file:
+            file.seek(max(0, os.path.getsize(path) - TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    command = ["journalctl", "--no-pager", "-o", "cat", "-n", str(TAIL_LINES), "-u", f"{params['prefix']}{service}"]
+    printed, _ending = programs.run(command, SECONDS_TO_READ)
+    return printed
+
+
+def main() -> None:
+    """Run the module."""
+    spec: dict[str, Any] = {
+        "instances": {"type": "list", "elements": "dict", "required": True},
+        "earlier": {"type": "list", "elements": "dict", "default": []},
+        "package": {"default": ""},
+        "prefix": {"default": "llm-"},
+        "log_root": {"type": "path", "default": "/var/log/llmfleet"},
+    }
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    given = module.params
+    logs = {one["name"]: read_log(given, one["name"]) for one in given["instances"]}
+    measured = vllm_log.merge(given["instances"], logs, given["earlier"], given["package"])
+    module.exit_json(changed=False, measured=measured)
+
+
+if __name__ == "__main__":
+    main()

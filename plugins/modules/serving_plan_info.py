@@ -1,0 +1,163 @@
+#!/usr/bin/python
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plan which instance of which model runs where, with how much memory."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: serving_plan_info
+short_description: Plan which instance of which model runs where, with how much memory
+version_added: 0.1.0
+author: llmfleet contributors (@llmfleet)
+description:
+  - Chooses GPUs, parallelism, context length, batch and memory of every vLLM instance from facts about hosts and
+    models.
+  - It satisfies context, concurrency and replicas, then uses the fewest GPUs, then gives the longest context.
+  - What runs stays where it is, with the numbers that it has, unless its request changed. The same input always gives
+    the same plan.
+  - It computes, and touches nothing. Run it where Ansible runs.
+attributes:
+  check_mode: {support: full, description: It only computes.}
+  diff_mode: {support: none, description: It changes nothing.}
+  idempotent: {support: full, description: It changes nothing.}
+options:
+  hosts:
+    description:
+      - Inference hosts by name, in the order of the inventory. Of each C(device) (C(cuda) or C(cpu)), C(address),
+        C(listen), C(gpus) (uuids that engines may use; empty means all), C(gpu_facts) as
+        M(llmfleet.serving.gpu_facts) returns them, C(cpu) with C(cores) (such as C(0-3,8)), C(vcpus) and
+        C(memory_mib), and C(own_pids), the processes of the collection.
+      - A host with GPUs but without C(gpu_facts) keeps the instances it has.
+    type: dict
+    required: true
+  models:
+    description:
+      - Models as P(llmfleet.serving.resolve_models#filter) returns them, each with C(facts) as
+        M(llmfleet.serving.model_info) returns them.
+      - A model without facts can only be planned for CPU hosts.
+    type: list
+    elements: dict
+    required: true
+  current:
+    description: Instances in force, as an earlier plan returned them.
+    type: list
+    elements: dict
+    default: []
+  overheads:
+    description: Measured memory, used instead of estimates wherever model, GPU and flags are the same. Sizes in bytes.
+    type: list
+    elements: dict
+    default: []
+  gateways: {description: Gateway hosts to their number of cores., type: dict, default: {}}
+  first_port: {description: Lowest port of engines., type: int, default: 8100}
+  replan:
+    description:
+      - Models whose running instances get new numbers although their request is the same, for example because
+        measurements have come in; V(all) for every model. They stay on their GPUs as long as they fit there.
+    type: list
+    elements: str
+    default: []
+seealso:
+  - module: llmfleet.serving.gpu_facts
+  - module: llmfleet.serving.model_info
+"""
+
+EXAMPLES = r"""
+- name: Plan
+  llmfleet.serving.serving_plan_info:
+    hosts:
+      gpu1:
+        device: cuda
+        address: 10.0.0.5
+        gpu_facts: "{{ hostvars['gpu1'].ansible_facts.gpu_facts }}"
+    models:
+      - name: chat
+        source: hf://Qwen/Qwen3-8B
+        concurrency: 32
+        context: 16384
+        facts: "{{ chat_facts.model_info }}"
+  delegate_to: localhost
+  run_once: true
+  register: planned
+"""
+
+RETURN = r"""
+plan:
+  description: What is to run, what found no place, and the GPUs with what is left of them.
+  returned: always
+  type: dict
+  contains:
+    instances:
+      description: >-
+        Every instance: C(name), C(model), C(replica), C(host), C(address), C(port), C(gpus) (uuids), C(cpu), the values
+        of vLLM's flags (C(tensor_parallel_size), C(gpu_memory_utilization), C(kv_cache_memory_bytes), C(max_model_len),
+        C(max_num_seqs), ...), C(memory) (bytes of each GPU: C(total), C(weights), C(activation), C(cuda_graphs),
+        C(other), C(foreign), C(kv_cache), C(headroom)), C(kv_cache_blocks), C(kv_cache_tokens), C(max_concurrency) at
+        full length, C(start_after) and C(reasons).
+      type: list
+      elements: dict
+    models:
+      description: "By name, what was C(asked) and what is C(given): replicas, context, concurrency."
+      type: dict
+    unplaced:
+      description: Replicas without a place, each with C(model), C(replica), C(reason) and C(remedy).
+      type: list
+      elements: dict
+    hosts:
+      description: "GPUs by host: C(uuid), C(product_name), and bytes C(total), C(foreign), C(planned), C(headroom)."
+      type: dict
+    problems:
+      description: Everything that keeps the fleet from being served.
+      type: list
+      elements: dict
+changes:
+  description: >-
+    What happens to every instance: C(action) (C(+) starts, C(~) restarts, C(-) stops, C(=) stays), C(name), C(host),
+    C(what) values change, and C(why).
+  returned: always
+  type: list
+  elements: dict
+text:
+  description: Plan and changes as tables.
+  returned: always
+  type: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models as model_layers
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_text
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import InventoryError
+
+
+def main() -> None:
+    """Run the module."""
+    spec: dict[str, Any] = {
+        "hosts": {"type": "dict", "required": True},
+        "models": {"type": "list", "elements": "dict", "required": True},
+        "current": {"type": "list", "elements": "dict", "default": []},
+        "overheads": {"type": "list", "elements": "dict", "default": []},
+        "gateways": {"type": "dict", "default": {}},
+        "first_port": {"type": "int", "default": 8100},
+        "replan": {"type": "list", "elements": "str", "default": []},
+    }
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    given = module.params
+    try:
+        models = [model_layers.complete(model) for model in given["models"]]
+        names = ("hosts", "current", "overheads", "gateways", "first_port", "replan")
+        plan = serving_plan.plan(models, *(given[name] for name in names))
+    except InventoryError as error:
+        module.fail_json(msg=str(error))
+    changes = plan_text.changes(plan["instances"], given["current"])
+    text = plan_text.render(plan, given["current"], given["overheads"])
+    module.exit_json(changed=False, plan=plan, changes=changes, text=text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is known of hosts and models, from this run and from earlier ones.
+
+Pure functions over dictionaries; no Ansible, no files, no network.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import describe
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.demo import DEMO_CONFIG, DEMO_WEIGHT_BYTES
+
+
+def instances_in_force(hosts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return every instance that hosts say they run, with the name of the host that says so.
+
+    :param hosts: hosts by name, each with ``instances`` as its last successful run recorded them.
+    """
+    return [{**one, "host": name} for name, facts in hosts.items() for one in facts.get("instances") or []]
+
+
+def measured_overheads(hosts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what hosts measured of their engines, with the host's name in ``measured_on``."""
+    return [{**one, "measured_on": name} for name, facts in hosts.items() for one in facts.get("measured") or []]
+
+
+def models_to_read(
+    models: list[dict[str, Any]], host: str, hosts: list[str], reached: list[str]
+) -> list[dict[str, Any]]:
+    """Return the models whose facts a host is to read: those for which it is the first that is reached.
+
+    :param hosts: inference hosts, for models that may run on all of them.
+    :param reached: hosts of this run.
+    """
+    return [
+        model
+        for model in models
+        if model["source"] != "demo:"
+        and next((name for name in model["hosts"] or hosts if name in reached), None) == host
+    ]
+
+
+def with_facts(
+    models: list[dict[str, Any]], read: dict[str, dict[str, Any]], known: dict[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return models with their ``facts``: read in this run, else known from an earlier one, else ``{error}`` or null.
+
+    :param read: by name of the model, ``model_info`` or ``{error}``.
+    :param known: by name, what an earlier run knew; it counts only for the same source and revision.
+    """
+    result = []
+    for model in models:
+        own, earlier = read.get(model["name"]), known.get(model["name"]) or {}
+        facts = own
+        if model["source"] == "demo:":
+            facts = {**describe(DEMO_CONFIG), "weight_bytes": DEMO_WEIGHT_BYTES}
+        elif (not own or own.get("error")) and earlier.get("asked") == asked(model):
+            facts = earlier.get("facts") or own
+        result.append({**model, "facts": facts})
+    return result
+
+
+def asked(model: dict[str, Any]) -> list[Any]:
+    """Return what a model's facts are facts of."""
+    return [model["source"], model["revision"]]
+
+
+def remember(models: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what the next run is to know of models: those whose configuration was read."""
+    return {
+        model["name"]: {"asked": asked(model), "facts": model["facts"]}
+        for model in models
+        if "layers" in (model.get("facts") or {})
+    }
+
+
+def remembered_hosts(names: list[str], known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return hosts by name in the given order; one of which nothing was ever known is empty."""
+    return {name: known.get(name) or {} for name in names}
+
+
+def facts_or_error(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``model_info`` found, or ``{error}`` with what kept it from finding anything."""
+    facts = result.get("model_info")
+    return dict(facts) if facts else {"error": str(result.get("msg") or "nothing was read")}

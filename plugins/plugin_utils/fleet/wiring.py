@@ -1,0 +1,152 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the gateway, the inner proxy and the metrics are told, derived from models and instances.
+
+Pure functions over dictionaries; no Ansible, no files, no network.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
+
+# Fields of an instance that tell where it is reached; its own host has no use for them.
+FLEET_FIELDS = ("host", "address")
+# Nginx lets a quarter more through than LiteLLM asks for, and 16: connections that are being closed, and what rounding
+# per worker adds. So it is always LiteLLM that says 429, with its reason.
+CONNECTION_SLACK = 1.25
+CONNECTION_RESERVE = 16
+
+
+def litellm_deployments(
+    instances: list[dict[str, Any]], models: list[dict[str, Any]], south_url: str, workers: int = 1
+) -> list[dict[str, Any]]:
+    """Return one LiteLLM deployment per model that has an instance, in the order of the models.
+
+    :param south_url: the inner proxy, which knows the replicas, e.g. ``http://127.0.0.1:4100``.
+    :param workers: processes of one gateway, which share its parallel requests.
+    """
+    served = {instance["model"] for instance in instances}
+    deployments = []
+    for model in models:
+        if model["name"] not in served:
+            continue
+        length = context(model, instances)
+        deployments.append(
+            {
+                "name": model["name"],
+                "aliases": model["aliases"],
+                "api_base": f"{south_url.rstrip('/')}/{model['name']}/v1",
+                "max_input_tokens": length,
+                # What an answer may have, not what it has where a request says nothing: that is a request default.
+                "max_output_tokens": length,
+                "max_parallel_requests": limits.parallel_requests(model, instances, workers),
+                "request_defaults": model["request_defaults"],
+                "input_cost_per_token": model["cost"]["input_per_token"],
+                "output_cost_per_token": model["cost"]["output_per_token"],
+                "rpm": model["limits"]["rpm"],
+                "tpm": model["limits"]["tpm"],
+                "mode": model["mode"],
+            }
+        )
+    return deployments
+
+
+def context(model: dict[str, Any], instances: list[dict[str, Any]]) -> int | None:
+    """Return the tokens that every instance of a model takes: what the plan gave the shortest of them.
+
+    Where the plan leaves it to vLLM it is what the inventory asks for, or else what the model was made for; null where
+    nobody says.
+    """
+    planned = [instance["max_model_len"] for instance in instances if instance["model"] == model["name"]]
+    asked: int | None = model["max_model_len"] or model["max_positions"]
+    return min((int(length) for length in planned if length), default=asked)
+
+
+def south_upstreams(instances: list[dict[str, Any]], models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one Nginx upstream per model that has an instance, in the order of the models, with all its replicas."""
+    upstreams = []
+    for model in models:
+        servers = [
+            {"address": instance["address"], "weight": 1}
+            for instance in instances
+            if instance["model"] == model["name"]
+        ]
+        if servers:
+            requests = limits.parallel_requests(model, instances)
+            upstreams.append(
+                {
+                    "name": model["name"],
+                    "servers": servers,
+                    "balance": "least_conn",
+                    "max_connections": math.ceil(requests * CONNECTION_SLACK) + CONNECTION_RESERVE,
+                }
+            )
+    return upstreams
+
+
+def scrape_targets(instances: list[dict[str, Any]], others: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """Return Prometheus jobs: ``vllm`` with every instance, then the others that have targets.
+
+    :param others: jobs ``{job, targets, bearer_token, metrics_path}``; a target is ``host:port`` or
+        ``{address, labels}``.
+    """
+    engines = [
+        {
+            "address": instance["address"],
+            "labels": {"model": instance["model"], "replica": str(instance["replica"]), "host": instance["host"]},
+        }
+        for instance in instances
+    ]
+    jobs = []
+    for job in [{"job": "vllm", "targets": engines}, *(others or [])]:
+        targets = [
+            {"address": target, "labels": {}} if isinstance(target, str) else {"labels": {}, **target}
+            for target in job.get("targets") or []
+        ]
+        if targets:
+            jobs.append(
+                {
+                    "job": job["job"],
+                    "targets": targets,
+                    "bearer_token": job.get("bearer_token") or "",
+                    "metrics_path": job.get("metrics_path") or "/metrics",
+                }
+            )
+    return jobs
+
+
+def instances_on(instances: list[dict[str, Any]], host: str) -> list[dict[str, Any]]:
+    """Return the instances of one host, without the fields that only the rest of the fleet needs."""
+    return [
+        {field: value for field, value in instance.items() if field not in FLEET_FIELDS}
+        for instance in instances
+        if instance["host"] == host
+    ]
+
+
+def listeners(instances: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return all that is to listen on a host, ``{name, address, port}``: its engines, and the others that are on.
+
+    :param instances: ``vllm_instances`` of the host.
+    :param others: ``{name, address, port, on}``; ``on`` says whether the host has it.
+    """
+    engines = [{"name": f"vllm-{i['name']}", "address": i["listen"], "port": i["port"]} for i in instances]
+    wanted = [other for other in others if other["on"]]
+    return engines + [{field: other[field] for field in ("name", "address", "port")} for other in wanted]
+
+
+def hops(instances: list[dict[str, Any]], others: list[dict[str, Any]], log: str) -> list[dict[str, Any]]:
+    """Return the hops of a request from the inside out: every engine, then the others as they are given.
+
+    :param log: command that shows the log of a service, with ``{}`` for its name without prefix.
+    """
+    engines = [
+        {"name": f"llm-vllm-{i['name']}", "host": i["host"], "url": f"http://{i['address']}/health", "serves": ["api"]}
+        for i in instances
+    ]
+    return [{**hop, "remedy": f"see `{log.format(hop['name'][len('llm-') :])}`"} for hop in engines + others]

@@ -1,0 +1,220 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Normalise the specs that the ``service`` role runs: fill defaults, refuse nonsense, derive file lists.
+
+Pure functions over dictionaries; no Ansible, no files, no network.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ansible_collections.llmfleet.serving.plugins.module_utils import text
+
+NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
+ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+ON_CHANGE = ("restart", "reload", "none")
+
+DEFAULTS: dict[str, Any] = {
+    "description": "",
+    "documentation": "",
+    "groups": [],
+    "environment": {},
+    "secrets": {},
+    "directories": [],
+    "files": [],
+    "after": [],
+    "ready": {},
+    "stop": {},
+    "reload_signal": "",
+    "limits": {},
+    "capabilities": [],
+    "gpus": [],
+    "readable": [],
+    "writable": [],
+    "sandbox": {},
+    "container": {},
+}
+# What a spec may say for the case that it runs in a container.
+CONTAINER = ("mounts", "pid", "arguments", "environment", "capabilities", "workdir", "writable_root", "shared_memory")
+
+
+Programs = dict[str, dict[str, str]]
+
+
+class SpecError(ValueError):
+    """A service spec that cannot be run; the text names the service, the key, the value and the remedy."""
+
+
+def _fail(name: str, key: str, value: Any, remedy: str) -> None:
+    raise SpecError(f"service spec '{name}': {key} is {value!r}: {remedy}")
+
+
+def _normalise_file(name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    full = {
+        "on_change": "restart",
+        "secret": False,
+        "validate": "",
+        "mode": "0640",
+        "owner": "root",
+        "group": "",
+        **entry,
+    }
+    if not full.get("dest") or not full.get("src"):
+        _fail(name, "files", entry, "each file needs dest (absolute path) and src (template of the app role)")
+    if full["on_change"] not in ON_CHANGE:
+        _fail(name, "files.on_change", full["on_change"], f"choose one of {', '.join(ON_CHANGE)}")
+    return full
+
+
+def _contained(name: str, container: dict[str, Any], command: list[str], programs: Programs) -> dict[str, Any]:
+    """Return what is needed to run a service in a container; empty where its program is one of the host's."""
+    unknown = sorted(set(container) - set(CONTAINER))
+    if unknown:
+        _fail(name, f"container.{unknown[0]}", container[unknown[0]], f"no such key; known are {', '.join(CONTAINER)}")
+    return {**container, **programs[command[0]]} if command[0] in programs else {}
+
+
+def normalise(
+    specs: list[dict[str, Any]], config_root: str, state_root: str, programs: Programs | None = None
+) -> list[dict[str, Any]]:
+    """Return the specs with every key present, ordered as given.
+
+    :param specs: service specs as app roles write them.
+    :param config_root: directory of configuration on the host, e.g. ``/etc/llmfleet``.
+    :param state_root: directory of state on the host, e.g. ``/var/lib/llmfleet``.
+    :param programs: programs that come from images (``container_image.known_programs``); a service whose command begins
+        with one of them has ``image`` and ``program`` in its ``container``, any other an empty ``container``.
+    :raises SpecError: on a missing or malformed key.
+    """
+    result = []
+    seen: set[str] = set()
+    for spec in specs:
+        name = str(spec.get("name", ""))
+        if not NAME.match(name):
+            _fail(name, "name", name, "use lower-case letters, digits, dots and dashes")
+        if name in seen:
+            _fail(name, "name", name, "every service needs a name of its own")
+        seen.add(name)
+        unknown = sorted(set(spec) - set(DEFAULTS) - {"name", "user", "command"})
+        if unknown:
+            _fail(name, unknown[0], spec[unknown[0]], f"no such key; known are {', '.join(sorted(DEFAULTS))}")
+        command = [str(part) for part in spec.get("command", [])]
+        if not command or not command[0].startswith("/"):
+            _fail(name, "command", command, "give a list whose first item is an absolute path")
+        full = {**DEFAULTS, **spec, "command": command}
+        full["user"] = spec.get("user") or f"llm-{name}"
+        full["container"] = _contained(name, dict(full["container"]), command, programs or {})
+        environment = {**full["environment"], **full["container"].get("environment", {})}
+        full["environment"] = {key: value for key, value in environment.items() if value is not None}
+        full["secret_names"] = sorted(full["secrets"])
+        full["config_dir"] = f"{config_root}/{name}"
+        full["state_dir"] = f"{state_root}/{name}"
+        for key in ("environment", "secrets"):
+            for variable in full[key]:
+                if not ENV_NAME.match(str(variable)):
+                    _fail(name, key, variable, "environment names hold letters, digits and underscores")
+        if any("\n" in str(value) for value in full["secrets"].values()):
+            _fail(name, "secrets", "(hidden)", "a secret must be a single line")
+        full["files"] = [
+            {**f, "group": f["group"] or full["user"]}
+            for f in (_normalise_file(name, f) for f in spec.get("files", []))
+        ]
+        full["ready"] = {"url": "", "deadline": 120, "ca": "", "headers": {}, "status": [200], **full["ready"]}
+        full["stop"] = {"timeout": 30, "signal": "TERM", **full["stop"]}
+        full["limits"] = {"nofile": 65536, "memory_max": "", "tasks_max": "", **full["limits"]}
+        result.append(full)
+    for full in result:
+        full["after"] = [other for other in full["after"] if other in seen]
+    return result
+
+
+def users(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each distinct service user once, with the groups all its services need: ``[{name, groups}]``."""
+    found: dict[str, list[str]] = {}
+    for spec in specs:
+        groups = found.setdefault(spec["user"], [])
+        groups.extend(group for group in spec["groups"] if group not in groups)
+    return [{"name": name, "groups": groups} for name, groups in found.items()]
+
+
+def directories(specs: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return every directory the services need, parents first, each once: ``[{path, owner, group, mode}]``."""
+    found: dict[str, dict[str, str]] = {}
+    for spec in specs:
+        wanted = [
+            {"path": spec["config_dir"], "owner": "root", "group": spec["user"], "mode": "0750"},
+            {"path": spec["state_dir"], "owner": spec["user"], "group": spec["user"], "mode": "0750"},
+        ]
+        service_owned = {"owner": spec["user"], "group": spec["user"], "mode": "0750"}
+        wanted += [{**service_owned, **extra} for extra in spec["directories"]]
+        for entry in wanted:
+            found[entry["path"]] = entry
+    return list(found.values())
+
+
+def public(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a spec without its secrets, fit to be looped over where results are printed."""
+    return {key: value for key, value in spec.items() if key != "secrets"}
+
+
+def definition_files(spec: dict[str, Any], manager: str, prefix: str, config_root: str) -> list[dict[str, Any]]:
+    """Return the files by which the manager knows the service, shaped like a spec's ``files``, with the spec beside."""
+    owned = {"owner": "root", "group": "root", "validate": "", "spec": public(spec)}
+    name, image = f"{prefix}{spec['name']}", spec["container"].get("image")
+    script = "run_container.sh.j2" if image else "run.sh.j2"
+    run = {**owned, "src": script, "dest": f"{spec['config_dir']}/run", "mode": "0700"}
+    if manager == "supervisor":
+        program = f"{config_root}/supervisor.d/{name}.conf"
+        return [run, {**owned, "src": "program.conf.j2", "dest": program, "mode": "0644"}]
+    unit = {**owned, "dest": f"/etc/systemd/system/{name}.service", "mode": "0644"}
+    if image:
+        return [run, {**unit, "src": "container.service.j2"}]
+    return [{**unit, "src": "unit.service.j2"}]
+
+
+def files(specs: list[dict[str, Any]], manager: str, prefix: str, config_root: str) -> list[dict[str, Any]]:
+    """Return every file without a secret: configuration and the manager's definitions, each once."""
+    found: dict[str, dict[str, Any]] = {}
+    for spec in specs:
+        plain = [entry for entry in spec["files"] if not entry["secret"]]
+        for entry in plain + definition_files(spec, manager, prefix, config_root):
+            found[entry["dest"]] = entry
+    return list(found.values())
+
+
+def secret_files(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return every file with a secret, each service's environment file among them. Loop over it with no_log only."""
+    found: dict[str, dict[str, Any]] = {}
+    for spec in specs:
+        environment = {
+            "src": "secrets.env.j2",
+            "dest": f"{spec['config_dir']}/secrets.env",
+            "content": text.environment_file(spec["secrets"]),
+        }
+        found[environment["dest"]] = {**environment, "owner": "root", "group": "root", "mode": "0600", "validate": ""}
+        for entry in spec["files"]:
+            if entry["secret"]:
+                found[entry["dest"]] = entry
+    return list(found.values())
+
+
+def manager_services(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what the ``service_state`` module needs to know of each service; no secret is among it."""
+    return [
+        {
+            "name": spec["name"],
+            "command": spec["command"][0],
+            "restart_files": [f"{spec['config_dir']}/secrets.env"]
+            + ([f"{spec['config_dir']}/run"] if spec["container"] else [])
+            + [f["dest"] for f in spec["files"] if f["on_change"] == "restart"],
+            "reload_files": [f["dest"] for f in spec["files"] if f["on_change"] == "reload"],
+            "reload_signal": spec["reload_signal"],
+            "after": spec["after"],
+            "ready": spec["ready"],
+        }
+        for spec in specs
+    ]

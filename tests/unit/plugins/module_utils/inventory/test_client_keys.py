@@ -1,0 +1,30 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys
+
+
+def test_a_key_with_a_value_of_its_own_needs_no_secret():
+    names = client_keys.secret_names([{"alias": "a"}, {"alias": "b", "value": "sk-given"}], {"x": {"kind": "hex"}})
+    assert names["litellm_key_a"] == {"kind": "key"}
+    assert names["x"] == {"kind": "hex"}
+    assert "litellm_key_b" not in names
+
+
+def test_keys_carry_their_value_and_their_limits():
+    secrets = {"litellm_key_a": "sk-a", "litellm_key_chat_page": "sk-c", "litellm_key_verify": "sk-v"}
+    keys = client_keys.resolve_keys(
+        [{"alias": "a", "rpm": 5}, {"alias": "b", "value": "sk-given", "models": ["chat"]}], secrets
+    )
+    assert client_keys.resolve_keys([{"alias": "d", "key": "sk-d", "expires": 2027}], secrets)[2]["expires"] == "2027"
+    assert keys[:2] == [{"alias": "chat-page", "key": "sk-c"}, {"alias": "verify", "key": "sk-v"}]
+    assert keys[2:] == [{"alias": "a", "key": "sk-a", "rpm": 5}, {"alias": "b", "key": "sk-given", "models": ["chat"]}]
+
+
+def test_no_two_aliases_share_a_secret():
+    names = {client_keys.secret_name(alias) for alias in ("a-b", "a_b", "a.b", "a b", "ab")}
+    assert len(names) == 5
+    assert client_keys.secret_name("team-a") == "litellm_key_team_a"

@@ -1,0 +1,281 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.llmfleet.serving.plugins.module_utils.cores import format_cores, parse_cores
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, serving_plan
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_text
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import wiring
+from hypothesis import given
+from hypothesis import strategies as st
+
+GPUS = [
+    {"uuid": f"GPU-{i}", "index": i, "product_name": "L4", "compute_capability": "8.9", "memory_total_mib": 23034}
+    for i in range(2)
+]
+HOSTS = {
+    "h1": {"device": "cpu", "cpu": {"cores": "", "vcpus": 2, "memory_mib": 16000}, "address": "127.0.0.1"},
+    "h2": {"device": "cuda", "gpu_facts": {"gpus": GPUS}, "address": "10.0.0.2"},
+}
+DEMO = {"name": "demo", "source": "demo:", "tokens_per_second": 300, "concurrency": 8, "hosts": ["h1"], "context": 2048}
+BIG = {
+    "name": "big",
+    "source": "hf://o/m",
+    "replicas": 2,
+    "hosts": ["h2"],
+    "aliases": ["gpt-4o"],
+    "max_positions": 8192,
+    "limits": {"rpm": 60},
+    "request_defaults": {"max_tokens": 100},
+    "cost": {"input_per_token": 0.5},
+}
+
+
+def plan(
+    *raw: dict[str, Any], current: list[dict[str, Any]] | None = None, replan: list[str] | None = None, **gateways: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    known = fleet_state.with_facts(models.resolve([{"name": "demo", "source": "demo:"}]), {}, {})[0]["facts"]
+    known = {**known, "max_position_embeddings": 4096}
+    some = [{**model, "facts": known} for model in models.resolve(list(raw))]
+    planned = serving_plan.plan(some, HOSTS, current, gateways=gateways, replan=replan)
+    assert planned["problems"] == []
+    return planned["instances"], some
+
+
+@pytest.mark.parametrize(
+    ("rate", "streams", "workers", "interval"),
+    [
+        # The demo on one core: 300 tokens per second and stream, eight streams.
+        (2400, 8, 1, 8),
+        # A large model on a GPU, 50 per stream: what a reader does not notice.
+        (1600, 32, 2, 2),
+        # A busy one: 256 streams of 50 fill one worker at 13, but 12 is the most that is still seen to flow.
+        (12800, 256, 1, 12),
+        (12800, 256, 4, 4),
+        # A CPU that writes slower than one reads: every token at once.
+        (10, 1, 1, 1),
+        (0, 0, 0, 1),
+    ],
+)
+def test_stream_interval(rate: float, streams: int, workers: int, interval: int) -> None:
+    assert limits.derive_stream_interval(rate, workers, streams) == interval
+
+
+@given(st.floats(0, 1e6), st.integers(1, 64), st.integers(1, 4096))
+def test_streams_flow_and_the_gateway_carries_them(rate: float, workers: int, streams: int) -> None:
+    interval = limits.derive_stream_interval(rate, workers, streams)
+    assert interval >= 1
+    # Either a reader still sees four chunks per second, or every token is a chunk.
+    assert interval == 1 or rate / streams / interval >= limits.VISIBLE_CHUNKS
+    carried = workers * limits.CHUNKS_PER_WORKER * limits.PLANNED_SHARE
+    slowest = interval >= int(rate / streams / limits.VISIBLE_CHUNKS)
+    assert rate / interval <= carried + 1e-6 or slowest
+
+
+@given(st.floats(0, 1e6), st.integers(-4, 64))
+def test_workers_stay_within_cores(chunks: float, cores: int) -> None:
+    workers = limits.derive_workers(chunks, cores)
+    assert 1 <= workers <= max(1, cores)
+    assert workers == max(1, cores) or workers * 1000 >= chunks
+
+
+@given(st.sets(st.integers(0, 200)))
+def test_cores_survive_being_written(cores: set[int]) -> None:
+    assert parse_cores(format_cores(list(cores))) == sorted(cores)
+
+
+def test_cores_as_vllm_reads_them() -> None:
+    assert format_cores([8, 0, 1, 2]) == "0-2,8"
+    assert parse_cores("5, 2-4") == [5, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "replicas", "device", "cores", "expected"),
+    [
+        (None, 1, "cpu", 1, 4),
+        (None, 1, "cpu", 9, 8),
+        (None, 1, "cuda", 0, None),
+        (9, 2, "cuda", 0, 5),
+        (3, 1, "cpu", 4, 3),
+    ],
+)
+def test_sequences(concurrency: Any, replicas: int, device: str, cores: int, expected: Any) -> None:
+    assert limits.sequences({"concurrency": concurrency, "replicas": replicas}, device, cores) == expected
+
+
+def test_workers_of_gateways_leave_the_engines_their_cores() -> None:
+    instances, some = plan(DEMO, BIG)
+    # 2 x 256 streams of 50 in chunks of 2, and 8 of 300 in chunks of 8: 13,100 chunks per second over two gateways.
+    assert limits.planned_workers(instances, some, {"h1": 2, "gw": 16}) == {"h1": 1, "gw": 7}
+    assert limits.planned_workers(instances, some, {}) == {}
+
+
+def test_more_workers_mean_smaller_chunks() -> None:
+    one, _ = plan(BIG, gw=1)
+    many, _ = plan(BIG, gw=32)
+    assert (one[0]["stream_interval"], many[0]["stream_interval"]) == (12, 2)
+
+
+ONE = {**BIG, "replicas": 1, "args": {"gpu-memory-utilization": 0.3}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "gateways"),
+    [
+        ((ONE, DEMO), {"gw": 1}),
+        ((ONE, {**ONE, "name": "second", "aliases": []}), {"gw": 1}),
+        (({**ONE, "replicas": 2},), {"gw": 1}),
+        ((ONE,), {"gw": 32, "gw2": 32}),
+        ((ONE,), {}),
+    ],
+    ids=["a model elsewhere", "a model beside", "a replica", "two large gateways", "no gateway"],
+)
+@pytest.mark.parametrize("cores", [1, 32])
+def test_what_joins_the_fleet_changes_no_instance_that_is_there(
+    raw: tuple[dict[str, Any], ...], gateways: dict[str, int], cores: int
+) -> None:
+    (before,), _ = plan(ONE, gw=cores)
+    after = {one["name"]: one for one in plan(*raw, current=[before], **gateways)[0]}
+    changes = plan_text.changes(list(after.values()), [before])
+    assert [(change["action"], change["what"]) for change in changes if change["name"] == before["name"]] == [("=", [])]
+
+
+def test_an_interval_is_derived_anew_where_it_suits_no_more() -> None:
+    before, _ = plan(BIG, gw=1)
+    assert before[0]["stream_interval"] == 12
+    # On purpose, by a rate at which 12 tokens would stutter, and by the model's own arguments.
+    assert plan(BIG, current=before, replan=["big"], gw=32)[0][0]["stream_interval"] == 2
+    slow, _ = plan({**BIG, "tokens_per_second": 20}, current=before, gw=1)
+    assert slow[0]["stream_interval"] == 5
+    own, _ = plan({**BIG, "args": {"stream-interval": 3}}, current=before, gw=1)
+    assert own[0]["stream_interval"] == 3
+    assert plan(BIG, current=own, gw=32)[0][0]["stream_interval"] == 2
+
+
+def test_deployments() -> None:
+    instances, some = plan(DEMO, BIG)
+    demo, big = wiring.litellm_deployments(instances, some, "http://127.0.0.1:4100/")
+    assert big == {
+        "name": "big",
+        "aliases": ["gpt-4o"],
+        "api_base": "http://127.0.0.1:4100/big/v1",
+        "max_input_tokens": 4096,
+        "max_output_tokens": 4096,
+        "max_parallel_requests": 2 * 2 * 256,
+        "request_defaults": {"temperature": None, "top_p": None, "max_tokens": 100},
+        "input_cost_per_token": 0.5,
+        "output_cost_per_token": 0,
+        "rpm": 60,
+        "tpm": None,
+        "mode": "chat",
+    }
+    assert (demo["max_input_tokens"], demo["max_output_tokens"], demo["max_parallel_requests"]) == (2048, 2048, 16)
+
+
+@pytest.mark.parametrize(
+    ("planned", "raw", "length"),
+    [
+        # Any replica may get a request, so the shortest counts; what the plan gave comes before what was asked for.
+        ([8192, 4096], {"context": 2048, "max_positions": 16384}, 4096),
+        ([8192, None], {"context": 2048}, 8192),
+        # vLLM chooses, and nobody knows yet what.
+        ([None, None], {"context": 2048, "max_positions": 16384}, 2048),
+        ([None, None], {"max_positions": 16384}, 16384),
+        ([None, None], {}, None),
+        ([], {"max_positions": 16384}, 16384),
+    ],
+)
+def test_a_request_fits_every_replica(planned: list[Any], raw: dict[str, Any], length: int | None) -> None:
+    (model,) = models.resolve([{"name": "m", "source": "hf://o/m", **raw}])
+    others = [{"model": "other", "max_model_len": 1}]
+    assert wiring.context(model, others + [{"model": "m", "max_model_len": one} for one in planned]) == length
+
+
+def test_parallel_requests_are_shared_by_workers() -> None:
+    instances, some = plan({**DEMO, "limits": {"max_parallel_requests": 10}})
+    assert [limits.parallel_requests(some[0], instances, workers) for workers in (0, 1, 4)] == [10, 10, 3]
+
+
+def test_upstreams_let_through_what_the_gateway_asks_for() -> None:
+    instances, some = plan(DEMO, BIG)
+    demo, big = wiring.south_upstreams(instances, some)
+    assert demo == {
+        "name": "demo",
+        "servers": [{"address": "127.0.0.1:8100", "weight": 1}],
+        "balance": "least_conn",
+        "max_connections": 36,
+    }
+    assert [server["address"] for server in big["servers"]] == ["10.0.0.2:8100", "10.0.0.2:8101"]
+    for workers in range(1, 17):
+        for upstream, deployment in zip(
+            (demo, big), wiring.litellm_deployments(instances, some, "", workers), strict=True
+        ):
+            assert upstream["max_connections"] >= workers * deployment["max_parallel_requests"]
+
+
+def test_a_model_without_instance_is_nowhere() -> None:
+    _, some = plan(DEMO)
+    assert wiring.litellm_deployments([], some, "") == wiring.south_upstreams([], some) == []
+
+
+def test_scrape_targets() -> None:
+    instances, _ = plan(DEMO)
+    others = [
+        {"job": "litellm", "targets": ["10.0.0.1:4000"], "bearer_token": "t", "metrics_path": "/metrics/"},
+        {"job": "node", "targets": [{"address": "10.0.0.1:9100", "labels": {"rack": "a"}}, {"address": "b:1"}]},
+        {"job": "none", "targets": []},
+    ]
+    jobs = wiring.scrape_targets(instances, others)
+    assert jobs == [
+        {
+            "job": "vllm",
+            "targets": [{"address": "127.0.0.1:8100", "labels": {"model": "demo", "replica": "0", "host": "h1"}}],
+            "bearer_token": "",
+            "metrics_path": "/metrics",
+        },
+        {
+            "job": "litellm",
+            "targets": [{"address": "10.0.0.1:4000", "labels": {}}],
+            "bearer_token": "t",
+            "metrics_path": "/metrics/",
+        },
+        {
+            "job": "node",
+            "targets": [{"address": "10.0.0.1:9100", "labels": {"rack": "a"}}, {"address": "b:1", "labels": {}}],
+            "bearer_token": "",
+            "metrics_path": "/metrics",
+        },
+    ]
+    assert wiring.scrape_targets([]) == []
+
+
+def test_instances_of_one_host() -> None:
+    instances, _ = plan(DEMO, BIG)
+    (own,) = wiring.instances_on(instances, "h1")
+    assert own["name"] == "demo-0"
+    assert not {"host", "address"} & set(own)
+
+
+def test_listeners_are_engines_and_what_the_host_has() -> None:
+    instances, _ = plan(DEMO)
+    others = [
+        {"name": "litellm_port", "address": "127.0.0.1", "port": 4000, "on": True},
+        {"name": "prometheus_port", "address": "127.0.0.1", "port": 9090, "on": False},
+    ]
+    assert wiring.listeners(instances, others) == [
+        {"name": "vllm-demo-0", "address": "127.0.0.1", "port": 8100},
+        {"name": "litellm_port", "address": "127.0.0.1", "port": 4000},
+    ]
+
+
+def test_hops_begin_at_the_engines() -> None:
+    instances, _ = plan(DEMO)
+    hops = wiring.hops(instances, [{"name": "llm-nginx"}], "journalctl -u llm-{}")
+    assert [hop["name"] for hop in hops] == ["llm-vllm-demo-0", "llm-nginx"]
+    assert hops[0]["remedy"] == "see `journalctl -u llm-vllm-demo-0`"

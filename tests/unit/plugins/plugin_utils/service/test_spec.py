@@ -1,0 +1,132 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
+
+ROOTS = ("/etc/llmfleet", "/var/lib/llmfleet")
+
+
+def spec(**more):
+    return {"name": "web", "command": ["/usr/bin/web"], **more}
+
+
+def normalised(*specs):
+    return service_spec.normalise(list(specs), *ROOTS)
+
+
+def test_defaults_are_filled():
+    (full,) = normalised(spec(secrets={"TOKEN": "x"}, files=[{"src": "a.j2", "dest": "/etc/a"}]))
+    assert full["user"] == "llm-web"
+    assert full["config_dir"] == "/etc/llmfleet/web"
+    assert full["ready"]["status"] == [200]
+    assert full["files"][0]["group"] == "llm-web"
+    assert full["files"][0]["on_change"] == "restart"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"name": "Web"}, "lower-case"),
+        ({"command": ["web"]}, "absolute path"),
+        ({"command": []}, "absolute path"),
+        ({"colour": "red"}, "no such key"),
+        ({"environment": {"A-B": 1}}, "environment names"),
+        ({"secrets": {"A": "x\ny"}}, "single line"),
+        ({"files": [{"src": "a"}]}, "src"),
+        ({"files": [{"src": "a", "dest": "/a", "on_change": "never"}]}, "restart"),
+    ],
+)
+def test_a_wrong_spec_is_refused_by_name(wrong, words):
+    with pytest.raises(service_spec.SpecError) as error:
+        normalised(spec(**wrong))
+    assert words in str(error.value)
+
+
+def test_a_secret_is_not_shown_in_the_refusal():
+    with pytest.raises(service_spec.SpecError) as error:
+        normalised(spec(secrets={"A": "hidden\nvalue"}))
+    assert "hidden\n" not in str(error.value)
+
+
+def test_two_services_of_one_name_are_refused():
+    with pytest.raises(service_spec.SpecError):
+        normalised(spec(), spec())
+
+
+def test_after_keeps_only_services_of_this_call():
+    one, _two = normalised(spec(after=["db", "elsewhere"]), spec(name="db"))
+    assert one["after"] == ["db"]
+
+
+def test_users_are_named_once_with_all_groups():
+    specs = normalised(spec(user="llm-a", groups=["video"]), spec(name="b", user="llm-a", groups=["render", "video"]))
+    assert service_spec.users(specs) == [{"name": "llm-a", "groups": ["video", "render"]}]
+
+
+def test_directories_are_listed_once():
+    specs = normalised(
+        spec(directories=[{"path": "/srv/x", "mode": "0755"}]), spec(name="b", directories=[{"path": "/srv/x"}])
+    )
+    paths = [entry["path"] for entry in service_spec.directories(specs)]
+    assert paths.count("/srv/x") == 1
+    assert "/etc/llmfleet/b" in paths
+
+
+@pytest.mark.parametrize(("manager", "count"), [("systemd", 1), ("supervisor", 2)])
+def test_files_hold_definitions_and_no_secret(manager, count):
+    specs = normalised(
+        spec(secrets={"T": "hidden"}, files=[{"src": "a", "dest": "/a"}, {"src": "s", "dest": "/s", "secret": True}])
+    )
+    plain = service_spec.files(specs, manager, "llm-", "/etc/llmfleet")
+    assert len(plain) == 1 + count
+    assert "hidden" not in repr(plain)
+    secret = service_spec.secret_files(specs)
+    assert [entry["dest"] for entry in secret] == ["/etc/llmfleet/web/secrets.env", "/s"]
+    assert secret[0]["mode"] == "0600"
+
+
+def test_the_manager_learns_what_restarts_and_what_reloads():
+    files = [
+        {"src": "a", "dest": "/a"},
+        {"src": "b", "dest": "/b", "on_change": "reload"},
+        {"src": "c", "dest": "/c", "on_change": "none"},
+    ]
+    (service,) = service_spec.manager_services(normalised(spec(files=files)))
+    assert service["restart_files"] == ["/etc/llmfleet/web/secrets.env", "/a"]
+    assert service["reload_files"] == ["/b"]
+
+
+PROGRAMS = {"/opt/web": {"image": "a:1", "program": "web"}}
+
+
+def test_a_program_of_an_image_runs_in_a_container():
+    inside = {"environment": {"A": None, "B": "inside"}, "pid": "host"}
+    given = spec(command=["/opt/web"], environment={"A": "1", "B": "2", "C": "3"}, container=inside)
+    (full,) = service_spec.normalise([given], *ROOTS, PROGRAMS)
+    assert full["container"] == {**inside, **PROGRAMS["/opt/web"]}
+    assert full["environment"] == {"B": "inside", "C": "3"}
+    for manager, definition in (("systemd", "container.service.j2"), ("supervisor", "program.conf.j2")):
+        files = service_spec.definition_files(full, manager, "llm-", ROOTS[0])
+        assert [file["src"] for file in files] == ["run_container.sh.j2", definition]
+    (service,) = service_spec.manager_services([full])
+    assert "/etc/llmfleet/web/run" in service["restart_files"]
+
+
+def test_a_program_of_the_host_knows_nothing_of_containers():
+    given = spec(environment={"A": "1"}, container={"environment": {"A": None}})
+    (full,) = service_spec.normalise([given], *ROOTS, PROGRAMS)
+    assert full["container"] == {}
+    assert full["environment"] == {"A": "1"}
+    files = service_spec.definition_files(full, "systemd", "llm-", ROOTS[0])
+    assert [file["src"] for file in files] == ["unit.service.j2"]
+    assert service_spec.manager_services([full])[0]["restart_files"] == ["/etc/llmfleet/web/secrets.env"]
+
+
+def test_a_wrong_word_about_containers_is_refused():
+    with pytest.raises(service_spec.SpecError) as error:
+        normalised(spec(container={"privileged": True}))
+    assert "container.privileged" in str(error.value)
