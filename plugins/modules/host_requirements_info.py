@@ -152,7 +152,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as process_table
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import host_requirements, python_choice
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import python_choice
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import host_requirements
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.check import distribution_problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, render
 

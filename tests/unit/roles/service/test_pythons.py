@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import python_choice
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import python_choice
 from ansible_collections.llmfleet.serving.tests.support import python_standin
 
 HERE = Path(__file__).resolve().parent

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import python_choice
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import python_choice
 
 PAGE = {"program": "Open WebUI", "versions": ["3.11", "3.12"]}
 RELEASE = "3.11.18"
