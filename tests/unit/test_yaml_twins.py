@@ -63,9 +63,7 @@ def test_templates_count(check: ModuleType) -> None:
 def test_five_lines_and_what_says_little_are_none(check: ModuleType) -> None:
     five = "\n".join(TASKS.splitlines()[1:6])
     assert check.twins({"a.yml": five, "b.yml": five}) == []
-    little = "\n".join(
-        ["state: directory", "owner: root", "group: root", 'mode: "0755"', "when: x"] * 2
-    )
+    little = "\n".join(["state: directory", "owner: root", "group: root", 'mode: "0755"', "when: x"] * 2)
     assert check.twins({"a.yml": little, "b.yml": little}) == []
 
 
