@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes
 from ansible_collections.llmfleet.serving.plugins.modules import host_requirements_info as module
 
