@@ -18,7 +18,9 @@ description:
   - From version 1.18 on NVIDIA's toolkit writes it itself, by a unit, to a place that a boot empties. A specification
     that older versions left in C(/etc/cdi) is removed then, for it would name devices and libraries of yesterday.
   - Where C(nvidia-smi) lists no GPU, because its driver is not loaded yet, nothing is done.
-extends_documentation_fragment: llmfleet.serving.attributes
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.host
 attributes:
   check_mode: {support: full, details: Says what it would do.}
   diff_mode: {support: full, details: Shows the devices and the reason.}
@@ -54,14 +56,15 @@ reason: {description: Why it was written anew; empty where it was not., returned
 """
 
 import os
-import platform
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import cdi
 
 ARGUMENTS: dict[str, Any] = {
+    "host": OPTION,
     "service": {"type": "str", "default": "nvidia-cdi-refresh.service"},
     "units": {
         "type": "list",
@@ -93,9 +96,8 @@ class Host:
         """Have a program do something, or fail with what it says."""
         code, out, err = self.module.run_command(list(argv))
         if code:
-            self.module.fail_json(
-                msg=f"{platform.node()}: '{' '.join(argv)}' failed, so containers would get no GPU: "
-                f"{err.strip() or out.strip()}"
+            fail(
+                self.module, f"'{' '.join(argv)}' failed, so containers would get no GPU: {err.strip() or out.strip()}"
             )
 
     def enabled(self, unit: str) -> bool:

@@ -16,7 +16,9 @@ description:
   - After a reload of systemd a container that got its GPUs the old way may be refused them, with "Failed to initialize
     NVML, Unknown Error", while its process seems well. Asks C(nvidia-smi) in each running container with a label that
     names its GPUs, and restarts the unit of the container's name where one of them is gone.
-extends_documentation_fragment: llmfleet.serving.attributes
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.host
 attributes:
   check_mode: {support: full, details: Says which units it would restart.}
   diff_mode: {support: full, details: Shows which GPUs each of them lost.}
@@ -44,14 +46,15 @@ unknown:
   elements: str
 """
 
-import platform
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import cdi
 
 ARGUMENTS: dict[str, Any] = {
+    "host": OPTION,
     "program": {"type": "str", "default": "docker"},
     "label": {"type": "str", "default": "llmfleet.gpus"},
 }
@@ -68,7 +71,7 @@ def running(module: AnsibleModule) -> dict[str, str]:
     form = '{{.Names}}\t{{.Label "' + label + '"}}'
     code, out, err = module.run_command([program, "ps", "--filter", f"label={label}", "--format", form])
     if code:
-        module.fail_json(msg=f"{platform.node()}: {program} does not list its containers: {err.strip()}")
+        fail(module, f"{program} does not list its containers: {err.strip()}")
     return dict(line.split("\t", 1) for line in out.splitlines() if "\t" in line)
 
 
@@ -89,8 +92,9 @@ def main() -> None:
     if lost and not module.check_mode:
         code, _out, err = module.run_command(["systemctl", "restart", *(f"{name}.service" for name in lost)])
         if code:
-            module.fail_json(
-                msg=f"{platform.node()}: {', '.join(lost)} lost GPUs and could not be restarted: {err.strip()}",
+            fail(
+                module,
+                f"{', '.join(lost)} lost GPUs and could not be restarted: {err.strip()}",
                 lost=lost,
                 unknown=unknown,
             )

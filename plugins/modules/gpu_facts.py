@@ -18,7 +18,9 @@ description:
   - A host without a GPU, without a driver, with a lost GPU, without permission or with a hanging driver is told of in
     RV(ansible_facts.gpu_facts.error) and fails only where O(fail_on_error=true).
   - What nvidia-smi does not know (C(N/A), C([Not Supported]), C(GPU is lost) and the like) is null, never 0.
-extends_documentation_fragment: llmfleet.serving.attributes.reads
+extends_documentation_fragment:
+  - llmfleet.serving.attributes.reads
+  - llmfleet.serving.host
 options:
   nvidia_smi_path:
     description:
@@ -154,13 +156,13 @@ ansible_facts:
 
 import glob
 import os
-import platform
 import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.errors import Reply
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.smi import QUERIES, gpu_facts
 
@@ -180,6 +182,7 @@ NVIDIA = "0x10de"
 DISPLAY_CLASS = "0x03"
 
 ARGUMENTS: dict[str, Any] = {
+    "host": OPTION,
     "nvidia_smi_path": {"type": "path"},
     "timeout": {"type": "int", "default": 30},
     "fail_on_error": {"type": "bool", "default": False},
@@ -225,10 +228,10 @@ def main() -> None:
     """Gather the facts and report them."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if module.params["timeout"] < 1:
-        module.fail_json(msg=f"timeout is {module.params['timeout']}: give at least 1 second.")
+        fail(module, f"timeout is {module.params['timeout']}: give at least 1 second.")
     facts = gather(module.params)
     if facts["error"] and module.params["fail_on_error"]:
-        module.fail_json(msg=f"{platform.node()}: {facts['error']}", ansible_facts={"gpu_facts": facts})
+        fail(module, f"{facts['error']}", ansible_facts={"gpu_facts": facts})
     module.exit_json(changed=False, ansible_facts={"gpu_facts": facts})
 
 

@@ -59,7 +59,9 @@ options:
     description: Whether to ask no hub, so that a V(hf://) source has to be in the cache.
     type: bool
     default: false
-extends_documentation_fragment: llmfleet.serving.attributes.reads
+extends_documentation_fragment:
+  - llmfleet.serving.attributes.reads
+  - llmfleet.serving.host
 author:
   - llmfleet contributors (@llmfleet)
 """
@@ -219,7 +221,6 @@ model_info:
 """
 
 import os
-import platform
 import pwd
 import urllib.request
 from collections.abc import Callable
@@ -234,9 +235,11 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.hub im
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.safetensors import SafetensorsError
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.sources import Source, SourceError
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import http
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, host_name
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "host": OPTION,
     "source": {"type": "str", "required": True},
     "revision": {"type": "str"},
     "cache_dir": {"type": "path"},
@@ -312,7 +315,7 @@ def main() -> None:
         where += f" at revision {module.params['revision'] or MAIN}"
 
     def fail(problem: str) -> None:
-        module.fail_json(msg=redact(f"{platform.node()}: {where}: {problem}.", secrets))
+        module.fail_json(msg=redact(f"{host_name(module.params)}: {where}: {problem}.", secrets))
 
     try:
         facts = look(module.params, lambda text: module.warn(redact(text, secrets)))

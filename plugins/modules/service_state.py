@@ -22,7 +22,9 @@ description:
     the end of its log.
   - Services of one call start together, except where one names another in C(after). Those that run are restarted one
     at a time, each when the one before it is ready, so that a change does not take all replicas of a model away.
-extends_documentation_fragment: llmfleet.serving.attributes
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.host
 attributes:
   check_mode: {support: full, details: "Says what it would start, restart or reload and changes nothing."}
   diff_mode: {support: full, details: Shows the action per service.}
@@ -145,7 +147,6 @@ import glob
 import json
 import os
 import shutil
-import socket
 import time
 from typing import Any
 
@@ -155,6 +156,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import
     read_json,
     read_text,
 )
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import readiness
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import wait as service_wait
@@ -191,9 +193,7 @@ class Run:
         except OSError as error:
             code, out, err = 127, "", str(error)
         if check and code != 0:
-            self.module.fail_json(
-                msg=f"{socket.gethostname()}: '{' '.join(argv)}' failed with {code}: {(err or out).strip()}"
-            )
+            fail(self.module, f"'{' '.join(argv)}' failed with {code}: {(err or out).strip()}")
         return str(out if code == 0 else out + err)
 
     def _marker(self, name: str) -> str:
@@ -278,7 +278,7 @@ class Run:
         name = service["name"]
         log = redact(self.manager.log_tail(name, 40), self._secrets(name))
         text = logic.failure_text(
-            socket.gethostname(),
+            host_name(self.params),
             self.params["prefix"] + name,
             service["ready"],
             cause,
@@ -401,6 +401,7 @@ def main() -> None:
     }
     module = AnsibleModule(
         argument_spec={
+            "host": OPTION,
             "manager": {"type": "str", "choices": ["systemd", "supervisor"], "required": True},
             "prefix": {"type": "str", "default": "llm-"},
             "services": {"type": "list", "elements": "dict", "default": [], "options": service},

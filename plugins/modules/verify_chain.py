@@ -115,7 +115,9 @@ options:
         elements: str
         choices: [api, chat, metrics]
         default: [api, chat, metrics]
-extends_documentation_fragment: llmfleet.serving.attributes
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.host
 attributes:
   check_mode:
     support: partial
@@ -194,7 +196,6 @@ hop:
 """
 
 import json
-import platform
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -204,6 +205,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import http
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
 from ansible_collections.llmfleet.serving.plugins.module_utils.verify.judge import (
     Break,
@@ -243,6 +245,7 @@ HOP_OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "host": OPTION,
     "api_url": {"type": "str", "default": ""},
     "chat_url": {"type": "str", "default": ""},
     "prometheus_url": {"type": "str", "default": ""},
@@ -441,14 +444,14 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
     if not (params["api_url"] or params["chat_url"] or params["prometheus_url"]):
-        module.fail_json(msg="Nothing to verify: give at least one of api_url, chat_url and prometheus_url.")
+        fail(module, "nothing to verify: give at least one of api_url, chat_url and prometheus_url.")
     if params["api_url"] and not (params["api_key"] and (params["models"] or params["embedding_models"])):
-        module.fail_json(msg="api_url needs api_key and at least one of models and embedding_models.")
+        fail(module, "api_url needs api_key and at least one of models and embedding_models.")
     if module.check_mode:
         module.exit_json(
             changed=False, skipped=True, msg="Skipped: check mode sends no request.", checks=[], timings={}
         )
-    result = Chain(params, platform.node()).run()
+    result = Chain(params, host_name(params)).run()
     if "msg" in result:
         module.fail_json(**result)
     module.exit_json(**result)
