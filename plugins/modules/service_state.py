@@ -250,7 +250,7 @@ class Run:
             if code:
                 unit = self.params["prefix"] + service["name"]
                 shown = redact(output, self._secrets(service["name"]))
-                text = logic.prepare_failure(socket.gethostname(), unit, one["command"], code, shown)
+                text = logic.prepare_failure(host_name(self.params), unit, one["command"], code, shown)
                 self.module.fail_json(msg=text, actions=self.actions, prepared=self.prepared)
             stamps.stamp(one["stamp"])
 
