@@ -37,10 +37,24 @@ LAYERS: dict[str, set[str]] = {
     "inventory": {"host", "vllm"},
     "plan": {"inventory", "vllm"},
     "fleet": {"checkpoint", "plan"},
+    # Applications: what their roles write.
+    "litellm": {"inventory"},
+    "nginx": set(),
     "doctor": {"nvidia", "vllm"},
     # What Ansible calls.
     "action": {"fleet"},
-    "filter": {"container_engine", "doctor", "fleet", "host", "inventory", "nvidia", "plan", "service"},
+    "filter": {
+        "container_engine",
+        "doctor",
+        "fleet",
+        "host",
+        "inventory",
+        "litellm",
+        "nginx",
+        "nvidia",
+        "plan",
+        "service",
+    },
     "modules": {
         "checkpoint",
         "container_engine",
