@@ -181,6 +181,7 @@ def test_keys_change_without_a_restart(plain: Rendered) -> None:
     assert changes == {
         "llmfleet_keyring.py": "restart",
         "llmfleet_fields.py": "restart",
+        "llmfleet_content.py": "restart",
         "llmfleet_requests.py": "restart",
         "llmfleet_door.py": "restart",
         "llmfleet_gateway.py": "restart",
