@@ -15,11 +15,11 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import 
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import requirements, wiring
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import requirements, version, wiring
 
 # Arguments by their type. What users write themselves (models, keys, catalogue) is checked with everything in it.
 LISTS = ("instances", "models", "others", "found", "reached")
-DICTIONARIES = ("gateways", "machines", "read", "known")
+DICTIONARIES = ("gateways", "machines", "read", "recorded", "known")
 
 
 def _refuse(name: str, argument: str, value: Any, remedy: str) -> AnsibleFilterError:
@@ -154,6 +154,12 @@ def inventory_problems(
 
 
 @checked
+def version_problems(recorded: Any, own: str) -> list[dict[str, Any]]:
+    """Find hosts that a newer version of the collection set up."""
+    return [problem._asdict() for problem in version.problems(recorded, own)]
+
+
+@checked
 def problems_text(found: Any) -> str:
     """Say problems in one text."""
     return problems.render(problems.Problem(**problem) for problem in found)
@@ -180,5 +186,6 @@ class FilterModule:
             "resolve_models": resolve_models,
             "scrape_targets": scrape_targets,
             "south_upstreams": south_upstreams,
+            "version_problems": version_problems,
             "with_model_facts": with_model_facts,
         }
