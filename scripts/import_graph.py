@@ -37,10 +37,25 @@ LAYERS: dict[str, set[str]] = {
     "inventory": {"checkpoint", "host", "vllm"},
     "plan": {"checkpoint", "inventory", "vllm"},
     "fleet": {"checkpoint", "plan"},
+    # Applications: what their roles write.
+    "litellm": {"inventory"},
+    "nginx": set(),
     "doctor": {"checkpoint", "nvidia", "vllm"},
     # What Ansible calls.
     "action": {"fleet"},
-    "filter": {"checkpoint", "container_engine", "doctor", "fleet", "host", "inventory", "nvidia", "plan", "service"},
+    "filter": {
+        "checkpoint",
+        "container_engine",
+        "doctor",
+        "fleet",
+        "host",
+        "inventory",
+        "litellm",
+        "nginx",
+        "nvidia",
+        "plan",
+        "service",
+    },
     "lookup": {"fleet"},
     "modules": {
         "checkpoint",

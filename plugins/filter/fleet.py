@@ -146,9 +146,10 @@ def inventory_problems(
     extra: Any = None,
     defaults: Any = None,
     machines: Any = None,
+    secrets: Any = None,
 ) -> list[dict[str, Any]]:
     """Find everything that is wrong with an inventory."""
-    found = inventory_check.check(llm_models, keys, catalog, extra, defaults, machines)
+    found = inventory_check.check(llm_models, keys, catalog, extra, defaults, machines, secrets)
     return [problem._asdict() for problem in found]
 
 

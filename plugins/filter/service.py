@@ -11,7 +11,7 @@ from typing import Any, Callable
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import engine as doctor_engine
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import removal
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import container_command
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import as_user, container_command
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import image as container_image
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
 
@@ -79,6 +79,7 @@ class FilterModule:
             "package_programs": container_image.programs,
             "removable_accounts": removal.accounts,
             "resolve_images": resolve_images,
+            "service_as_user": as_user.command,
             "service_specs": service_specs,
             "service_users": service_spec.users,
             "service_directories": service_spec.directories,

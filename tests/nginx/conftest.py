@@ -46,8 +46,7 @@ SERVICE = {
     "service_packages": {
         "nginx": {
             "programs": {"nginx": NGINX},
-            "as_user": "setpriv --reuid USER --regid USER --init-groups --no-new-privs"
-            " --inh-caps=-allCAPABILITIES --ambient-caps=-allCAPABILITIES",
+            "container": False,
         }
     },
 }
@@ -396,7 +395,8 @@ def rendered(stubs: dict[str, Stub]) -> Iterator[Variants]:
     inventory.write_text(yaml.safe_dump({"all": {"vars": shipped(), "hosts": hosts}}))
     run = subprocess.run(
         [tool("ansible-playbook"), "-i", str(inventory), "--forks", "2", str(HERE / "render.yml")],
-        cwd=root,
+        # The role's filters are found through the checkout's configuration.
+        cwd=HERE.parents[1],
         capture_output=True,
         text=True,
         check=False,

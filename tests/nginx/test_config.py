@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import grp
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 
 SERVED = ("main", "tight", "address", "given", "south", "unknown")
+CHECK = Path(__file__).resolve().parents[2] / "roles" / "nginx" / "files" / "check_config.sh"
 GIXY = Path(sys.executable).with_name("gixy")
 
 
@@ -69,14 +72,31 @@ def test_good_parameters_pass_and_every_bad_one_is_named(rendered: Any) -> None:
     assert rendered["main"].rendered()["problems"] == []
     assert rendered["bad"].rendered()["problems"] == [
         "nginx_tls_certificate",
-        "nginx_tls_certificate_file",
-        "server_name of nginx_api and nginx_chat",
-        "port of nginx_api and nginx_chat",
+        "nginx_tls_key_file",
+        "nginx_tls_key",
+        "nginx_api.server_name",
+        "nginx_api.upstream",
+        "nginx_chat.server_name",
+        "nginx_chat.upstream",
         "nginx_http_port",
-        "upstream of nginx_api and nginx_chat, servers of nginx_south_upstreams",
-        "name of nginx_south_upstreams",
+        "nginx_chat.server_name",
+        "nginx_south_upstreams.name",
+        "nginx_south_upstreams.name",
         "nginx_api_paths",
+        "nginx_api_paths[/v1;]",
     ]
+
+
+def test_the_role_checks_a_configuration_with_its_own_script(rendered: Any, tmp_path: Path) -> None:
+    """The script as the role runs it, but for the user, who is not there."""
+    group = grp.getgrgid(os.getgid()).gr_name
+    for name, config in {"good": rendered["main"].config.read_text(), "bad": "events {} nonsense;"}.items():
+        (tmp_path / name).write_text(config)
+        command = ["/bin/sh", str(CHECK), str(tmp_path / name), group, "env", "A=b", "/usr/sbin/nginx"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env={"TMPDIR": str(tmp_path)})
+        assert (result.returncode == 0) == (name == "good"), result.stderr
+        assert ("nonsense" in result.stderr) == (name == "bad")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "good"]
 
 
 def test_a_rollout_changes_the_lines_of_its_model_alone(rendered: Any) -> None:

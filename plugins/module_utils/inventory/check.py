@@ -4,17 +4,16 @@
 
 """Check an inventory before anything is touched: every problem, each with host, variable, value and remedy.
 
-Pure functions over dictionaries; no Ansible, no files, no network. What must be measured on a host is in the module
-``inventory_check``, what it measures is judged in ``host_check.py``.
+Pure functions over dictionaries; no Ansible, no files, no network. The module ``host_requirements_info`` measures what
+can only be known on a host, and ``host_requirements.py`` judges it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys, models
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as model_schema
-from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, nearest, plain
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import key_checks, models
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
 # Distributions and the leading numbers of their versions.
 SUPPORTED: dict[str, list[tuple[int, ...]]] = {"Debian": [(12,), (13,)], "Ubuntu": [(24, 4), (26, 4)]}
@@ -50,47 +49,6 @@ def distribution_problems(host: str, distribution: Any, version: Any) -> list[Pr
     return [Problem("ansible_facts.distribution", value, "the distribution is not supported", remedy, host)]
 
 
-def key_problems(keys: Any, known_models: list[str]) -> list[Problem]:
-    """Return the problems of the clients' keys (``litellm_keys``). No message holds a key's value.
-
-    :param known_models: names and aliases of the models that are served.
-    """
-    entries = plain(keys or [])
-    if not isinstance(entries, list):
-        return [Problem("litellm_keys", "(hidden)", "a list is needed", "write a list of {alias: ...}")]
-    problems: list[Problem] = []
-    aliases: dict[str, str] = {}
-    values: dict[str, str] = {}
-    for index, raw in enumerate(entries):
-        alias = raw.get("alias") if isinstance(raw, dict) else None
-        label = f"litellm_keys[{alias or index}]"
-        if not isinstance(raw, dict):
-            problems.append(Problem(label, "(hidden)", "a dictionary is needed", "write {alias: NAME}"))
-            continue
-        clean, found = model_schema.apply(model_schema.KEY, raw, label, hidden=True)
-        problems += found
-        if alias is None:
-            remedy = "give a name that tells whose it is"
-            problems.append(Problem(f"{label}.alias", None, "every key needs it", remedy))
-        elif alias in client_keys.INTERNAL:
-            problems.append(Problem(f"{label}.alias", alias, "the collection has a key of that name", "choose another"))
-        elif str(alias) in aliases:
-            remedy = "give every key an alias of its own"
-            problems.append(Problem(f"{label}.alias", alias, "another key has it", remedy))
-        aliases[str(alias)] = label
-        for model in clean.get("models", []):
-            if model not in known_models:
-                remedy = nearest(model, known_models)
-                problems.append(Problem(f"{label}.models", model, "there is no such model", remedy))
-        secret = clean.get("value") or clean.get("key")
-        if secret is not None and str(secret) in values:
-            text = f"{values[str(secret)]} has the same value"
-            problems.append(Problem(f"{label}.value", "(hidden)", text, "give every key a value of its own"))
-        elif secret is not None:
-            values[str(secret)] = label
-    return problems
-
-
 def check(
     raw_models: Any,
     keys: Any = None,
@@ -98,6 +56,7 @@ def check(
     extra: Any = None,
     defaults: Any = None,
     machines: dict[str, dict[str, Any]] | None = None,
+    secrets: dict[str, Any] | None = None,
 ) -> list[Problem]:
     """Return every problem of the inventory that can be found without looking at a host.
 
@@ -106,6 +65,7 @@ def check(
     :param catalog: the shipped catalogue.
     :param extra: the user's own entries of the catalogue.
     :param defaults: ``llm_model_defaults``.
+    :param secrets: values of the fleet's own keys by the variables that give them, as far as they are known.
     :param machines: all hosts, each ``{distribution, distribution_version}``; none of them are checked without.
     """
     resolved, problems = models.examine(raw_models, catalog, extra, defaults)
@@ -113,7 +73,7 @@ def check(
         remedy = "write what is to be served, e.g. [{name: chat, source: 'demo:'}]"
         problems = [Problem("llm_models", raw_models, "there is no model", remedy)]
     known = [name for model in resolved for name in [model["name"], *model["aliases"]]]
-    problems += key_problems(keys, known)
+    problems += key_checks.problems(keys, known, secrets)
     for host, facts in (machines or {}).items():
         problems += distribution_problems(host, facts.get("distribution"), facts.get("distribution_version"))
     return problems

@@ -10,8 +10,10 @@ import hashlib
 import re
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema
+
 # Keys of our own, beside those of the inventory: the chat page, the last step of site.yml, and Prometheus.
-CHAT_PAGE, VERIFY = "chat-page", "verify"
+CHAT_PAGE, VERIFY, METRICS = "chat-page", "verify", "prometheus"
 INTERNAL = (CHAT_PAGE, VERIFY)
 KEY_FIELDS = ("models", "rpm", "tpm", "max_parallel_requests", "expires")
 
@@ -45,6 +47,9 @@ def secret_names(keys: list[dict[str, Any]], fixed: dict[str, dict[str, str]]) -
 def resolve_keys(keys: list[dict[str, Any]], secrets: dict[str, str]) -> list[dict[str, Any]]:
     """Return every key with its value: those of the inventory with their limits, and our own, which have none.
 
+    Limits and dates are in the form that the gateway reads. What has no such form stays as it is, so that the gateway
+    refuses it where ``key_checks`` was not asked.
+
     :param keys: ``litellm_keys`` of the inventory.
     :param secrets: values by the names of :func:`secret_names`.
     """
@@ -52,8 +57,7 @@ def resolve_keys(keys: list[dict[str, Any]], secrets: dict[str, str]) -> list[di
     for key in keys:
         alias = str(key["alias"])
         value = str(given(key) or secrets[secret_name(alias)])
-        limits = {name: key[name] for name in KEY_FIELDS if name in key}
-        if "expires" in limits:
-            limits["expires"] = str(limits["expires"])
+        clean, _refused = schema.apply(schema.KEY, key, "")
+        limits = {name: clean.get(name, key[name]) for name in KEY_FIELDS if name in key}
         resolved.append({"alias": alias, "key": value, **limits})
     return resolved

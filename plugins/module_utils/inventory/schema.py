@@ -10,6 +10,7 @@ A schema is a dictionary of field names to rules; a rule is a function that retu
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from typing import Any, Callable, Dict, Union
@@ -20,6 +21,9 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.problems import P
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,46}[a-z0-9])?")
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# A date, or a date and a time of the day.
+MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d)([T ](\d\d):(\d\d)(:(\d\d)([.]\d{1,6})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?)?")
+MOMENT_NUMBERS = (1, 2, 3, 5, 6, 8)
 
 # Flags that the collection sets itself, and what sets them.
 RESERVED_ARGS = {
@@ -98,6 +102,31 @@ def one_of(*choices: str) -> Rule:
         return str(value)
 
     return rule
+
+
+def flag(value: Any) -> bool:
+    """Take true or false."""
+    if not isinstance(value, bool):
+        raise RefusedError("true or false is needed", "write true or false")
+    return value
+
+
+def expiry(value: Any) -> str:
+    """Take a date, or a time in ISO 8601, as text or as YAML reads it, and return it as text in ISO 8601."""
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    match = MOMENT.fullmatch(value) if isinstance(value, str) else None
+    try:
+        if match is None:
+            raise ValueError
+        year, month, day, hour, minute, second = (int(match.group(part) or 0) for part in MOMENT_NUMBERS)
+        datetime.datetime(year, month, day, hour, minute, second)
+    except ValueError:
+        remedy = (
+            'write the last day on which the key works, such as "2027-01-31", or a time such as "2027-01-31T18:00Z"'
+        )
+        raise RefusedError("it is neither a date nor a time in ISO 8601", remedy) from None
+    return str(value)
 
 
 def anything(value: Any) -> Any:
@@ -187,7 +216,7 @@ MODEL: Schema = {
 }
 KEY: Schema = {
     "alias": text(ALIAS, "letters, digits and . _ : / @ -"),
-    "expires": anything,
+    "expires": expiry,
     "key": anything,
     "max_parallel_requests": number(1),
     "models": texts(text(re.compile(r"\S+"), "names of models")),
@@ -195,6 +224,8 @@ KEY: Schema = {
     "tpm": number(1),
     "value": anything,
 }
+# A key as the gateway's role takes it, which may also be shut for the time being.
+RESOLVED_KEY: Schema = {**{name: rule for name, rule in KEY.items() if name != "value"}, "blocked": flag}
 
 
 def apply(schema: Schema, raw: Any, variable: str, hidden: bool = False) -> tuple[dict[str, Any], list[Problem]]:

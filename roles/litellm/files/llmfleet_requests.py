@@ -15,20 +15,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import llmfleet_content as content
 import llmfleet_fields as fields
+from llmfleet_content import RequestError
 
 MODEL = re.compile(r"[^\s,\x00-\x1f\x7f]{1,256}")
 # Each document or text is a sequence in the engine; the numbers are those of Cohere's and OpenAI's own services.
 MOST_DOCUMENTS, MOST_INPUTS = 1000, 2048
 MOST_DEPTH = 64
-
-
-class RequestError(Exception):
-    """A request that is not let through; `param` names what is wrong with it."""
-
-    def __init__(self, message: str, param: str | None, code: str = "invalid_value", status: int = 400) -> None:
-        super().__init__(message)
-        self.message, self.param, self.code, self.status = message, param, code, status
 
 
 @dataclass(frozen=True)
@@ -131,13 +125,12 @@ def _unknown(value: Mapping[str, object], allowed: Iterable[str], where: str) ->
 
 
 def _part(part: object, where: str, api: str, types: frozenset[str]) -> None:
-    if isinstance(part, str):
-        return
     if not isinstance(part, dict):
         raise RequestError(f"{where} must be an object.", where)
     if not isinstance(part.get("type"), str) or part["type"] not in types:
         raise RequestError(f"{where}.type must be one of {', '.join(sorted(types))}.", f"{where}.type")
     _references(part, where, api)
+    content.part(part, where, api)
     for name in NESTED:
         _parts(part.get(name), f"{where}.{name}", api)
 
@@ -163,13 +156,13 @@ def _references(part: dict[str, object], where: str, api: str) -> None:
         _parts(source.get("content"), f"{where}.source.content", api)
 
 
-def _parts(content: object, where: str, api: str) -> None:
-    if isinstance(content, dict):
-        content = [content]
-    if isinstance(content, list):
-        for number, part in enumerate(content):
+def _parts(given: object, where: str, api: str) -> None:
+    if isinstance(given, dict):
+        given = [given]
+    if isinstance(given, list):
+        for number, part in enumerate(given):
             _part(part, f"{where}[{number}]", api, PART_TYPES[api])
-    elif content is not None and not isinstance(content, str):
+    elif given is not None and not isinstance(given, str):
         raise RequestError(f"{where} must be a string or a list.", where)
 
 
@@ -180,11 +173,8 @@ def _messages(body: Mapping[str, object], api: str) -> None:
         raise RequestError("messages must not be empty.", "messages")
     for number, message in enumerate(messages):
         where = f"messages[{number}]"
-        if not isinstance(message.get("role"), str):
-            raise RequestError(f"{where}.role must be a string.", f"{where}.role")
         _parts(message.get("content"), f"{where}.content", api)
-        if message.get("tool_calls") is not None and not fields.objects(message["tool_calls"]):
-            raise RequestError(f"{where}.tool_calls must be a list of objects.", f"{where}.tool_calls", "invalid_type")
+        content.message(message, where, api)
     _parts(body.get("system"), "system", api)
 
 
@@ -197,8 +187,8 @@ def _tools(body: Mapping[str, object], api: str) -> None:
                 f"{where}.type must be one of {', '.join(sorted(TOOL_TYPES[api]))}.", f"{where}.type", "invalid_tool"
             )
         _unknown(tool, TOOL_FIELDS, where)
-        if api == "chat" and kind == "function" and not isinstance(tool.get("function"), dict):
-            raise RequestError(f"{where}.function must be an object.", f"{where}.function")
+        content.tool(tool, where, api)
+    content.choices(body, api)
 
 
 def _count(body: Mapping[str, object], limits: Limits, prompts: int = 1) -> None:
@@ -263,6 +253,7 @@ def _responses(body: Mapping[str, object], _limits: Limits) -> None:
         where = f"input[{number}]"
         if isinstance(item, dict) and "role" in item and item.get("type", "message") == "message":
             _parts(item.get("content"), f"{where}.content", "responses")
+            content.message(item, where, "responses")
         else:
             _part(item, where, "responses", ITEM_TYPES)
     _format(body)

@@ -181,6 +181,7 @@ def test_keys_change_without_a_restart(plain: Rendered) -> None:
     assert changes == {
         "llmfleet_keyring.py": "restart",
         "llmfleet_fields.py": "restart",
+        "llmfleet_content.py": "restart",
         "llmfleet_requests.py": "restart",
         "llmfleet_door.py": "restart",
         "llmfleet_gateway.py": "restart",
@@ -227,10 +228,11 @@ def test_the_ready_probe_goes_to_an_address(rich: Rendered) -> None:
 
 def test_problems_name_variable_value_and_remedy(plain: Rendered, rich: Rendered) -> None:
     assert plain.problems == []
-    unknown, short = rich.problems
-    assert unknown.startswith("litellm_keys: key team names the model chart, which is not served.")
-    assert unknown.endswith("Choose from chat, assistant, gpt.")
-    assert short.startswith("litellm_master_key has fewer than 16 characters.")
+    short, unknown = rich.problems
+    assert (short["host"], short["variable"], short["value"]) == ("localhost", "litellm_master_key", "(hidden)")
+    assert short["problem"] == "it has fewer than 16 characters"
+    assert (unknown["variable"], unknown["value"]) == ("litellm_keys_resolved[team].models", "chart")
+    assert unknown["remedy"] == "did you mean chat"
 
 
 def test_clients_meet_the_door_before_litellm(plain: Rendered) -> None:

@@ -29,6 +29,7 @@ def load(name: str) -> Any:
 
 
 load("llmfleet_fields")
+load("llmfleet_content")
 requests = load("llmfleet_requests")
 door = load("llmfleet_door")
 CHAT = "/v1/chat/completions"

@@ -27,6 +27,7 @@ def load(name: str) -> Any:
 
 
 load("llmfleet_fields")
+load("llmfleet_content")
 requests = load("llmfleet_requests")
 HELLO = [{"role": "user", "content": "hi"}]
 PLAIN: dict[str, dict[str, Any]] = {
@@ -456,6 +457,148 @@ def test_what_is_malformed_is_the_clients_mistake(path: str, change: dict[str, A
     error = refusal(path, {**PLAIN[path], **change})
     assert error.status == 400
     assert error.param.split(".")[0].split("[")[0] in change
+
+
+CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+USE = {"type": "tool_use", "id": "1", "name": "f", "input": {}}
+
+
+@pytest.mark.parametrize(
+    ("message", "param"),
+    [
+        ({"role": "nobody", "content": "a"}, "role"),
+        ({"role": "User", "content": "a"}, "role"),
+        ({"role": 5, "content": "a"}, "role"),
+        ({"role": None, "content": "a"}, "role"),
+        ({"role": "user", "content": "a", "name": 5}, "name"),
+        ({"role": "tool", "content": "a", "tool_call_id": ["a"]}, "tool_call_id"),
+        ({"role": "user", "content": ["a"]}, "content[0]"),
+        ({"role": "user", "content": [{"type": "text"}]}, "content[0].text"),
+        ({"role": "user", "content": [{"type": "text", "text": 5}]}, "content[0].text"),
+        ({"role": "assistant", "content": [{"type": "text", "text": ["a"]}]}, "content[0].text"),
+        ({"role": "user", "content": [{"type": "thinking", "thinking": "a"}]}, "content[0].type"),
+        ({"role": "user", "content": [{"type": "refusal", "refusal": "a"}]}, "content[0].type"),
+        ({"role": "assistant", "content": [{"type": "thinking"}]}, "content[0].thinking"),
+        ({"role": "user", "content": [{"type": "image_url"}]}, "content[0].image_url"),
+        ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, "content[0].image_url.url"),
+        ({"role": "user", "content": [{"type": "input_audio"}]}, "content[0].input_audio"),
+        (
+            {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": 5}}]},
+            "content[0].input_audio.data",
+        ),
+        ({"role": "user", "content": [{"type": "file", "file": 5}]}, "content[0].file"),
+        ({"role": "assistant", "tool_calls": [5]}, "tool_calls"),
+        ({"role": "assistant", "tool_calls": [{}]}, "tool_calls[0].id"),
+        ({"role": "assistant", "tool_calls": [{**CALL, "id": 5}]}, "tool_calls[0].id"),
+        ({"role": "assistant", "tool_calls": [{**CALL, "type": 5}]}, "tool_calls[0].type"),
+        ({"role": "assistant", "tool_calls": [{**CALL, "function": 5}]}, "tool_calls[0].function"),
+        ({"role": "assistant", "tool_calls": [{"id": "1", "type": "function"}]}, "tool_calls[0].function"),
+        ({"role": "assistant", "tool_calls": [{**CALL, "function": {}}]}, "tool_calls[0].function.name"),
+        (
+            {"role": "assistant", "tool_calls": [{**CALL, "function": {"name": "f", "arguments": {}}}]},
+            "tool_calls[0].function.arguments",
+        ),
+        ({"role": "assistant", "tool_calls": [{"id": "1", "type": "custom"}]}, "tool_calls[0].custom"),
+        ({"role": "assistant", "content": "a", "function_call": {"name": "f"}}, "function_call.arguments"),
+    ],
+)
+def test_a_message_of_a_chat_that_is_malformed(message: dict[str, Any], param: str) -> None:
+    path = "/v1/chat/completions"
+    error = refusal(path, {**PLAIN[path], "messages": [*HELLO, message]})
+    assert (error.status, error.param) == (400, f"messages[1].{param}")
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+@pytest.mark.parametrize(
+    ("message", "param"),
+    [
+        ({"role": "tool", "content": "a"}, "role"),
+        ({"role": "user", "content": ["a"]}, "content[0]"),
+        ({"role": "user", "content": [{"type": "text", "text": None}]}, "content[0].text"),
+        ({"role": "user", "content": [{"type": "image"}]}, "content[0].source"),
+        ({"role": "user", "content": [{"type": "image", "source": 5}]}, "content[0].source"),
+        ({"role": "user", "content": [{"type": "image", "source": {}}]}, "content[0].source.type"),
+        ({"role": "user", "content": [{"type": "document", "source": "a"}]}, "content[0].source"),
+        ({"role": "user", "content": [{"type": "tool_result", "content": "a"}]}, "content[0].tool_use_id"),
+        ({"role": "user", "content": [{"type": "search_result"}]}, "content[0].source"),
+        ({"role": "user", "content": [USE]}, "content[0].type"),
+        ({"role": "assistant", "content": [{**USE, "id": 5}]}, "content[0].id"),
+        ({"role": "assistant", "content": [{**USE, "name": 5}]}, "content[0].name"),
+        ({"role": "assistant", "content": [{**USE, "input": "x"}]}, "content[0].input"),
+        ({"role": "assistant", "content": [{"type": "redacted_thinking"}]}, "content[0].data"),
+        ({"role": "assistant", "content": [{"type": "thinking", "thinking": 5}]}, "content[0].thinking"),
+    ],
+)
+def test_a_message_of_anthropics_that_is_malformed(path: str, message: dict[str, Any], param: str) -> None:
+    error = refusal(path, {**PLAIN[path], "messages": [*HELLO, message]})
+    assert (error.status, error.param) == (400, f"messages[1].{param}")
+
+
+@pytest.mark.parametrize(
+    ("item", "param"),
+    [
+        ({"role": "nobody", "content": "a"}, "role"),
+        ({"role": 5, "content": "a"}, "role"),
+        ({"role": "user", "content": [{"type": "input_text"}]}, "content[0].text"),
+        ({"role": "user", "content": [{"type": "input_image"}]}, "content[0].image_url"),
+        ({"type": "function_call", "call_id": "1", "name": "f"}, "arguments"),
+        ({"type": "function_call", "call_id": 5}, "call_id"),
+        ({"type": "function_call_output", "output": "a"}, "call_id"),
+    ],
+)
+def test_an_item_of_a_response_that_is_malformed(item: dict[str, Any], param: str) -> None:
+    error = refusal("/v1/responses", {"model": "chat", "input": [*HELLO, item]})
+    assert (error.status, error.param) == (400, f"input[1].{param}")
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "param"),
+    [
+        ("/v1/chat/completions", {"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
+        ("/v1/chat/completions", {"tools": [{"type": "function", "function": {"name": 5}}]}, "tools[0].function.name"),
+        (
+            "/v1/chat/completions",
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": 5}}]},
+            "tools[0].function.parameters",
+        ),
+        ("/v1/chat/completions", {"tools": [{"type": "custom"}]}, "tools[0].custom"),
+        ("/v1/chat/completions", {"tool_choice": "any"}, "tool_choice"),
+        ("/v1/chat/completions", {"tool_choice": {}}, "tool_choice.type"),
+        ("/v1/chat/completions", {"tool_choice": {"type": "function"}}, "tool_choice.function"),
+        ("/v1/chat/completions", {"tool_choice": {"type": "function", "function": {}}}, "tool_choice.function.name"),
+        ("/v1/chat/completions", {"thinking": {"type": 5}}, "thinking.type"),
+        ("/v1/chat/completions", {"thinking": {"type": "enabled", "budget_tokens": "x"}}, "thinking.budget_tokens"),
+        ("/v1/messages", {"tools": [{}]}, "tools[0].name"),
+        ("/v1/messages", {"tools": [{"name": "f", "input_schema": 5}]}, "tools[0].input_schema"),
+        ("/v1/messages", {"tool_choice": {"type": "function"}}, "tool_choice.type"),
+        ("/v1/messages", {"tool_choice": {"type": "tool"}}, "tool_choice.name"),
+        ("/v1/messages", {"tool_choice": {"type": "tool", "name": 5}}, "tool_choice.name"),
+        ("/v1/messages", {"thinking": {"type": "enabled", "budget_tokens": "x"}}, "thinking.budget_tokens"),
+        ("/v1/messages", {"system": [{"type": "text"}]}, "system[0].text"),
+        ("/v1/responses", {"tools": [{"type": "function"}]}, "tools[0].name"),
+        ("/v1/responses", {"tools": [{"type": "function", "name": "f", "parameters": 5}]}, "tools[0].parameters"),
+        ("/v1/responses", {"tool_choice": {"type": "function"}}, "tool_choice.name"),
+    ],
+)
+def test_tools_and_choices_that_are_malformed(path: str, change: dict[str, Any], param: str) -> None:
+    error = refusal(path, {**PLAIN[path], **change})
+    assert (error.status, error.param) == (400, param)
+
+
+def test_calls_and_choices_that_clients_do_send() -> None:
+    tool = {"type": "function", "function": {"name": "f", "description": None, "parameters": {}}}
+    messages = [
+        *HELLO,
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "1", "content": "a"},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "t"}, {"type": "text", "text": ""}]},
+        {"role": "developer", "content": "a", "name": None},
+    ]
+    for choice in ("auto", "none", "required", {"type": "function", "function": {"name": "f"}}):
+        body = {"model": "chat", "messages": messages, "tools": [tool], "tool_choice": choice}
+        assert check("/v1/chat/completions", body) == body
+    for choice in ({"type": "auto"}, {"type": "any"}, {"type": "none"}, {"type": "tool", "name": "f"}):
+        assert check("/v1/messages", {**PLAIN["/v1/messages"], "tools": [{"name": "f"}], "tool_choice": choice})
 
 
 def test_the_query_string_chooses_nothing() -> None:

@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import datetime
+from typing import Any
+
+import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys
 
 
@@ -19,9 +23,27 @@ def test_keys_carry_their_value_and_their_limits():
     keys = client_keys.resolve_keys(
         [{"alias": "a", "rpm": 5}, {"alias": "b", "value": "sk-given", "models": ["chat"]}], secrets
     )
-    assert client_keys.resolve_keys([{"alias": "d", "key": "sk-d", "expires": 2027}], secrets)[2]["expires"] == "2027"
     assert keys[:2] == [{"alias": "chat-page", "key": "sk-c"}, {"alias": "verify", "key": "sk-v"}]
     assert keys[2:] == [{"alias": "a", "key": "sk-a", "rpm": 5}, {"alias": "b", "key": "sk-given", "models": ["chat"]}]
+
+
+@pytest.mark.parametrize(
+    ("given", "resolved"),
+    [
+        ({"expires": datetime.date(2027, 1, 31)}, {"expires": "2027-01-31"}),
+        ({"expires": datetime.datetime(2027, 1, 31, 18)}, {"expires": "2027-01-31T18:00:00"}),
+        ({"expires": "2027-01-31"}, {"expires": "2027-01-31"}),
+        ({"rpm": "60", "models": "chat"}, {"rpm": 60, "models": ["chat"]}),
+        ({"rpm": None}, {"rpm": None}),
+        # The gateway refuses these: a key never becomes one without limit.
+        ({"expires": "tomorrow"}, {"expires": "tomorrow"}),
+        ({"rpm": 0}, {"rpm": 0}),
+    ],
+)
+def test_limits_have_the_form_that_the_gateway_reads(given: dict[str, Any], resolved: dict[str, Any]) -> None:
+    secrets = {"litellm_key_chat_page": "sk-c", "litellm_key_verify": "sk-v"}
+    (key,) = client_keys.resolve_keys([{"alias": "d", "key": "sk-d", **given}], secrets)[2:]
+    assert key == {"alias": "d", "key": "sk-d", **resolved}
 
 
 def test_no_two_aliases_share_a_secret():

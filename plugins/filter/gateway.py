@@ -1,0 +1,57 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Filters of the ``litellm`` and ``nginx`` roles: thin wrappers around plugin_utils."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import key_checks
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import plain
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.litellm import config, keyring
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.nginx import doors
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.nginx import problems as nginx
+
+
+def litellm_config(deployments: list[dict[str, Any]], settings: dict[str, Any]) -> dict[str, Any]:
+    """Make LiteLLM's configuration."""
+    return config.config(plain(deployments), plain(settings))
+
+
+def litellm_keyring(keys: list[dict[str, Any]], metrics_key: str) -> dict[str, Any]:
+    """Make the gateway's file of keys."""
+    return keyring.keyring(plain(keys), metrics_key)
+
+
+def litellm_problems(
+    keys: list[dict[str, Any]], deployments: list[dict[str, Any]], secrets: dict[str, Any], host: str = ""
+) -> list[dict[str, Any]]:
+    """Find everything that is wrong with the gateway's keys."""
+    found = key_checks.problems(keys, config.names(plain(deployments)), plain(secrets), resolved=True)
+    return [problem._replace(host=str(host))._asdict() for problem in found]
+
+
+def nginx_doors(api: dict[str, Any], chat: dict[str, Any], north: Any = True) -> dict[str, Any]:
+    """Say which doors of the proxy are open, under which names and ports."""
+    return doors.doors(plain(api), plain(chat), bool(north))
+
+
+def nginx_problems(values: dict[str, Any], host: str = "", names: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    """Find everything that is wrong with the parameters of the proxy."""
+    return [problem._asdict() for problem in nginx.problems(plain(values), str(host), plain(names))]
+
+
+class FilterModule:
+    """Filters of the litellm and nginx roles."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Name the filters."""
+        return {
+            "litellm_config": litellm_config,
+            "litellm_keyring": litellm_keyring,
+            "litellm_problems": litellm_problems,
+            "nginx_doors": nginx_doors,
+            "nginx_problems": nginx_problems,
+        }

@@ -1,0 +1,112 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check the keys of clients and the fleet's own, for the inventory and for the gateway's role. No message has a value.
+
+Pure functions over dictionaries; no Ansible, no files, no network.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Iterable
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys, schema
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, nearest, plain
+
+HIDDEN = "(hidden)"
+# A gateway keeps a plain SHA-256 sum of a key, from which a short one could be found again.
+SHORTEST = 16
+# A key is sent in a header.
+VALUE = re.compile(r"[!-~]+")
+REMEDY = "give a long random value, such as the output of openssl rand -hex 24"
+
+
+def value_problems(variable: str, value: Any) -> list[Problem]:
+    """Return what is wrong with the value of a key."""
+    text = str(value)
+    if isinstance(value, (bool, dict, list)):
+        return [Problem(variable, HIDDEN, "a text is needed", REMEDY)]
+    if len(text) < SHORTEST:
+        return [Problem(variable, HIDDEN, f"it has fewer than {SHORTEST} characters", REMEDY)]
+    if not VALUE.fullmatch(text):
+        return [Problem(variable, HIDDEN, "it has a space or a character that is not ASCII", REMEDY)]
+    return []
+
+
+class Ring:
+    """The keys that were looked at: no two have the same alias or the same value."""
+
+    def __init__(self, variable: str, known_models: Iterable[str], reserved: Iterable[str]) -> None:
+        self.variable = variable
+        self.known_models = list(known_models)
+        self.reserved = tuple(reserved)
+        self.aliases: set[str] = set()
+        self.values: dict[str, str] = {}
+
+    def value(self, variable: str, owner: str, value: Any) -> list[Problem]:
+        """Return what is wrong with a value, and remember whose it is."""
+        found = value_problems(variable, value)
+        if str(value) in self.values:
+            text = f"{self.values[str(value)]} has the same value"
+            found.append(Problem(variable, HIDDEN, text, "give every key a value of its own"))
+        self.values.setdefault(str(value), owner)
+        return found
+
+    def alias(self, variable: str, alias: Any) -> list[Problem]:
+        """Return what is wrong with an alias, and remember it."""
+        found = []
+        if alias is None:
+            found = [Problem(variable, None, "every key needs it", "give a name that tells whose it is")]
+        elif alias in self.reserved:
+            found = [Problem(variable, alias, "the collection has a key of that name", "choose another")]
+        elif str(alias) in self.aliases:
+            found = [Problem(variable, alias, "another key has it", "give every key an alias of its own")]
+        self.aliases.add(str(alias))
+        return found
+
+    def key(self, index: int, raw: Any, fields: schema.Schema) -> list[Problem]:
+        """Return what is wrong with one key."""
+        alias = raw.get("alias") if isinstance(raw, dict) else None
+        label = f"{self.variable}[{alias or index}]"
+        if not isinstance(raw, dict):
+            return [Problem(label, HIDDEN, "a dictionary is needed", "write {alias: NAME}")]
+        clean, found = schema.apply(fields, raw, label, hidden=True)
+        found += self.alias(f"{label}.alias", alias)
+        for model in clean.get("models", []):
+            if model not in self.known_models:
+                found.append(
+                    Problem(f"{label}.models", model, "there is no such model", nearest(model, self.known_models))
+                )
+        if client_keys.given(clean):
+            found += self.value(f"{label}.value", label, client_keys.given(clean))
+        return found
+
+
+def problems(
+    keys: Any,
+    known_models: Iterable[str],
+    secrets: dict[str, Any] | None = None,
+    resolved: bool = False,
+) -> list[Problem]:
+    """Return the problems of the clients' keys and of the fleet's own.
+
+    :param keys: ``litellm_keys``, or ``litellm_keys_resolved``.
+    :param known_models: names and aliases of the models that are served.
+    :param secrets: values of the fleet's own keys by the variables that give them; empty ones are made later.
+    :param resolved: whether the keys have their values already, and those of the collection are among them.
+    """
+    variable = "litellm_keys_resolved" if resolved else "litellm_keys"
+    reserved = [client_keys.METRICS, *(() if resolved else client_keys.INTERNAL)]
+    ring = Ring(variable, known_models, reserved)
+    found = []
+    for name, value in (secrets or {}).items():
+        if value:
+            found += ring.value(name, name, value)
+    entries = plain(keys or [])
+    if not isinstance(entries, list):
+        return [*found, Problem(variable, HIDDEN, "a list is needed", "write a list of {alias: ...}")]
+    for index, raw in enumerate(entries):
+        found += ring.key(index, raw, schema.RESOLVED_KEY if resolved else schema.KEY)
+    return found

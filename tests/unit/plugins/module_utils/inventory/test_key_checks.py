@@ -1,0 +1,134 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys, key_checks
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import render
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.litellm import keyring
+
+HOOK = Path(__file__).resolve().parents[5] / "roles" / "litellm" / "files" / "llmfleet_keyring.py"
+MODELS = ["chat", "gpt-4o"]
+VALUE = "sk-canary-0123456789"
+
+
+def found(keys: Any, secrets: Any = None, resolved: bool = False) -> list[str]:
+    sentences = [problem.sentence() for problem in key_checks.problems(keys, MODELS, secrets, resolved)]
+    assert "canary-" not in "".join(sentences)
+    return sentences
+
+
+def hook() -> Any:
+    spec = importlib.util.spec_from_file_location("llmfleet_keyring", HOOK)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Its dataclasses look for the module that they are in.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"value": VALUE},
+    {"key": VALUE, "models": ["chat", "gpt-4o"]},
+    {"models": "chat", "rpm": "60", "tpm": 1, "max_parallel_requests": 1},
+    {"rpm": None, "models": None, "expires": None},
+    {"expires": datetime.date(2027, 1, 31)},
+    {"expires": datetime.datetime(2027, 1, 31, 18, 0, tzinfo=datetime.timezone.utc)},
+    {"expires": "2027-01-31"},
+    {"expires": "2027-01-31 18:00"},
+    {"expires": "2027-01-31T18:00:00+02:00"},
+    {"expires": "2027-01-31T18:00:00.5Z"},
+]
+
+
+@pytest.mark.parametrize("fields", GOOD)
+def test_what_passes_is_taken_by_the_gateway(fields: dict[str, Any]) -> None:
+    keys = [{"alias": "team", **fields}]
+    assert found(keys) == []
+    secrets = {name: f"sk-{name}-0123456789" for name in client_keys.secret_names([{"alias": "team"}], {})}
+    resolved = client_keys.resolve_keys(keys, secrets)
+    assert found(resolved, {"litellm_master_key": "sk-master-0123456789"}, resolved=True) == []
+    ring = hook().parse(json.dumps(keyring.keyring(resolved, "sk-metrics-0123456789")))
+    assert {key.alias for key in ring.values()} == {"chat-page", "verify", "team", "prometheus"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "start"),
+    [
+        ({"expires": "tomorrow"}, 'litellm_keys[team].expires is "tomorrow": it is neither a date nor a time in ISO'),
+        ({"expires": "2027-02-30"}, "litellm_keys[team].expires"),
+        ({"expires": "2027-01-31T25:00"}, "litellm_keys[team].expires"),
+        ({"expires": "20270131"}, "litellm_keys[team].expires"),
+        ({"expires": "31.1.2027"}, "litellm_keys[team].expires"),
+        ({"expires": ""}, "litellm_keys[team].expires"),
+        ({"expires": 2027}, "litellm_keys[team].expires is 2027"),
+        ({"expires": True}, "litellm_keys[team].expires is true"),
+        ({"rpm": 0}, "litellm_keys[team].rpm is 0"),
+        ({"rpm": "many"}, "litellm_keys[team].rpm"),
+        ({"models": ["caht"]}, 'litellm_keys[team].models is "caht": there is no such model; did you mean chat.'),
+        ({"models": {"chat": 1}}, "litellm_keys[team].models"),
+        ({"value": "sk-canary-"}, 'litellm_keys[team].value is "(hidden)": it has fewer than 16 characters'),
+        ({"value": "sk-canary- 0123456789"}, 'litellm_keys[team].value is "(hidden)": it has a space'),
+        ({"key": "sk-canary-ü0123456789"}, "litellm_keys[team].value"),
+        ({"value": ["sk-canary-0123456789"]}, 'litellm_keys[team].value is "(hidden)": a text is needed'),
+        ({"valeu": VALUE}, 'litellm_keys[team].valeu is "(hidden)": there is no such key; did you mean value.'),
+        ({"blocked": True}, "litellm_keys[team].blocked"),
+        ({"alias": "prometheus"}, "litellm_keys[prometheus].alias"),
+        ({"alias": "verify"}, "litellm_keys[verify].alias"),
+        ({"alias": "chat-page"}, "litellm_keys[chat-page].alias"),
+        ({"alias": "a b"}, "litellm_keys[a b].alias"),
+        ({"alias": None}, "litellm_keys[0].alias is missing"),
+    ],
+)
+def test_what_is_wrong_with_one_key(fields: dict[str, Any], start: str) -> None:
+    (sentence,) = found([{"alias": "team", **fields}])
+    assert sentence.startswith(start)
+
+
+def test_no_two_keys_share_an_alias_or_a_value() -> None:
+    keys = [
+        {"alias": "a", "value": VALUE},
+        {"alias": "a", "key": VALUE},
+        "sk-canary-3",
+        {"alias": "b", "value": "sk-canary-master-key"},
+    ]
+    assert [sentence.partition(";")[0] for sentence in found(keys, {"litellm_master_key": "sk-canary-master-key"})] == [
+        'litellm_keys[a].alias is "a": another key has it',
+        'litellm_keys[a].value is "(hidden)": litellm_keys[a] has the same value',
+        'litellm_keys[2] is "(hidden)": a dictionary is needed',
+        'litellm_keys[b].value is "(hidden)": litellm_master_key has the same value',
+    ]
+    (sentence,) = found("sk-canary-5")
+    assert sentence.startswith('litellm_keys is "(hidden)"')
+
+
+@pytest.mark.parametrize("value", ["short", "sk canary- 0123456789", 5])
+def test_the_fleets_own_keys(value: Any) -> None:
+    (sentence,) = found([], {"litellm_master_key": value, "litellm_metrics_key": "", "vllm_api_key": None})
+    assert sentence.startswith('litellm_master_key is "(hidden)": it has ')
+    assert sentence.endswith("give a long random value, such as the output of openssl rand -hex 24.")
+
+
+def test_the_role_names_its_own_variable_and_takes_the_collections_keys() -> None:
+    keys = [{"alias": "verify", "key": VALUE, "blocked": False}, {"alias": "prometheus", "key": "x"}]
+    assert [sentence.partition(" is ")[0] for sentence in found(keys, resolved=True)] == [
+        "litellm_keys_resolved[prometheus].alias",
+        "litellm_keys_resolved[prometheus].value",
+    ]
+
+
+def test_no_value_is_in_the_text_for_a_run() -> None:
+    keys = [{"alias": ["sk-canary"]}, {"value": VALUE, "rpm": 0}, {"alias": "b", "valeu": VALUE}]
+    assert "canary-" not in render(key_checks.problems(keys, MODELS))

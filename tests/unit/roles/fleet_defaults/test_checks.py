@@ -1,0 +1,99 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is wrong with the gateways' variables is known before anything is touched, where no role's defaults are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[4]
+CANARY = "sk-canary-0123456789"
+# Name of a gateway: its variables, and the variables that are refused.
+GATEWAYS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "good": ({"nginx_http_port": 80, "litellm_master_key": CANARY}, []),
+    "limits": (
+        {"nginx_rate_per_key": "a;b", "nginx_access_log_days": 0},
+        ["nginx_access_log_days", "nginx_rate_per_key"],
+    ),
+    "ports": ({"nginx_http_port": 443}, ["nginx_http_port"]),
+    "names": (
+        {"llm_api_server_name": "a b", "llm_chat_server_name": "https://c"},
+        ["llm_api_server_name", "llm_chat_server_name"],
+    ),
+    "same": ({"llm_api_server_name": "a.test", "llm_chat_server_name": "a.test"}, ["llm_chat_server_name"]),
+    "certificate": ({"nginx_tls_key": CANARY}, ["nginx_tls_certificate", "nginx_tls_key"]),
+    "paths": ({"nginx_api_paths": {"/v1;": ["GET"]}}, ["nginx_api_paths"]),
+    "master": ({"litellm_master_key": "canary"}, ["litellm_master_key"]),
+    "vault": ({"nginx_tls_certificate": "{{ of_a_vault }}", "nginx_tls_key": "{{ of_a_vault }}"}, []),
+    "doors": (
+        {"nginx_chat": {"server_name": "c.test", "port": 0, "aliases": ["a b"], "upstream": []}},
+        ["nginx_chat.aliases", "llm_chat_port", "nginx_chat.upstream"],
+    ),
+}
+# As YAML writes them.
+KEYS = "[{alias: contractor, expires: 2027-01-31}, {alias: other, expires: 2027-01-31T18:00:00Z}]"
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("checks")
+    hosts = {name: changes for name, (changes, _refused) in GATEWAYS.items()}
+    everywhere = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "llm_models": [{"name": "chat", "source": "demo:"}],
+        "llm_address": "192.0.2.1",
+        "litellm_keys": yaml.safe_load(KEYS),
+    }
+    children = {"llm_gateway": {"hosts": hosts}, "llm_webui": {"hosts": {"unread": None}}}
+    (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"vars": everywhere, "children": children}}))
+    listeners = "[] | llmfleet.serving.listeners(llm_other_listeners)"
+    wanted = f"{{{{ {{'found': llm_problems + llm_nginx_problems, 'listeners': {listeners}}} }}}}"
+    play = {
+        "hosts": "llm_gateway",
+        "gather_facts": False,
+        "vars_files": [str(path) for path in sorted((ROOT / "group_vars" / "all").glob("*.yml"))],
+        "roles": ["llmfleet.serving.fleet_defaults"],
+        "tasks": [
+            {
+                "ansible.builtin.copy": {
+                    "content": wanted,
+                    "dest": f"{folder}/{{{{ inventory_hostname }}}}",
+                    "mode": "0600",
+                }
+            }
+        ],
+    }
+    (folder / "play.yml").write_text(yaml.safe_dump([play]))
+    command = [Path(sys.executable).with_name("ansible-playbook"), "-i", folder / "hosts.yml", folder / "play.yml"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {name: json.loads((folder / name).read_text()) for name in GATEWAYS}
+
+
+@pytest.mark.parametrize("name", GATEWAYS)
+def test_what_is_refused(outcome: dict[str, Any], name: str) -> None:
+    found = outcome[name]["found"]
+    assert [problem["variable"] for problem in found] == GATEWAYS[name][1]
+    assert {problem["host"] for problem in found} <= {name, ""}
+    assert "canary" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(("name", "there"), [("good", True), ("limits", False)])
+def test_the_port_of_plain_http_is_among_those_that_must_be_free(
+    outcome: dict[str, Any], name: str, there: bool
+) -> None:
+    names = {listener["name"]: listener["port"] for listener in outcome[name]["listeners"]}
+    assert ("nginx_http_port" in names) is there
+    assert "llm_api_port" in names
