@@ -33,25 +33,38 @@ LAYERS: dict[str, set[str]] = {
     "verify": set(),
     # An engine: what is true of it alone.
     "vllm": set(),
+    # What every engine is asked for, and the registry: it alone knows engines by name.
+    "engines": {"vllm"},
     # What is wanted, and what becomes of it.
-    "inventory": {"host", "vllm"},
-    "plan": {"inventory", "vllm"},
-    "fleet": {"checkpoint", "plan"},
-    "doctor": {"nvidia", "vllm"},
+    "inventory": {"engines", "host"},
+    "plan": {"engines"},
+    "fleet": {"checkpoint", "engines", "plan"},
+    "doctor": {"nvidia"},
     # What Ansible calls.
     "action": {"fleet"},
-    "filter": {"container_engine", "doctor", "fleet", "host", "inventory", "nvidia", "plan", "service"},
+    "filter": {
+        "container_engine",
+        "doctor",
+        "engines",
+        "fleet",
+        "host",
+        "inventory",
+        "nvidia",
+        "plan",
+        "service",
+        "vllm",
+    },
     "modules": {
         "checkpoint",
         "container_engine",
         "doctor",
+        "engines",
         "host",
         "inventory",
         "nvidia",
         "plan",
         "service",
         "verify",
-        "vllm",
     },
 }
 

@@ -57,7 +57,7 @@ options:
         type: path
   memory_mib: {description: MiB of memory that are needed; 0 means that it is not checked., type: int, default: 0}
   instances:
-    description: The C(vllm_instances) of this host. Each needs 160 MiB of shared memory.
+    description: The C(llm_instances_here) of the host; vLLM's need 160 MiB of shared memory each.
     type: list
     elements: dict
     default: []
@@ -99,7 +99,7 @@ EXAMPLES = r"""
     disk:
       - {path: /opt/llmfleet, needed_mib: 4000, purpose: vLLM, creates: /opt/llmfleet/venvs/vllm-*}
     memory_mib: 6144
-    instances: "{{ vllm_instances }}"
+    instances: "{{ llm_instances_here }}"
   become: true
 """
 
@@ -233,7 +233,7 @@ def check(params: dict[str, Any]) -> tuple[list[Problem], dict[str, int], set[in
         problems += host_requirements.memory_problems(host, params["memory_mib"], **memory)
     if params["instances"] and not params["containers"]:
         shared = read_shared_memory(params["prefix"])
-        problems += host_requirements.shared_memory_problems(host, SHARED_MEMORY, len(params["instances"]), shared)
+        problems += host_requirements.shared_memory_problems(host, SHARED_MEMORY, params["instances"], shared)
     problems += host_requirements.python_problems(host, params["pythons"])
     problems += host_requirements.core_problems(host, params["instances"], os.sched_getaffinity(0))
     for instance in params["instances"]:

@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.cores import parse_cores
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.limits import STREAM_RATE
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 

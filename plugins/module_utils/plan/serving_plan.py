@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory, limits
@@ -26,20 +27,6 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan.stability im
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
 FIRST_PORT = 8100
-# Flags that are fields of an instance; what a model's args pin there the plan has taken over.
-FIELD_FLAGS = {
-    "data-parallel-size": "data_parallel_size",
-    "dtype": "dtype",
-    "gpu-memory-utilization": "gpu_memory_utilization",
-    "kv-cache-dtype": "kv_cache_dtype",
-    "max-model-len": "max_model_len",
-    "max-num-batched-tokens": "max_num_batched_tokens",
-    "max-num-seqs": "max_num_seqs",
-    "pipeline-parallel-size": "pipeline_parallel_size",
-    "stream-interval": "stream_interval",
-    "tensor-parallel-size": "tensor_parallel_size",
-}
-CPU_FIELD_FLAGS = ("max-model-len", "max-num-seqs", "stream-interval")
 
 
 def plan(
@@ -73,6 +60,7 @@ def plan(
     if not hosts:
         remedy = "put at least one host into the group llm_inference"
         problems.append(Problem("llm_inference", [], "there is no inference host", remedy))
+    problems = problems or _unserved(models, hosts)
     if problems:
         return {"instances": [], "models": {}, "unplaced": [], "hosts": {}, "problems": [p._asdict() for p in problems]}
     on_gpus = {i for i, model in enumerate(models) if _device(model, hosts) == "cuda"}
@@ -147,8 +135,25 @@ def _unknown_hosts(models: list[dict[str, Any]], hosts: dict[str, Any]) -> list[
 
 def _device(model: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> str:
     """Return what a model runs on: GPUs as soon as one of its hosts has them, for nobody wants it slower than that."""
+    return "cuda" if "cuda" in _devices(model, hosts) else "cpu"
+
+
+def _devices(model: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> set[str]:
+    """Return what a model may run on: what its hosts have and its engine takes."""
     allowed = [facts for name, facts in hosts.items() if not model["hosts"] or name in model["hosts"]]
-    return "cuda" if any((facts.get("device") or "cpu") == "cuda" for facts in allowed) else "cpu"
+    return {facts.get("device") or "cpu" for facts in allowed} & set(registry.of(model).devices)
+
+
+def _unserved(models: list[dict[str, Any]], hosts: dict[str, dict[str, Any]]) -> list[Problem]:
+    """Return a problem for each model whose engine runs on none of its hosts."""
+    problems = []
+    for model in models:
+        engine = registry.of(model)
+        if not _devices(model, hosts):
+            text = f"{engine.title} runs on {' and '.join(engine.devices)} alone, and none of its hosts has that"
+            remedy = "choose other hosts, or another engine"
+            problems.append(Problem(f"llm_models[{model['name']}].engine", engine.name, text, remedy))
+    return problems
 
 
 def _frozen_hosts(hosts: dict[str, dict[str, Any]]) -> set[str]:
@@ -259,7 +264,10 @@ def _instance(
     model: dict[str, Any], replica: int, host: str, facts: dict[str, Any], port: int, values: Any
 ) -> dict[str, Any]:
     cuda = facts.get("device") == "cuda"
-    args = {flag: v for flag, v in model["args"].items() if flag not in (FIELD_FLAGS if cuda else CPU_FIELD_FLAGS)}
+    device = "cuda" if cuda else "cpu"
+    engine = registry.of(model)
+    fields = engine.field_flags(device)
+    args = {flag: value for flag, value in model["args"].items() if flag not in fields}
     address = str(facts.get("address") or "127.0.0.1")
     source = model["source"]
     instance = {
@@ -271,7 +279,9 @@ def _instance(
         "address": f"{bracketed(address)}:{port}",
         "port": port,
         "listen": str(facts.get("listen") or address),
-        "device": "cuda" if cuda else "cpu",
+        "device": device,
+        "engine": engine.name,
+        "interface": registry.interface(engine),
         "source": source,
         "revision": model["revision"],
         "path": source[len("path:") :] if source.startswith("path:") else "",
@@ -299,7 +309,7 @@ def _instance(
     else:
         instance.update(values)
         if model["max_model_len"] is None and instance["max_model_len"] is None and model["mode"] == "chat":
-            instance["args"] = {"max-model-len": "auto", **args}
+            instance["args"] = {**engine.auto_context, **args}
     return instance
 
 
@@ -340,7 +350,7 @@ def needs(instances: list[dict[str, Any]], models: list[dict[str, Any]], host: s
     memory, downloads = 0, {}
     for instance in (instance for instance in instances if instance["host"] == host):
         model = by_name[instance["model"]]
-        memory += plan_cpu.ENGINE_LEAST_MIB
+        memory += registry.of(model).cpu_least_mib
         if instance["device"] == "cpu":
             pinned = (instance_memory.pinned(model, plan_cpu.KV_FLAG) or 0) // 1024**2
             memory += plan_cpu.weights_mib(model) + ((instance["cpu"]["kv_cache_space_gib"] or 0) * 1024 or pinned)
