@@ -22,7 +22,10 @@ attributes:
 options:
   instances: {description: The C(llm_instances_here) of a host., type: list, elements: dict, required: true}
   earlier: {description: What an earlier run returned., type: list, elements: dict, default: []}
-  package: {description: Digest of the environment or image that runs the engines., type: str, default: ''}
+  packages:
+    description: C(service_packages), whose C(digest) tells by what an engine was run.
+    type: dict
+    default: {}
   prefix: {description: How the names of the units begin., type: str, default: llm-}
   log_root:
     description: Directory of the logs under supervisor. What has no file there is looked for in the journal.
@@ -83,14 +86,14 @@ def main() -> None:
     spec: dict[str, Any] = {
         "instances": {"type": "list", "elements": "dict", "required": True},
         "earlier": {"type": "list", "elements": "dict", "default": []},
-        "package": {"default": ""},
+        "packages": {"type": "dict", "default": {}},
         "prefix": {"default": "llm-"},
         "log_root": {"type": "path", "default": "/var/log/llmfleet"},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     given = module.params
     logs = {one["name"]: read_log(given, one) for one in given["instances"]}
-    measured = measurements.merge(given["instances"], logs, given["earlier"], given["package"])
+    measured = measurements.merge(given["instances"], logs, given["earlier"], given["packages"])
     module.exit_json(changed=False, measured=measured)
 
 

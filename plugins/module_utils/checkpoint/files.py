@@ -5,7 +5,7 @@
 """Where a model's files are to be found, and which of them say what it weighs.
 
 A source is ``path:/directory`` on the host, ``hf://organisation/name`` in a model hub and in the cache that the hub's
-own tools keep (``models--organisation--name/{refs,snapshots}``), or ``demo:``, which only the vllm role can place.
+own tools keep (``models--organisation--name/{refs,snapshots}``), or ``demo:``, which only the role models can place.
 
 Pure functions; what reads files or asks a hub is handed in. No Ansible, no files, no network.
 """
@@ -85,7 +85,7 @@ def parse_source(text: str) -> Source:
             raise SourceError("it is no repository; write hf://organisation/name, and the revision apart")
         return Source(text, repository=repository)
     if text.startswith("demo:"):
-        raise SourceError("the vllm role makes the demo model; give the directory where it is as path:/directory")
+        raise SourceError("the role models makes the demo model; give the directory where it is as path:/directory")
     raise SourceError("it is unknown; use hf://organisation/name or path:/directory")
 
 

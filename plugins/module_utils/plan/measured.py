@@ -34,12 +34,12 @@ def key(entry: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def merge(
-    instances: list[dict[str, Any]], logs: dict[str, str], earlier: list[dict[str, Any]], package: str
+    instances: list[dict[str, Any]], logs: dict[str, str], earlier: list[dict[str, Any]], packages: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Return what is known of the instances of a host: what their logs tell now, else what was known before.
 
     :param logs: text of the log by name of the instance.
-    :param package: digest of the Python environment, or of the image, that measured.
+    :param packages: by engine, the package that measured: its ``digest`` names environment or image.
     """
     known = {(entry.get("instance"), key(entry)): entry for entry in earlier}
     result = []
@@ -50,6 +50,7 @@ def merge(
         if not measured and not before:
             continue
         memory = one.get("memory") or {}
+        package = str((packages.get(registry.of(one).name) or {}).get("digest") or "")
         planned = {part: memory[part] for part in PARTS if memory.get(part) is not None}
         if one.get("kv_cache_tokens"):
             planned["kv_cache_tokens"] = one["kv_cache_tokens"]

@@ -34,9 +34,9 @@ STOP_SLACK = 30
 def specs(instances: list[dict[str, Any]], settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the service spec of each instance of a host.
 
-    :param settings: ``python``, ``search_path``, ``paths`` (directory of each model), ``models_root``, ``state_root``,
-        ``run_root``, ``args`` and ``env`` of every instance, ``compile``, ``log_level``, ``drain_timeout``,
-        ``ready_deadline``, ``start_deadlines`` by name of the instance, ``api_key``.
+    :param settings: ``python``, ``search_path``, ``paths`` (directory of each model), ``readable`` (directories),
+        ``state_root``, ``run_root``, ``args`` and ``env`` of every instance, ``compile``, ``log_level``,
+        ``drain_timeout``, ``ready_deadline``, ``start_deadlines`` by name of the instance, ``api_key``.
     """
     return [_spec(instance, settings) for instance in instances]
 
@@ -67,7 +67,7 @@ def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         },
         "stop": {"timeout": int(settings["drain_timeout"]) + STOP_SLACK},
         "gpus": instance["gpus"],
-        "readable": list(dict.fromkeys([settings["models_root"], path])),
+        "readable": list(dict.fromkeys([*settings["readable"], path])),
         # It tries names of models as paths.
         "container": {"workdir": state, "shared_memory": "16g" if instance["gpus"] else "1g"},
         "sandbox": dict(SANDBOX),

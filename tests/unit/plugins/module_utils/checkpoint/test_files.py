@@ -28,7 +28,7 @@ def test_sources() -> None:
     [
         ("", "it is unknown; use hf://organisation/name or path:/directory"),
         ("gpt2", "it is unknown"),
-        ("demo:", "the vllm role makes the demo model; give the directory where it is as path:/directory"),
+        ("demo:", "the role models makes the demo model; give the directory where it is as path:/directory"),
         ("path:", "needs an absolute directory"),
         ("path:models/x", "needs an absolute directory"),
         ("path:/a\0b", "needs an absolute directory"),
