@@ -208,6 +208,7 @@ PLAY: list[dict[str, Any]] = [
         "hosts": "all",
         "become": True,
         "gather_facts": True,
+        "vars_files": [str(ROOT / "group_vars" / "all" / "llm_images.yml")],
         "roles": [{"role": "llmfleet.serving.fleet_defaults"}],
         "tasks": [{"ansible.builtin.include_tasks": str(ROOT / "playbooks" / "tasks" / "run_engines.yml")}],
     }
@@ -227,7 +228,7 @@ def test_the_playbook_calls_its_role_in_check_mode_on_a_host_that_has_nothing(
         "llm_device": "cpu",
         "llm_package": "native",
         "llm_address": "127.0.0.1",
-        "llm_planned": {"plan": {"instances": [{**one, "host": "h"} for one in instances[:2]]}},
+        "llm_planned": {"plan": {"instances": [{**one, "host": "h"} for one in instances[1:]]}},
         "llm_secrets": {"vllm_api_key": KEY},
         **{f"service_{name}_root": str(tmp_path / name) for name in ("config", "state", "run", "log")},
         "service_root": str(tmp_path / "opt"),
@@ -252,9 +253,10 @@ def test_the_playbook_calls_its_role_in_check_mode_on_a_host_that_has_nothing(
     called = re.findall(r"^TASK \[(\S+) : (.*?)\]", said, re.MULTILINE)
     assert ("echo", "Copy the program") in called
     assert ("llmfleet.serving.models", "Remember the directory of each model") in called
-    # Nothing here runs on vLLM, so it is not installed; it is called all the same, to remove what it had.
     assert re.findall(r"^included: (\S+) for h => \(item=", said, re.MULTILINE) == [
-        *("echo", "echo"),
+        *("echo", "llmfleet.serving.vllm"),
+        *("echo", "llmfleet.serving.vllm"),
+        # Every engine is called, with or without an instance here: it removes what nothing asks for any more.
         *("llmfleet.serving.vllm", "echo"),
     ]
     assert not (tmp_path / "opt").exists()
