@@ -22,7 +22,15 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan import unpla
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import CpuHost
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import CONTEXT_SHARE, Device, devices
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Placed, Sizer
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.hosts import bracketed, unfit, usable_cores
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.hosts import (
+    bracketed,
+    device_of,
+    ports_of,
+    unfit,
+    unknown_hosts,
+    unserved,
+    usable_cores,
+)
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.stability import settle
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
@@ -56,14 +64,14 @@ def plan(
         for one in current or []
     }
     problems = [problem for name, facts in hosts.items() for problem in unfit(name, facts)]
-    problems += _unknown_hosts(models, hosts)
+    problems += unknown_hosts(models, hosts)
     if not hosts:
         remedy = "put at least one host into the group llm_inference"
         problems.append(Problem("llm_inference", [], "there is no inference host", remedy))
-    problems = problems or _unserved(models, hosts)
+    problems = problems or unserved(models, hosts)
     if problems:
         return {"instances": [], "models": {}, "unplaced": [], "hosts": {}, "problems": [p._asdict() for p in problems]}
-    on_gpus = {i for i, model in enumerate(models) if _device(model, hosts) == "cuda"}
+    on_gpus = {i for i, model in enumerate(models) if device_of(model, hosts) == "cuda"}
     gpu_hosts, refused = _gpu_hosts(hosts, in_force)
     models = [_weighed(model) for model in models]
     gpu_models = [(index, model) for index, model in enumerate(models) if index in on_gpus]
@@ -120,40 +128,6 @@ def _reserve(instances: list[dict[str, Any]], hosts: list[GpuHost]) -> None:
 def _absent(model: dict[str, Any], in_force: dict[str, Any], hosts: dict[str, Any]) -> list[int]:
     running = {one["name"] for one in _running(model, in_force, hosts)}
     return [n for n in range(model["replicas"]) if f"{model['name']}-{n}" not in running]
-
-
-def _unknown_hosts(models: list[dict[str, Any]], hosts: dict[str, Any]) -> list[Problem]:
-    problems = []
-    for model in models:
-        unknown = [name for name in model["hosts"] if name not in hosts]
-        if unknown:
-            remedy = f"choose from {', '.join(hosts)}"
-            variable = f"llm_models[{model['name']}].hosts"
-            problems.append(Problem(variable, unknown, "not in the group llm_inference", remedy))
-    return problems
-
-
-def _device(model: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> str:
-    """Return what a model runs on: GPUs as soon as one of its hosts has them, for nobody wants it slower than that."""
-    return "cuda" if "cuda" in _devices(model, hosts) else "cpu"
-
-
-def _devices(model: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> set[str]:
-    """Return what a model may run on: what its hosts have and its engine takes."""
-    allowed = [facts for name, facts in hosts.items() if not model["hosts"] or name in model["hosts"]]
-    return {facts.get("device") or "cpu" for facts in allowed} & set(registry.of(model).devices)
-
-
-def _unserved(models: list[dict[str, Any]], hosts: dict[str, dict[str, Any]]) -> list[Problem]:
-    """Return a problem for each model whose engine runs on none of its hosts."""
-    problems = []
-    for model in models:
-        engine = registry.of(model)
-        if not _devices(model, hosts):
-            text = f"{engine.title} runs on {' and '.join(engine.devices)} alone, and none of its hosts has that"
-            remedy = "choose other hosts, or another engine"
-            problems.append(Problem(f"llm_models[{model['name']}].engine", engine.name, text, remedy))
-    return problems
 
 
 def _frozen_hosts(hosts: dict[str, dict[str, Any]]) -> set[str]:
@@ -214,26 +188,6 @@ def _on_cpus(
     return placed, problems
 
 
-def _ports(names: dict[str, list[str]], in_force: dict[str, dict[str, Any]], first: int) -> dict[str, int]:
-    """Return the port of each instance: the one it has on that host, else the lowest free one there."""
-    ports: dict[str, int] = {}
-    for host, wanted in names.items():
-        kept = {n: in_force[n] for n in wanted if n in in_force and in_force[n].get("host") == host}
-        taken: set[int] = set()
-        for name, one in kept.items():
-            port = whole(one.get("port"))
-            if port and port >= first and port not in taken:
-                ports[name] = port
-                taken.add(port)
-        for name in wanted:
-            if name not in ports:
-                ports[name] = next(
-                    port for port in range(first, first + len(wanted) + len(taken) + 1) if port not in taken
-                )
-                taken.add(ports[name])
-    return ports
-
-
 def _instances(
     models: list[dict[str, Any]],
     hosts: dict[str, dict[str, Any]],
@@ -253,7 +207,7 @@ def _instances(
     names: dict[str, list[str]] = {}
     for name, replica, host, _values in found:
         names.setdefault(host, []).append(f"{name}-{replica}")
-    ports = _ports(names, in_force, first_port)
+    ports = ports_of(names, in_force, first_port)
     return [
         _instance(by_name[name], replica, host, hosts[host], ports[f"{name}-{replica}"], values)
         for name, replica, host, values in found
