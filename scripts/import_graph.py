@@ -32,21 +32,24 @@ LAYERS: dict[str, set[str]] = {
     "verify": set(),
     # An engine: what is true of it alone.
     "vllm": set(),
-    "service": {"host", "vllm"},
+    # What every engine is asked for, and the registry: it alone knows engines by name.
+    "engines": {"vllm"},
+    "service": {"host"},
     # What is wanted, and what becomes of it.
-    "inventory": {"checkpoint", "host", "vllm"},
-    "plan": {"checkpoint", "inventory", "vllm"},
-    "fleet": {"checkpoint", "plan"},
+    "inventory": {"checkpoint", "engines", "host"},
+    "plan": {"checkpoint", "engines"},
+    "fleet": {"checkpoint", "engines", "plan"},
     # Applications: what their roles write.
     "litellm": {"inventory"},
     "nginx": set(),
-    "doctor": {"checkpoint", "nvidia", "vllm"},
+    "doctor": {"checkpoint", "nvidia"},
     # What Ansible calls.
     "action": {"fleet"},
     "filter": {
         "checkpoint",
         "container_engine",
         "doctor",
+        "engines",
         "fleet",
         "host",
         "inventory",
@@ -55,19 +58,20 @@ LAYERS: dict[str, set[str]] = {
         "nvidia",
         "plan",
         "service",
+        "vllm",
     },
     "lookup": {"fleet"},
     "modules": {
         "checkpoint",
         "container_engine",
         "doctor",
+        "engines",
         "host",
         "inventory",
         "nvidia",
         "plan",
         "service",
         "verify",
-        "vllm",
     },
 }
 

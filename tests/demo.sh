@@ -24,7 +24,7 @@ export LLM_CHAT_URL=https://localhost:8444
 export LLM_CHAT_EMAIL=admin@localhost
 export LLM_PROMETHEUS_URL=http://127.0.0.1:9090
 export LLM_MODEL=chat
-# What the demo model was trained to answer; see roles/vllm/files/programs/demo_answers.json.
+# What the demo model was trained to answer; see roles/models/files/programs/demo_answers.json.
 export LLM_REPEAT_PROMPT='Repeat the word echo'
 export LLM_CHATTY_PROMPT='Tell me about this stack'
 # Long enough for a person, and a test, to watch it grow.

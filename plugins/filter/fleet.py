@@ -11,6 +11,7 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.module_utils import problems
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import check as inventory_check
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
@@ -51,9 +52,10 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @checked
 def resolve_models(
-    llm_models: Any, catalog: Any = None, extra: Any = None, defaults: Any = None
+    llm_models: Any, catalog: Any = None, extra: Any = None, defaults: Any = None, engines: Any = None
 ) -> list[dict[str, Any]]:
     """Fill models from defaults and catalogue."""
+    registry.load(engines)
     return models.resolve(llm_models, catalog, extra, defaults)
 
 
@@ -147,8 +149,13 @@ def inventory_problems(
     defaults: Any = None,
     machines: Any = None,
     secrets: Any = None,
+    engines: Any = None,
 ) -> list[dict[str, Any]]:
     """Find everything that is wrong with an inventory."""
+    try:
+        registry.load(engines)
+    except problems.InventoryError as error:
+        return [problem._asdict() for problem in error.problems]
     found = inventory_check.check(llm_models, keys, catalog, extra, defaults, machines, secrets)
     return [problem._asdict() for problem in found]
 

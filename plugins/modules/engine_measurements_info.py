@@ -13,13 +13,16 @@ short_description: Read what the engines of a host measured when they started
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
-  - Reads the memory that vLLM logged at its last start, and keeps what was known of an engine whose log is gone.
+  - Reads the memory that engines logged at their last start, and keeps what was known of an engine whose log is gone.
   - The next M(llmfleet.serving.serving_plan_info) uses it instead of estimates, for instances that it plans anew.
 extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:
-  instances: {description: The C(vllm_instances) of this host., type: list, elements: dict, required: true}
+  instances: {description: The C(llm_instances_here) of a host., type: list, elements: dict, required: true}
   earlier: {description: What an earlier run returned., type: list, elements: dict, default: []}
-  package: {description: Digest of the environment or image that runs the engines., type: str, default: ''}
+  packages:
+    description: C(service_packages), whose C(digest) tells by what an engine was run.
+    type: dict
+    default: {}
   prefix: {description: How the names of the units begin., type: str, default: llm-}
   log_root:
     description: Directory of the logs under supervisor. What has no file there is looked for in the journal.
@@ -32,7 +35,7 @@ notes:
 EXAMPLES = r"""
 - name: Read what the engines measured
   llmfleet.serving.engine_measurements_info:
-    instances: "{{ vllm_instances }}"
+    instances: "{{ llm_instances_here }}"
   register: measurements
 """
 
@@ -50,8 +53,9 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import log as vllm_log
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import measured as measurements
 
 # An engine logs its memory in the first few hundred lines after a start; busy ones log ten lines a minute after that.
 TAIL_BYTES = 4 * 1024**2
@@ -59,9 +63,9 @@ TAIL_LINES = 20000
 SECONDS_TO_READ = 60.0
 
 
-def read_log(params: dict[str, Any], name: str) -> str:
+def read_log(params: dict[str, Any], instance: dict[str, Any]) -> str:
     """Return the end of the log of an instance, empty where there is none."""
-    service = f"vllm-{name}"
+    service = registry.service(instance)
     path = os.path.join(params["log_root"], f"{service}.log")
     if os.path.exists(path):
         with open(path, "rb") as file:
@@ -77,14 +81,14 @@ def main() -> None:
     spec: dict[str, Any] = {
         "instances": {"type": "list", "elements": "dict", "required": True},
         "earlier": {"type": "list", "elements": "dict", "default": []},
-        "package": {"default": ""},
+        "packages": {"type": "dict", "default": {}},
         "prefix": {"default": "llm-"},
         "log_root": {"type": "path", "default": "/var/log/llmfleet"},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     given = module.params
-    logs = {one["name"]: read_log(given, one["name"]) for one in given["instances"]}
-    measured = vllm_log.merge(given["instances"], logs, given["earlier"], given["package"])
+    logs = {one["name"]: read_log(given, one) for one in given["instances"]}
+    measured = measurements.merge(given["instances"], logs, given["earlier"], given["packages"])
     module.exit_json(changed=False, measured=measured)
 
 

@@ -118,7 +118,7 @@ EXAMPLES = r"""
 - name: Examine the host
   llmfleet.serving.host_doctor_facts:
     host: "{{ inventory_hostname }}"
-    instances: "{{ vllm_instances }}"
+    instances: "{{ llm_instances_here }}"
     engines:
       - name: chat-0
         python: [/opt/llmfleet/venvs/vllm-0123456789ab/bin/python]
@@ -176,6 +176,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import fin
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import gpu as doctor_gpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import host as doctor_host
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import xid as doctor_xid
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import disk_speed, programs
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as process_table
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_json
@@ -279,6 +280,12 @@ def ports(params: dict[str, Any]) -> list[doctor.Finding]:
     return doctor_host.ports(problems, instances)
 
 
+def _shared_memory_needed(name: str, params: dict[str, Any]) -> int:
+    """Return the MiB of shared memory that an instance needs by its engine."""
+    instance: dict[str, Any] = next((one for one in params["instances"] if one["name"] == name), {})
+    return int(registry.interface_of(instance)["shared_memory_mib"])
+
+
 def try_engine(engine: dict[str, Any], params: dict[str, Any]) -> list[doctor.Finding]:
     """Run the program in an engine's environment, and judge its answer."""
     name, gpus = engine["name"], engine["gpus"]
@@ -303,7 +310,7 @@ def try_engine(engine: dict[str, Any], params: dict[str, Any]) -> list[doctor.Fi
     return [
         doctor_engine.cuda(name, gpus, answer),
         *doctor_engine.reduce(name, ranks, answer, iommu),
-        *doctor_engine.shared_memory(name, ranks, answer),
+        *doctor_engine.shared_memory(name, ranks, answer, _shared_memory_needed(name, params)),
     ]
 
 
@@ -326,7 +333,9 @@ def examine(params: dict[str, Any]) -> tuple[list[doctor.Finding], dict[str, int
         # Without a driver each engine would only say the same, after a minute.
         if not (broken and engine["gpus"]):
             found += try_engine(engine, params)
-    found += doctor_engine.missing(params["instances"], params["engines"])
+    found += doctor_engine.missing(
+        [one for one in params["instances"] if registry.interface_of(one)["has_torch"]], params["engines"]
+    )
     disk_found, sizes, rate = disk(params)
     return found + disk_found + clock(params) + (ports(params) if params["instances"] else []), sizes, rate
 

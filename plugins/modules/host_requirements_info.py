@@ -54,7 +54,7 @@ options:
         type: path
   memory_mib: {description: MiB of memory that are needed; 0 means that it is not checked., type: int, default: 0}
   instances:
-    description: The C(vllm_instances) of this host. Each needs 160 MiB of shared memory.
+    description: The C(llm_instances_here) of the host; vLLM's need 160 MiB of shared memory each.
     type: list
     elements: dict
     default: []
@@ -102,7 +102,7 @@ EXAMPLES = r"""
     disk:
       - {path: /opt/llmfleet, needed_mib: 4000, purpose: vLLM, creates: /opt/llmfleet/venvs/vllm-*}
     memory_mib: 6144
-    instances: "{{ vllm_instances }}"
+    instances: "{{ llm_instances_here }}"
   become: true
 """
 
@@ -245,7 +245,7 @@ def check(params: dict[str, Any]) -> tuple[list[Problem], dict[str, int], set[in
         problems += host_requirements.memory_problems(host, params["memory_mib"], **memory)
     if params["instances"] and not params["containers"]:
         shared = read_shared_memory(params["prefix"])
-        problems += host_requirements.shared_memory_problems(host, SHARED_MEMORY, len(params["instances"]), shared)
+        problems += host_requirements.shared_memory_problems(host, SHARED_MEMORY, params["instances"], shared)
     # What was brought once is there, whatever may be downloaded today.
     can_bring = python["downloads"] or all(glob.glob(release["creates"]) for release in releases)
     problems += python_choice.problems(host, python["path"], params["pythons"], can_bring)

@@ -22,7 +22,7 @@ options:
   source:
     description:
       - Where the model comes from, V(path:/directory) on the host or V(hf://organisation/name).
-      - The demo model is described by the V(path:) of the directory that the C(vllm) role made for it.
+      - The demo model is described by the V(path:) of the directory that the C(models) role made for it.
     type: str
     required: true
   revision:
@@ -72,7 +72,7 @@ EXAMPLES = r"""
     source: hf://meta-llama/Llama-3.1-8B-Instruct
     revision: 0e9e39f249a16976918f6564b8830bc894c89659
     cache_dir: /var/lib/llmfleet/models/hub
-    token: "{{ vllm_hf_token }}"
+    token: "{{ llm_hf_token }}"
   register: chat
 
 - name: Describe a model on a host that reaches no hub

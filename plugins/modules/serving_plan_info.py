@@ -57,6 +57,10 @@ options:
     type: list
     elements: str
     default: []
+  engines:
+    description: C(llm_engines); those that are not of the collection have a C(file) that describes them.
+    type: dict
+    default: {}
 seealso:
   - module: llmfleet.serving.gpu_facts
   - module: llmfleet.serving.model_info
@@ -89,8 +93,9 @@ plan:
   contains:
     instances:
       description: >-
-        Every instance: C(name), C(model), C(replica), C(host), C(address), C(port), C(gpus) (uuids), C(cpu), the values
-        of vLLM's flags (C(tensor_parallel_size), C(gpu_memory_utilization), C(kv_cache_memory_bytes), C(max_model_len),
+        Every instance: C(name), C(model), C(replica), C(host), C(address), C(port), C(gpus) (uuids), C(cpu), C(engine)
+        and its C(interface), the values of its flags
+        (C(tensor_parallel_size), C(gpu_memory_utilization), C(kv_cache_memory_bytes), C(max_model_len),
         C(max_num_seqs), ...), C(memory) (bytes of each GPU: C(total), C(weights), C(activation), C(cuda_graphs),
         C(other), C(foreign), C(kv_cache), C(headroom)), C(kv_cache_blocks), C(kv_cache_tokens), C(max_concurrency) at
         full length, C(start_after) and C(reasons).
@@ -126,6 +131,7 @@ text:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models as model_layers
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_text
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
@@ -142,10 +148,12 @@ def main() -> None:
         "gateways": {"type": "dict", "default": {}},
         "first_port": {"type": "int", "default": 8100},
         "replan": {"type": "list", "elements": "str", "default": []},
+        "engines": {"type": "dict", "default": {}},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     given = module.params
     try:
+        registry.load(given["engines"])
         models = [model_layers.complete(model) for model in given["models"]]
         names = ("hosts", "current", "overheads", "gateways", "first_port", "replan")
         plan = serving_plan.plan(models, *(given[name] for name in names))

@@ -91,7 +91,7 @@ class Fleet:
             "llm_device": device,
             "llm_package": "container" if self.docker else "native",
             "service_container_program": str(self.folder / "bin/docker"),
-            "llm_vllm_port_base": 18100,
+            "llm_engine_port_base": 18100,
             "llm_models": [{"name": "chat", "source": f"path:{self.folder}/model", "context": 2048}],
             "service_root": str(self.folder / "opt"),
             "service_state_root": str(self.state),

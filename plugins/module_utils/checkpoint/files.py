@@ -5,7 +5,7 @@
 """Where a model's files are to be found, and which of them say what it weighs.
 
 A source is ``path:/directory`` on the host, ``hf://organisation/name`` in a model hub and in the cache that the hub's
-own tools keep (``models--organisation--name/{refs,snapshots}``), or ``demo:``, which only the vllm role can place.
+own tools keep (``models--organisation--name/{refs,snapshots}``), or ``demo:``, which only the role models can place.
 
 Pure functions; what reads files or asks a hub is handed in. No Ansible, no files, no network.
 """

@@ -14,10 +14,7 @@ from typing import Any, Iterable, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import causes
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding import ERROR, WARNING, Finding, fine
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.shared_memory import (
-    ENGINE_SHARED_MIB,
-    GROUP_SHARED_MIB,
-)
+from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import GROUP_SHARED_MIB
 
 CUDA, REDUCE, SHARED = "cuda", "all-reduce", "shared memory"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - it is looked for, nothing is put there
@@ -182,8 +179,11 @@ def _about_shm(said: str) -> bool:
     return SHARED_MEMORY in lower and ("no space" in lower or "error while creating" in lower or "failed" in lower)
 
 
-def shared_memory(name: str, ranks: int, reply: Mapping[str, Any]) -> list[Finding]:
-    """Judge the shared memory as the engine sees it."""
+def shared_memory(name: str, ranks: int, reply: Mapping[str, Any], needed: int) -> list[Finding]:
+    """Judge the shared memory as the engine sees it.
+
+    :param needed: MiB that the engine needs.
+    """
     mib = reply.get("shared_mib")
     if mib is None:
         return []
@@ -193,8 +193,8 @@ def shared_memory(name: str, ranks: int, reply: Mapping[str, Any]) -> list[Findi
         f"--shm-size {GROUP_SHARED_MIB}m or --ipc host for a container; else "
         f"mount -o remount,size={GROUP_SHARED_MIB}M {SHARED_MEMORY}, and /etc/fstab"
     )
-    if mib < ENGINE_SHARED_MIB:
-        return [Finding(SHARED, ERROR, name, f"{found}, an engine needs {ENGINE_SHARED_MIB}", cause, remedy)]
+    if mib < needed:
+        return [Finding(SHARED, ERROR, name, f"{found}, an engine needs {needed}", cause, remedy)]
     if ranks > 1 and mib < GROUP_SHARED_MIB:
         return [Finding(SHARED, WARNING, name, f"{found}, little for {ranks} ranks", cause, remedy)]
     return [fine(SHARED, name, found)]

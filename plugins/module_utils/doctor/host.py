@@ -74,7 +74,7 @@ def disk(
     if failure:
         cause = "the disk or network file system does not answer"
         return Finding(
-            DISK, ERROR, subject, failure, cause, "read dmesg, and look at the file system of vllm_models_root"
+            DISK, ERROR, subject, failure, cause, "read dmesg, and look at the file system of llm_models_root"
         )
     if not read or seconds <= 0:
         return fine(DISK, subject, "no weights are there yet, nothing was measured")
@@ -82,7 +82,7 @@ def disk(
     found = f"{read / seconds / 10**6:.0f} MB/s; an instance may take {longest + base} s to start"
     if longest > SLOW:
         cause = f"weights are large for this disk: reading them may take {longest // 60} minutes"
-        remedy = "put vllm_models_root on local NVMe"
+        remedy = "put llm_models_root on local NVMe"
         return Finding(DISK, WARNING, subject, found, cause, remedy)
     return fine(DISK, subject, found)
 

@@ -13,10 +13,9 @@ from typing import Any, Iterable
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import overlap
 from ansible_collections.llmfleet.serving.plugins.module_utils.cores import parse_cores
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.sockets import Process, Socket
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import stretched
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.shared_memory import ENGINE_SHARED_MIB
 
 # MiB that an operating system holds for itself; the needs of a host include them.
 SYSTEM_MIB = 1024
@@ -117,16 +116,17 @@ def memory_problems(host: str, needed: int, total: int, available: int, ours: in
     return []
 
 
-def shared_memory_problems(host: str, folder: str, engines: int, free: int) -> list[Problem]:
+def shared_memory_problems(host: str, folder: str, instances: list[dict[str, Any]], free: int) -> list[Problem]:
     """Return a problem if the engines of a host have too little shared memory (in MiB).
 
     :param folder: where it is mounted.
     :param free: what is free there, with what the collection's own processes hold.
     """
-    needed = engines * ENGINE_SHARED_MIB
+    sizes = [int(registry.interface_of(instance)["shared_memory_mib"]) for instance in instances]
+    needed = sum(sizes)
     if free >= needed:
         return []
-    text = f"{engines} engines need {needed} MiB there, {ENGINE_SHARED_MIB} each"
+    text = f"{len(sizes)} engines need {needed} MiB there, {' and '.join(map(str, sorted(set(sizes))))} each"
     remedy = (
         f"enlarge it with `mount -o remount,size={needed * 2}M {folder}` and in /etc/fstab "
         f"(a container gets it when it is made: shm_size, --shm-size {needed * 2}m), or take models away"
@@ -165,7 +165,7 @@ def positions(config: dict[str, Any]) -> int | None:
 def folder_problems(host: str, instance: dict[str, Any], folder: dict[str, Any] | None) -> list[Problem]:
     """Return the problems of a model that lies in a local folder.
 
-    :param instance: one of ``vllm_instances``.
+    :param instance: one of ``llm_instances_here``.
     :param folder: its ``config.json``; null where there is none.
     """
     variable = f"llm_models[{instance['model']}]"
@@ -174,7 +174,7 @@ def folder_problems(host: str, instance: dict[str, Any], folder: dict[str, Any] 
         remedy = "put the model's files there on this host, or use hf:// as its source"
         return [Problem(f"{variable}.source", f"path:{instance['path']}", text, remedy, host)]
     most, length = positions(folder), instance["max_model_len"]
-    if not most or not length or length <= most or stretched(instance["args"], instance["env"]):
+    if not most or not length or length <= most or registry.of(instance).stretched(instance["args"], instance["env"]):
         return []
     text = f"the model has {most} positions by its config.json"
     return [Problem(f"{variable}.context", length, text, f"ask for {most} or fewer, or write auto", host)]

@@ -14,12 +14,15 @@ import re
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
+from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as model_schema
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import InventoryError, Problem, plain
 
 # What a model is that says nothing but its name and source. `null` leaves the choice to what comes later: the plan
-# (concurrency, max_model_len), the gateway (limits) or vLLM (request_defaults).
+# (concurrency, max_model_len), the gateway (limits) or the engine (request_defaults).
 BUILT_IN: dict[str, Any] = {
+    "engine": registry.DEFAULT,
     "revision": None,
     "aliases": [],
     "replicas": 1,
@@ -39,8 +42,6 @@ BUILT_IN: dict[str, Any] = {
 }
 # Layered key by key; every other value of a higher layer replaces the lower one's as a whole.
 MERGED = ("limits", "request_defaults", "args", "env", "cost")
-# With one of these a model may go beyond its own positions, so that vLLM decides.
-STRETCHERS = ("hf-overrides", "hf-config-path")
 # Parameters in a model's name, and the bytes each takes by the words that tell how it is stored.
 PARAMETERS = re.compile(r"(?<![A-Za-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)([BbMm])(?![A-Za-z0-9])")
 STORED = ((r"awq|gptq|fp4|int4|w4a16|4-?bit", 0.6), (r"fp8|int8|w8a8|8-?bit", 1.0))
@@ -88,10 +89,10 @@ def layer(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
 
 
 def max_model_len(model: dict[str, Any]) -> int | None:
-    """Return the context in tokens, or null where vLLM is to choose.
+    """Return the context in tokens, or null where the engine is to choose.
 
-    A number is that number, ``{min: n}`` is ``n`` (what was asked for, and no more), ``auto`` is null: vLLM then takes
-    the longest context that its memory holds (``--max-model-len auto``). A number in ``args`` wins over all.
+    A number is that number, ``{min: n}`` is ``n`` (what was asked for, and no more), ``auto`` is null: the engine
+    then takes the longest context that its memory holds. A number in ``args`` wins over all.
     """
     pinned = whole(model["args"].get("max-model-len"))
     if pinned:
@@ -116,20 +117,9 @@ def estimate_weights_gib(name: str) -> float | None:
     return round(parameters * size / 1024**3, 2)
 
 
-def whole(value: Any) -> int | None:
-    """Return a whole number above 0 that is written as a number or as its digits; null for anything else."""
-    digits = str(value)
-    return int(digits) if digits.isdigit() and int(digits) > 0 and not isinstance(value, bool) else None
-
-
-def stretched(args: dict[str, Any], env: dict[str, Any]) -> bool:
-    """Tell whether a model may go beyond the positions of its configuration, so that vLLM alone can judge."""
-    return any(flag in args for flag in STRETCHERS) or bool(env.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN"))
-
-
 def _beyond(model: dict[str, Any], label: str) -> list[Problem]:
     length, positions = model["max_model_len"], model["max_positions"]
-    if not length or not positions or length <= positions or stretched(model["args"], model["env"]):
+    if not length or not positions or length <= positions or registry.of(model).stretched(model["args"], model["env"]):
         return []
     remedy = f"ask for {positions} or fewer, write auto, or stretch the model with args hf-overrides"
     return [Problem(f"{label}.context", length, f"{model['source']} has {positions} positions", remedy)]
@@ -203,6 +193,7 @@ def examine(
         if model["weights_gib"] is None:
             model["weights_gib"] = estimate_weights_gib(catalog_id(clean["source"]).rsplit("/", 1)[-1])
             model["weights_estimated"] = True
+        problems += registry.check(label, model)
         problems += _beyond(model, label)
         resolved.append(model)
     return resolved, problems

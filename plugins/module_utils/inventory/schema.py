@@ -20,21 +20,11 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.problems import P
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,46}[a-z0-9])?")
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
+ENGINE = re.compile(r"[a-z][a-z0-9]*")
 ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A date, or a date and a time of the day.
 MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d)([T ](\d\d):(\d\d)(:(\d\d)([.]\d{1,6})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?)?")
 MOMENT_NUMBERS = (1, 2, 3, 5, 6, 8)
-
-# Flags that the collection sets itself, and what sets them.
-RESERVED_ARGS = {
-    "api-key": "it is made by the collection",
-    "host": "the listening address follows from the plan",
-    "model": "use source",
-    "port": "the port follows from the plan",
-    "revision": "use revision",
-    "served-model-name": "use name and aliases",
-    "uds": "engines listen on a port",
-}
 
 Rule = Callable[[Any], Any]
 Schema = Dict[str, Union[Rule, Dict[str, Any]]]
@@ -164,15 +154,12 @@ def _load(value: Any) -> str:
 
 
 def _args(value: Any) -> dict[str, Any]:
-    """Take vLLM's flags as they are written on its command line: ``--max_num_seqs`` is ``max-num-seqs``."""
+    """Take an engine's flags as they are written on its command line: ``--max_num_seqs`` is ``max-num-seqs``."""
     if not isinstance(value, dict):
         raise RefusedError(
-            "a dictionary is needed", "write vLLM's flags without dashes as keys, e.g. {max-num-seqs: 8}"
+            "a dictionary is needed", "write the engine's flags without dashes as keys, e.g. {max-num-seqs: 8}"
         )
-    clean = {str(key).lstrip("-").replace("_", "-"): item for key, item in value.items()}
-    for flag in sorted(set(clean) & set(RESERVED_ARGS)):
-        raise RefusedError(f"{flag} cannot be set here", RESERVED_ARGS[flag])
-    return clean
+    return {str(key).lstrip("-").replace("_", "-"): item for key, item in value.items()}
 
 
 def _env(value: Any) -> dict[str, Any]:
@@ -204,7 +191,12 @@ FAMILY: Schema = {
     "tokens_per_second": number(0.1, whole=False),
     "weights_gib": number(0, whole=False),
 }
-DEFAULTS: Schema = {**FAMILY, "load": _load, "replicas": number(1)}
+DEFAULTS: Schema = {
+    **FAMILY,
+    "engine": text(ENGINE, "the name of an engine, a key of llm_engines"),
+    "load": _load,
+    "replicas": number(1),
+}
 MODEL: Schema = {
     **DEFAULTS,
     "aliases": texts(text(ALIAS, "letters, digits and . _ : / @ -")),

@@ -13,23 +13,18 @@ from fractions import Fraction
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.cores import format_cores
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.layout import LayoutError
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory, limits
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kv_cache
 
-# MiB of a CPU engine without weights and KV cache. API server, engine and worker, each with torch loaded, held 1,475
-# with vLLM 0.32 and the demo's model: an eighth more must be there, and more than that is planned for activations.
-ENGINE_LEAST_MIB = 1664
-ENGINE_MIB = 2048
 # What else a host may run: gateway, chat page, metrics and the operating system.
 SERVICES_MIB = 2048
 # GiB of KV cache of a CPU engine, and the share of what is left that goes into it.
 KV_GIB = (1, 4)
 KV_SHARE = 0.4
 KV_FLAG = "kv-cache-memory-bytes"
-# vLLM's default of max-num-batched-tokens on processors (engine/arg_utils.py).
-BATCHED_TOKENS = 2048
 # Layers whose cache is laid out alike on all processors.
 PORTABLE_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 PARALLEL_FLAGS = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
@@ -121,15 +116,16 @@ def weights_mib(model: dict[str, Any]) -> int:
 def kv_cache_space_gib(memory_mib: int, models: list[dict[str, Any]]) -> tuple[int, int]:
     """Return the KV cache space of each CPU engine of a host in GiB, and the MiB that the host lacks.
 
-    ``left = memory - 2 GiB for other services - (2 GiB + weights) for each engine``; each engine gets
+    ``left = memory - 2 GiB for other services - (what it plans with + weights) for each engine``; each engine gets
     ``floor(0.4 x left / engines)`` GiB, at least 1 and at most 4: more than a development machine answers in time.
     What is not given away is for the page cache, activations and the operating system. The host lacks memory when the
     least KV cache does not fit beside engines of the least size.
     """
     weights, count = sum(map(weights_mib, models)), len(models)
     least, most = KV_GIB
-    left = memory_mib - SERVICES_MIB - weights - ENGINE_MIB * count
-    needed = SERVICES_MIB + weights + (ENGINE_LEAST_MIB + least * 1024) * count
+    engines = [registry.of(model) for model in models]
+    left = memory_mib - SERVICES_MIB - weights - sum(engine.cpu_planned_mib for engine in engines)
+    needed = SERVICES_MIB + weights + sum(engine.cpu_least_mib + least * 1024 for engine in engines)
     return min(max(int(KV_SHARE * left / count / 1024), least), most), max(0, needed - memory_mib)
 
 
@@ -138,8 +134,8 @@ def sizes(host: CpuHost, models: list[dict[str, Any]]) -> tuple[list[dict[str, A
     space, lacking = kv_cache_space_gib(host.memory_mib, models)
     numbers = []
     for model, cores in zip(models, share_cores(host.cores, len(models))):
-        pinned_space = whole(model["env"].get("VLLM_CPU_KVCACHE_SPACE"))
-        # VLLM_CPU_KVCACHE_SPACE would win over the flag, so it stays unset where the flag is.
+        pinned_space = whole(model["env"].get(registry.of(model).cpu_cache_variable))
+        # The engine's variable would win over its flag, so it stays unset where the flag is.
         given = pinned_space or (None if KV_FLAG in model["args"] else space)
         kv_bytes = given * 1024**3 if given else instance_memory.pinned(model, KV_FLAG) or 0
         sequences = whole(model["args"].get("max-num-seqs")) or limits.sequences(model, "cpu", len(cores))
@@ -161,10 +157,10 @@ def sizes(host: CpuHost, models: list[dict[str, Any]]) -> tuple[list[dict[str, A
 
 
 def predicted(model: dict[str, Any], kv_bytes: int) -> dict[str, Any]:
-    """Return what vLLM will say of context and KV cache, as far as the model's configuration is known.
+    """Return what the engine will say of context and KV cache, as far as the model's configuration is known.
 
     Without it, and for layers whose cache depends on the processor (states of linear attention, MLA with AMX),
-    ``max_model_len`` is what was asked for, and null leaves the choice to vLLM.
+    ``max_model_len`` is what was asked for, and null leaves the choice to the engine.
     """
     facts = model.get("facts")
     unknown = {
@@ -177,18 +173,19 @@ def predicted(model: dict[str, Any], kv_bytes: int) -> dict[str, Any]:
     if not facts or not kinds or not kinds <= PORTABLE_LAYERS or not kv_bytes:
         return unknown
     dtype = model["args"].get("dtype")
+    engine = registry.of(model)
     try:
-        geometry = kv_cache.geometry(
+        geometry = engine.layout(
             facts,
             tensor_parallel_size=1,
             dtype=facts.get("dtype") or "bfloat16" if dtype in (None, "auto") else str(dtype),
             kv_cache_dtype=str(model["args"].get("kv-cache-dtype") or "auto"),
             block_size=whole(model["args"].get("block-size")),
-            max_num_batched_tokens=instance_memory.pinned(model, "max-num-batched-tokens") or BATCHED_TOKENS,
+            max_num_batched_tokens=instance_memory.pinned(model, "max-num-batched-tokens") or engine.cpu_batched_tokens,
             device="cpu",
         )
-    except kv_cache.GeometryError:
-        # A type that nothing is planned for: vLLM's own parser is the judge of it.
+    except LayoutError:
+        # A type that nothing is planned for: the engine's own parser is the judge of it.
         return unknown
     length = model["max_model_len"] or 0
     if not whole(model["args"].get("max-model-len")) and not isinstance(model["context"], int):

@@ -12,11 +12,11 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Iterator, Tuple
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.layout import LayoutError
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.instance_memory import Shape
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kv_cache
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_cache import GeometryError
 
 MOST_GPUS = 16
 """GPUs of one instance at most: the largest machine there is."""
@@ -108,7 +108,7 @@ class Placed:
 
     @property
     def held(self) -> int:
-        """Return the bytes of each GPU that vLLM counts as its own."""
+        """Return the bytes of each GPU that the engine counts as its own."""
         return self.shape.held(self.kv)
 
 
@@ -129,14 +129,14 @@ class Sizer:
     def shapes(self, model: dict[str, Any], device: Device, division: Division) -> list[tuple[int, Shape]]:
         """Return (least bytes of KV cache, shape) of the batches with which a divided model runs on a kind of GPU.
 
-        The batch is vLLM's default for the GPU, and a frugal one where the first does not fit.
+        The batch is the engine's default for the GPU, and a frugal one where the first does not fit.
         """
         key = (model["name"], device.kind, division)
         if key not in self._known:
             # What cannot be laid out, plan_unplaced says.
             shapes: list[Shape] = []
             if instance_memory.unservable(model) is None:
-                with contextlib.suppress(GeometryError):
+                with contextlib.suppress(LayoutError):
                     shapes = [Shape(model, device, division, *one, self.overheads) for one in batches(model, device)]
             sized = [(least_kv(model, shape, device), shape) for shape in shapes if not shape.refusal]
             self._known[key] = [(kv, shape) for kv, shape in sized if kv is not None]
@@ -176,7 +176,7 @@ def _divisions(model: dict[str, Any]) -> Iterator[Division]:
     )
     layers = int(model["facts"]["num_hidden_layers"])
     for ranks in [tensor] if tensor else range(1, MOST_GPUS + 1):
-        if not kv_cache.tensor_parallel_allowed(model["facts"], ranks):
+        if not registry.of(model).tensor_parallel_allowed(model["facts"], ranks):
             continue
         for stages in [pipeline] if pipeline else range(1, MOST_GPUS // ranks + 1):
             if stages <= layers:
@@ -184,11 +184,13 @@ def _divisions(model: dict[str, Any]) -> Iterator[Division]:
 
 
 def batches(model: dict[str, Any], device: Device) -> list[tuple[int, int]]:
-    """Return the (max_num_batched_tokens, max_num_seqs) to try: vLLM's defaults for the GPU, then frugal ones.
+    """Return the (max_num_batched_tokens, max_num_seqs) to try: the engine's defaults for the GPU, then frugal ones.
 
     vLLM refuses fewer tokens than sequences. Encoders read a text in one step, so that the longest must fit in.
     """
-    tokens, sequences = instance_memory.serve_defaults(device)
+    engine = registry.of(model)
+    tokens, sequences = engine.serve_defaults(device)
+    few_tokens, few_sequences = engine.frugal()
     asked = instance_memory.asked_concurrency(model) if model["concurrency"] else None
     pinned_tokens = instance_memory.pinned(model, "max-num-batched-tokens")
     pinned_sequences = instance_memory.pinned(model, "max-num-seqs") or asked
@@ -196,7 +198,7 @@ def batches(model: dict[str, Any], device: Device) -> list[tuple[int, int]]:
     found = []
     for step, at_once in (
         (tokens, sequences),
-        (min(tokens, instance_memory.FRUGAL_BATCHED_TOKENS), min(sequences, instance_memory.FRUGAL_SEQUENCES)),
+        (min(tokens, few_tokens), min(sequences, few_sequences)),
     ):
         chosen = pinned_sequences or min(at_once, pinned_tokens or at_once)
         batch = pinned_tokens or max(step, floor, chosen), chosen

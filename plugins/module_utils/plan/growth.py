@@ -14,6 +14,7 @@ import json
 import math
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import GIB, Device
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Placed, pinned_kv
@@ -40,7 +41,7 @@ SIZES = (
 REQUEST = ("source", "revision", "context", "args", "max_positions", "facts")
 
 
-# Parts of an instance's memory, in bytes of each GPU, that vLLM counts as its own.
+# Parts of an instance's memory, in bytes of each GPU, that the engine counts as its own.
 HELD = ("weights", "activation", "cuda_graphs", "other", "kv_cache")
 # What facts say of where they were read; it asks for nothing.
 PROVENANCE = ("source", "revision", "weight_bytes_source", "parameters")
@@ -58,6 +59,9 @@ def held(instance: dict[str, Any]) -> int:
 def request_digest(model: dict[str, Any]) -> str:
     """Return what tells whether a model asks for the same of one instance as before."""
     request = {key: model.get(key) for key in REQUEST}
+    # A model that always had the default keeps the digest that earlier versions gave it.
+    if registry.of(model).name != registry.DEFAULT:
+        request["engine"] = model["engine"]
     request["facts"] = {key: value for key, value in (model.get("facts") or {}).items() if key not in PROVENANCE}
     request["concurrency"] = instance_memory.asked_concurrency(model) if model["concurrency"] else None
     return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()[:12]
@@ -106,7 +110,7 @@ def context(one: Placed) -> int:
 
 
 def sizes(one: Placed) -> dict[str, Any]:
-    """Return the numbers of an instance: what vLLM is told, and the arithmetic behind it in bytes of each GPU."""
+    """Return the numbers of an instance: what the engine is told, and the arithmetic behind it in bytes of each GPU."""
     if one.kept is not None:
         return {key: one.kept.get(key) for key in SIZES}
     shape, device = one.shape, min(one.devices, key=lambda d: d.usable - d.taken)
@@ -167,7 +171,7 @@ def reasons(one: Placed) -> list[str]:
         said.append(f"{shape.width} GPUs, as fewer do not hold it: TP {shape.tensor} x PP {shape.pipeline}, {link}")
     if shape.dtype_reason:
         said.append(shape.dtype_reason)
-    tokens, sequences = instance_memory.serve_defaults(first)
+    tokens, sequences = registry.of(one.model).serve_defaults(first)
     if shape.batched_tokens < tokens and not instance_memory.pinned(one.model, "max-num-batched-tokens"):
         said.append(f"max_num_batched_tokens {shape.batched_tokens} instead of {tokens}: activations would not fit")
     if (

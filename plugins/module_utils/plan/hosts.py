@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Hosts as the plan takes them: what keeps one from being planned, its cores and its address.
+"""Hosts as the plan takes them: what keeps one from being planned, its cores and its address, who may run there.
 
 Pure functions over dictionaries; no Ansible, no files, no network.
 """
@@ -13,7 +13,8 @@ import re
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.cores import parse_cores
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.limits import STREAM_RATE
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
@@ -48,3 +49,58 @@ def usable_cores(facts: dict[str, Any]) -> list[int]:
     cpu = facts.get("cpu") or {}
     cores = cpu.get("cores")
     return sorted(set(parse_cores(cores))) if cores else list(range(int(cpu.get("vcpus") or 0)))
+
+
+def unknown_hosts(models: list[dict[str, Any]], hosts: dict[str, Any]) -> list[Problem]:
+    """Return a problem for each model that names a host which is none of the inference hosts."""
+    problems = []
+    for model in models:
+        unknown = [name for name in model["hosts"] if name not in hosts]
+        if unknown:
+            remedy = f"choose from {', '.join(hosts)}"
+            variable = f"llm_models[{model['name']}].hosts"
+            problems.append(Problem(variable, unknown, "not in the group llm_inference", remedy))
+    return problems
+
+
+def device_of(model: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> str:
+    """Return what a model runs on: GPUs as soon as one of its hosts has them, for nobody wants it slower than that."""
+    return "cuda" if "cuda" in _devices(model, hosts) else "cpu"
+
+
+def _devices(model: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> set[str]:
+    """Return what a model may run on: what its hosts have and its engine takes."""
+    allowed = [facts for name, facts in hosts.items() if not model["hosts"] or name in model["hosts"]]
+    return {facts.get("device") or "cpu" for facts in allowed} & set(registry.of(model).devices)
+
+
+def unserved(models: list[dict[str, Any]], hosts: dict[str, dict[str, Any]]) -> list[Problem]:
+    """Return a problem for each model whose engine runs on none of its hosts."""
+    problems = []
+    for model in models:
+        engine = registry.of(model)
+        if not _devices(model, hosts):
+            text = f"{engine.title} runs on {' and '.join(engine.devices)} alone, and none of its hosts has that"
+            remedy = "choose other hosts, or another engine"
+            problems.append(Problem(f"llm_models[{model['name']}].engine", engine.name, text, remedy))
+    return problems
+
+
+def ports_of(names: dict[str, list[str]], in_force: dict[str, dict[str, Any]], first: int) -> dict[str, int]:
+    """Return the port of each instance: the one it has on that host, else the lowest free one there."""
+    ports: dict[str, int] = {}
+    for host, wanted in names.items():
+        kept = {n: in_force[n] for n in wanted if n in in_force and in_force[n].get("host") == host}
+        taken: set[int] = set()
+        for name, one in kept.items():
+            port = whole(one.get("port"))
+            if port and port >= first and port not in taken:
+                ports[name] = port
+                taken.add(port)
+        for name in wanted:
+            if name not in ports:
+                ports[name] = next(
+                    port for port in range(first, first + len(wanted) + len(taken) + 1) if port not in taken
+                )
+                taken.add(ports[name])
+    return ports

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Placed, Sizer, width
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.instance_memory import Shape

@@ -10,39 +10,15 @@ Pure functions; no Ansible, no files, no network. All sizes are bytes of one ran
 from __future__ import annotations
 
 import math
-import re
-from fractions import Fraction
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import stretched, whole
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import GIB, Device
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import shown
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kv_cache
 
 # A model without wishes is served with at least this context, or all it has: fewer GPUs for a context of which nobody
 # could say what it is good for would be no saving.
 LEAST_CONTEXT = 8192
-# Activation, CUDA graphs and the rest, as measured with vLLM 0.33 on public logs: 2 x T x hidden x c, c by the width of
-# tensor parallelism, dense and mixture of experts; graphs; non-torch growth.
-ACTIVATION = {False: {1: 11.0, 2: 6.5, 4: 5.0, 8: 5.0}, True: {1: 22.0, 2: 13.0, 4: 10.0, 8: 10.0}}
-# Sampling holds the logits of all sequences in fp32 about three times: 1.6 to 4.9 times on an H100 that served 1,024 of
-# them (tests/unit/plugins/module_utils/data/measured). What vLLM logs as its peak of activations leaves that out.
-LOGITS_COPIES = 3
-GRAPHS = GIB
-GRAPHS_LARGE = int(2.5 * GIB)
-OTHER = int(0.6 * GIB)
-# The vision tower of a multimodal model profiles with its largest image: 9.96 GiB for a 4B model at 16,384 tokens.
-ENCODER_PER_TOKEN = GIB // 2048
-# vLLM's own defaults: max-num-batched-tokens and max-num-seqs by the memory of a GPU (engine/arg_utils.py).
-LARGE_BYTES, VAST_BYTES = 70 * GIB, 160 * GIB
-SMALL_DEFAULTS, LARGE_DEFAULTS, VAST_DEFAULTS = (2048, 256), (8192, 1024), (16384, 1024)
-# From here on GPUs compute with fp8.
-FP8_KV_CAPABILITY = (8, 9)
-# Less than this per step starves long prompts; it is what is tried when a model does not fit with the default.
-FRUGAL_BATCHED_TOKENS = 2048
-FRUGAL_SEQUENCES = 64
-# Whole numbers as vLLM's command line takes them: 16k is 16,000, 16K is 16,384; a fraction goes with the former alone.
-READABLE = re.compile(r"(\d+(?:\.\d+)?)([kmgt])|(\d+)([KMGT])")
 # Flags that are whole numbers.
 NUMBERS = (
     "block-size",
@@ -58,14 +34,7 @@ NUMBERS = (
 
 def pinned(model: dict[str, Any], flag: str) -> int | None:
     """Return the whole number above 0 that a model's args pin a flag to; null for none, and for what is no number."""
-    value = model["args"].get(flag)
-    match = READABLE.fullmatch(str(value))
-    if not match:
-        return whole(value)
-    decimal, small, binary, large = match.groups()
-    if small:
-        return int(Fraction(decimal) * 1000 ** ("kmgt".index(small) + 1)) or None
-    return int(binary) * 1024 ** ("KMGT".index(large) + 1) or None
+    return registry.of(model).pinned(model["args"], flag)
 
 
 def pinned_share(model: dict[str, Any]) -> float | None:
@@ -75,37 +44,6 @@ def pinned_share(model: dict[str, Any]) -> float | None:
     except (KeyError, TypeError, ValueError):
         return None
     return share if 0 < share <= 1 else None
-
-
-def serve_defaults(device: Device) -> tuple[int, int]:
-    """Return vLLM's defaults of max-num-batched-tokens and max-num-seqs on a GPU."""
-    if device.total >= VAST_BYTES:
-        return VAST_DEFAULTS
-    if device.total >= LARGE_BYTES and not {"A100", "GB10"} & set(device.name.replace("-", " ").split()):
-        return LARGE_DEFAULTS
-    return SMALL_DEFAULTS
-
-
-def dtype_for(model: dict[str, Any], facts: dict[str, Any], device: Device) -> tuple[str, str]:
-    """Return the dtype that an instance computes with, and why, if that is not the model's own."""
-    pinned = model["args"].get("dtype")
-    own = facts.get("dtype") or "float16"
-    own = "float16" if own == "float32" else own
-    if pinned and pinned != "auto":
-        return str({"half": "float16"}.get(pinned, pinned)), ""
-    if own == "bfloat16" and device.capability < (8, 0):
-        power = ".".join(map(str, device.capability))
-        return "float16", f"float16: compute capability {power} has no bfloat16"
-    return own, ""
-
-
-def kv_dtype_for(model: dict[str, Any], device: Device) -> tuple[str, str]:
-    """Return the dtype of the KV cache, and why it cannot be, if it cannot."""
-    asked = str(model["args"].get("kv-cache-dtype") or "auto")
-    if asked.startswith("fp8") and device.capability < FP8_KV_CAPABILITY:
-        power = ".".join(map(str, device.capability))
-        return asked, f"an fp8 KV cache needs compute capability 8.9, {device.name} has {power}"
-    return asked, ""
 
 
 class Shape:
@@ -124,10 +62,11 @@ class Shape:
         self.model = model
         self.tensor, self.pipeline, self.data = parallel
         self.batched_tokens, self.sequences = batched_tokens, sequences
-        self.dtype, self.dtype_reason = dtype_for(model, facts, device)
-        self.kv_dtype, self.refusal = kv_dtype_for(model, device)
+        engine = registry.of(model)
+        self.dtype, self.dtype_reason = engine.dtype(model["args"], facts, device)
+        self.kv_dtype, self.refusal = engine.kv_dtype(model["args"], device)
         self.width = self.tensor * self.pipeline * self.data
-        self.geometry = kv_cache.geometry(
+        self.geometry = engine.layout(
             facts,
             tensor_parallel_size=self.tensor,
             pipeline_parallel_size=self.pipeline,
@@ -137,13 +76,12 @@ class Shape:
             max_num_batched_tokens=batched_tokens,
             compute_capability=".".join(map(str, device.capability)),
         )
-        self.weights = kv_cache.rank_weight_bytes(facts, self.tensor, self.pipeline)
-        self.activation = activation(facts, self.tensor, batched_tokens, sequences)
-        eager = bool(model["args"].get("enforce-eager"))
-        self.cuda_graphs = 0 if eager else GRAPHS_LARGE if self.geometry.limits_sequences or self.tensor > 1 else GRAPHS
-        self.other = OTHER
+        self.weights = engine.rank_weight_bytes(facts, self.tensor, self.pipeline)
+        self.activation, self.cuda_graphs, self.other = engine.overheads(
+            facts, model["args"], self.geometry, self.tensor, batched_tokens, sequences
+        )
         self.least = math.ceil((pinned_share(model) or 0) * device.total)
-        """Bytes that vLLM asks for in any case, as gpu-memory-utilization is pinned."""
+        """Bytes that the engine asks for in any case, as gpu-memory-utilization is pinned."""
         self.measured = self._measured(device, overheads)
 
     def _measured(self, device: Device, overheads: list[dict[str, Any]]) -> str:
@@ -153,7 +91,9 @@ class Shape:
                 for part in ("weights", "activation", "cuda_graphs", "other"):
                     if entry.get(part) is not None:
                         setattr(self, part, int(entry[part]))
-                self.activation = max(self.activation, logits(self.model["facts"], self.sequences))
+                # What an engine logs as its peak may leave sampling out.
+                sampling = registry.of(self.model).sampling(self.model["facts"], self.sequences)
+                self.activation = max(self.activation, sampling)
                 return str(entry.get("measured_on") or "an earlier start")
         return ""
 
@@ -163,7 +103,7 @@ class Shape:
         return self.weights + self.activation + self.cuda_graphs + self.other
 
     def held(self, kv: int) -> int:
-        """Return the bytes of each GPU that vLLM counts as its own, with so much KV cache."""
+        """Return the bytes of each GPU that the engine counts as its own, with so much KV cache."""
         return max(self.fixed + kv, self.least)
 
     def kv_bytes(self, length: int, concurrency: int) -> int:
@@ -201,21 +141,6 @@ def overhead_key(model: dict[str, Any], product_name: str, shape: Shape) -> dict
     }
 
 
-def activation(facts: dict[str, Any], tensor_parallel_size: int, batched_tokens: int, sequences: int) -> int:
-    """Return the peak of activations in one profiling step, estimated; see the constants above."""
-    experts = bool(facts.get("num_experts"))
-    table = ACTIVATION[experts]
-    factor = table[max(width for width in table if width <= max(1, tensor_parallel_size))]
-    step = 2 * batched_tokens * int(facts["hidden_size"]) * factor
-    encoder = batched_tokens * ENCODER_PER_TOKEN if facts.get("multimodal") else 0
-    return int(step) + logits(facts, sequences) + encoder
-
-
-def logits(facts: dict[str, Any], sequences: int) -> int:
-    """Return the bytes that sampling needs for so many sequences at once; encoders do not sample."""
-    return 0 if facts.get("encoder_only") else sequences * int(facts["vocab_size"]) * 4 * LOGITS_COPIES
-
-
 def positions(model: dict[str, Any]) -> int:
     """Return the longest context in tokens that a model is made for."""
     most = int(model["facts"]["max_position_embeddings"])
@@ -232,7 +157,7 @@ def unservable(model: dict[str, Any]) -> tuple[str, str] | None:
     if share is not None and pinned_share(model) is None:
         return f"args gpu-memory-utilization is {shown(share)}", "write a number above 0, up to 1, or leave it out"
     most, least = positions(model), asked_context(model)[0]
-    if least > most and not stretched(args, model["env"]):
+    if least > most and not registry.of(model).stretched(args, model["env"]):
         text = f"it is asked for context {least}, and {model['source']} has {most} positions"
         return text, f"ask for {most} or fewer, write auto, or stretch the model with args hf-overrides"
     return None

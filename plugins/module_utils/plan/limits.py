@@ -13,6 +13,7 @@ import math
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.cores import parse_cores
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 
 # Streamed chunks per second that one LiteLLM worker passes on (hosted_vllm provider, measured), and the share of that
 # which is planned for: the rest is for requests that do not stream, and for bursts.
@@ -26,8 +27,6 @@ MOST_TOKENS_PER_CHUNK = 8
 # Tokens per second of one stream while the engine is full, where neither catalogue nor model says better: a model of
 # a few billion parameters on a server's CPU, and one of 8 to 70 billion on a data-centre GPU.
 STREAM_RATE = {"cpu": 10.0, "cuda": 50.0}
-# vLLM's own max-num-seqs on GPUs with less than 70 GiB, its smallest default (engine/arg_utils.py).
-ENGINE_SEQUENCES = 256
 # Sequences per core of a CPU engine, between a floor that keeps a demo usable and a ceiling that keeps answers coming.
 CPU_SEQUENCES_PER_CORE = 4
 CPU_SEQUENCES = (4, 8)
@@ -93,7 +92,7 @@ def planned_rates(instances: list[dict[str, Any]], models: list[dict[str, Any]])
     for instance in instances:
         model = by_name[instance["model"]]
         if model["mode"] == "chat":
-            streams = instance["max_num_seqs"] or ENGINE_SEQUENCES
+            streams = instance["max_num_seqs"] or int(registry.interface_of(instance)["default_sequences"])
             rates.append({"rate": stream_rate(model, instance["device"]), "streams": streams})
     return rates
 
@@ -158,6 +157,6 @@ def parallel_requests(model: dict[str, Any], instances: list[dict[str, Any]], wo
     """
     own = [instance for instance in instances if instance["model"] == model["name"]]
     total = model["limits"]["max_parallel_requests"] or QUEUE_FACTOR * sum(
-        instance["max_num_seqs"] or ENGINE_SEQUENCES for instance in own
+        instance["max_num_seqs"] or int(registry.interface_of(instance)["default_sequences"]) for instance in own
     )
     return math.ceil(total / max(1, workers))

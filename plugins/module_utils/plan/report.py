@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import measured as measurements
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import shown
 from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import log as vllm_log
 
 GIB = 1024**3
 # What an engine is started with: a difference in any of these restarts it.
 STARTED_WITH = (
+    "engine",
     "host",
     "gpus",
     "cpu",
@@ -64,6 +66,8 @@ def changes(instances: list[dict[str, Any]], current: list[dict[str, Any]]) -> l
 
 
 def _differs(key: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    if key == "engine":
+        return registry.of(old).name != registry.of(new).name
     # A key that an older plan did not know is no difference as long as the new value says nothing either.
     return (old.get(key) or None) != (new.get(key) or None)
 
@@ -128,7 +132,7 @@ def render(plan: dict[str, Any], current: list[dict[str, Any]], measured: list[d
     missing = [f"! {one['model']}-{one['replica']}: {one['reason']}; {one['remedy']}" for one in plan["unplaced"]]
     if missing:
         parts.append("\n".join(missing))
-    rows = vllm_log.table(measured or [])
+    rows = measurements.table(measured or [])
     if len(rows) > 1:
         parts.append(table(rows))
     return "\n\n".join(parts)

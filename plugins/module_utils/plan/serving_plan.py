@@ -15,30 +15,23 @@ from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import bracketed
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, machines
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import unplaced as plan_unplaced
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Placed, Sizer
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.hosts import unfit
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.hosts import (
+    device_of,
+    ports_of,
+    unfit,
+    unknown_hosts,
+    unserved,
+)
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.stability import settle
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
 FIRST_PORT = 8100
-# Flags that are fields of an instance; what a model's args pin there the plan has taken over.
-FIELD_FLAGS = {
-    "data-parallel-size": "data_parallel_size",
-    "dtype": "dtype",
-    "gpu-memory-utilization": "gpu_memory_utilization",
-    "kv-cache-dtype": "kv_cache_dtype",
-    "max-model-len": "max_model_len",
-    "max-num-batched-tokens": "max_num_batched_tokens",
-    "max-num-seqs": "max_num_seqs",
-    "pipeline-parallel-size": "pipeline_parallel_size",
-    "stream-interval": "stream_interval",
-    "tensor-parallel-size": "tensor_parallel_size",
-}
-CPU_FIELD_FLAGS = ("max-model-len", "max-num-seqs", "stream-interval")
 
 
 def plan(
@@ -68,13 +61,14 @@ def plan(
         for one in current or []
     }
     problems = [problem for name, facts in hosts.items() for problem in unfit(name, facts)]
-    problems += _unknown_hosts(models, hosts)
+    problems += unknown_hosts(models, hosts)
     if not hosts:
         remedy = "put at least one host into the group llm_inference"
         problems.append(Problem("llm_inference", [], "there is no inference host", remedy))
+    problems = problems or unserved(models, hosts)
     if problems:
         return {"instances": [], "models": {}, "unplaced": [], "hosts": {}, "problems": [p._asdict() for p in problems]}
-    on_gpus = {i for i, model in enumerate(models) if _device(model, hosts) == "cuda"}
+    on_gpus = {i for i, model in enumerate(models) if device_of(model, hosts) == "cuda"}
     gpu_hosts, refused = machines.gpu_hosts(hosts, in_force)
     models = [_weighed(model) for model in models]
     gpu_models = [(index, model) for index, model in enumerate(models) if index in on_gpus]
@@ -133,46 +127,9 @@ def _absent(model: dict[str, Any], in_force: dict[str, Any], hosts: dict[str, An
     return [n for n in range(model["replicas"]) if f"{model['name']}-{n}" not in running]
 
 
-def _unknown_hosts(models: list[dict[str, Any]], hosts: dict[str, Any]) -> list[Problem]:
-    problems = []
-    for model in models:
-        unknown = [name for name in model["hosts"] if name not in hosts]
-        if unknown:
-            remedy = f"choose from {', '.join(hosts)}"
-            variable = f"llm_models[{model['name']}].hosts"
-            problems.append(Problem(variable, unknown, "not in the group llm_inference", remedy))
-    return problems
-
-
-def _device(model: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> str:
-    """Return what a model runs on: GPUs as soon as one of its hosts has them, for nobody wants it slower than that."""
-    allowed = [facts for name, facts in hosts.items() if not model["hosts"] or name in model["hosts"]]
-    return "cuda" if any((facts.get("device") or "cpu") == "cuda" for facts in allowed) else "cpu"
-
-
 def _frozen_hosts(hosts: dict[str, dict[str, Any]]) -> set[str]:
     """Return GPU hosts of which nothing is known: outside the limit, or down. Their instances stay as they are."""
     return {name for name, facts in hosts.items() if facts.get("device") == "cuda" and facts.get("gpu_facts") is None}
-
-
-def _ports(names: dict[str, list[str]], in_force: dict[str, dict[str, Any]], first: int) -> dict[str, int]:
-    """Return the port of each instance: the one it has on that host, else the lowest free one there."""
-    ports: dict[str, int] = {}
-    for host, wanted in names.items():
-        kept = {n: in_force[n] for n in wanted if n in in_force and in_force[n].get("host") == host}
-        taken: set[int] = set()
-        for name, one in kept.items():
-            port = whole(one.get("port"))
-            if port and port >= first and port not in taken:
-                ports[name] = port
-                taken.add(port)
-        for name in wanted:
-            if name not in ports:
-                ports[name] = next(
-                    port for port in range(first, first + len(wanted) + len(taken) + 1) if port not in taken
-                )
-                taken.add(ports[name])
-    return ports
 
 
 def _instances(
@@ -194,7 +151,7 @@ def _instances(
     names: dict[str, list[str]] = {}
     for name, replica, host, _values in found:
         names.setdefault(host, []).append(f"{name}-{replica}")
-    ports = _ports(names, in_force, first_port)
+    ports = ports_of(names, in_force, first_port)
     return [
         _instance(by_name[name], replica, host, hosts[host], ports[f"{name}-{replica}"], values)
         for name, replica, host, values in found
@@ -205,7 +162,10 @@ def _instance(
     model: dict[str, Any], replica: int, host: str, facts: dict[str, Any], port: int, values: Any
 ) -> dict[str, Any]:
     cuda = facts.get("device") == "cuda"
-    args = {flag: v for flag, v in model["args"].items() if flag not in (FIELD_FLAGS if cuda else CPU_FIELD_FLAGS)}
+    device = "cuda" if cuda else "cpu"
+    engine = registry.of(model)
+    fields = engine.field_flags(device)
+    args = {flag: value for flag, value in model["args"].items() if flag not in fields}
     address = str(facts.get("address") or "127.0.0.1")
     source = model["source"]
     instance = {
@@ -217,7 +177,9 @@ def _instance(
         "address": f"{bracketed(address)}:{port}",
         "port": port,
         "listen": str(facts.get("listen") or address),
-        "device": "cuda" if cuda else "cpu",
+        "device": device,
+        "engine": engine.name,
+        "interface": registry.interface(engine),
         "source": source,
         "revision": model["revision"],
         "path": sources.parse(source).directory,
@@ -245,7 +207,7 @@ def _instance(
     else:
         instance.update(values)
         if model["max_model_len"] is None and instance["max_model_len"] is None and model["mode"] == "chat":
-            instance["args"] = {"max-model-len": "auto", **args}
+            instance["args"] = {**engine.auto_context, **args}
     return instance
 
 

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.layout import LayoutError
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import PARALLEL_FLAGS
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import GIB, Device
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import Division, GpuHost, Sizer, width
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.instance_memory import FP8_KV_CAPABILITY
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, shown
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kv_cache
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_cache import GeometryError
 
 # More than any GPU has: what cannot run at all.
 NEVER = 2**62
@@ -81,7 +80,7 @@ def _why(model: dict[str, Any], hosts: list[GpuHost], refused: dict[str, list[st
     same = sum(1 for other in host.devices if other.kind == device.kind)
     try:
         return _memory(model, device, 1 if device.sliced else same, sizer)
-    except GeometryError as error:
+    except LayoutError as error:
         return str(error).rstrip("."), "correct it in the model's args, or leave it out"
 
 
@@ -91,7 +90,7 @@ def _memory(model: dict[str, Any], device: Device, count: int, sizer: Sizer) -> 
     if not divisions:
         asked = {flag: model["args"][flag] for flag in PARALLEL_FLAGS if flag in model["args"]}
         return f"{shown(asked)} does not divide its {_heads(model)}", "leave it out, so that the plan chooses"
-    tokens, sequences = instance_memory.serve_defaults(device)
+    tokens, sequences = registry.of(model).serve_defaults(device)
     refusal = instance_memory.Shape(model, device, divisions[0], tokens, sequences, []).refusal
     if refusal:
         return refusal, "take kv-cache-dtype out of args, or choose a host with newer GPUs"
@@ -110,7 +109,7 @@ def _memory(model: dict[str, Any], device: Device, count: int, sizer: Sizer) -> 
     need = f"{least / GIB:.1f} GiB" if least < NEVER else "more than its args allow"
     way = f" (TP {most[0]} x PP {most[1]})" if width(most) > 1 else ""
     text = f"on {width(most)} x {device.name}{way} it needs {need} of each, {usable / GIB:.1f} GiB can be given"
-    if count > 1 and not kv_cache.tensor_parallel_allowed(model["facts"], count):
+    if count > 1 and not registry.of(model).tensor_parallel_allowed(model["facts"], count):
         text += f"; TP {count} does not divide its {_heads(model)}"
     changes = _changes(model, device, count, most, usable, holding, sizer)
     return text, "; or ".join(changes) or "choose larger GPUs, or several of them"
@@ -151,7 +150,7 @@ def _changes(
             changes.append(f"ask for concurrency {at_once * int(model['replicas'])} or less")
         if changes:
             break
-    if device.capability >= FP8_KV_CAPABILITY and not str(model["args"].get("kv-cache-dtype", "")).startswith("fp8"):
+    if registry.of(model).fp8_kv_cache(device) and not str(model["args"].get("kv-cache-dtype", "")).startswith("fp8"):
         smaller = {**model, "args": {**model["args"], "kv-cache-dtype": "fp8"}}
         if _least(smaller, device, most, Sizer([])) <= usable:
             changes.append("set args {kv-cache-dtype: fp8}")

@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 from typing import Any, Mapping, NamedTuple, Sequence
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.layout import LayoutError
+
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "half": 2, "float32": 4, "float": 4}
 FP8_KV_DTYPES = ("fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc")
 # Bytes of one token that `fp8_ds_mla` keeps for sparse latent attention: 512 values, their scales, 64 rotary bf16.
@@ -27,8 +29,8 @@ STATE = "linear_attention"
 _ATTENDS_TO_ALL = (FULL, "mla", "indexer")
 
 
-class GeometryError(ValueError):
-    """A model cannot be served with the sizes asked for; its text is one sentence."""
+class GeometryError(LayoutError):
+    """A model that vLLM cannot lay out; its text is one sentence."""
 
 
 class Spec(NamedTuple):

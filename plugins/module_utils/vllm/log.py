@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an engine measured of itself, as its log tells it, and what the next plan makes of that.
+"""What vLLM measured of itself, as its log tells it.
 
 Pure functions; no Ansible, no files, no network. The messages are those of vLLM 0.32 and 0.33 (worker/gpu_worker.py,
 gpu_model_runner.py, core/kv_cache_utils.py), and the older form of the first.
@@ -28,18 +28,6 @@ GRAPHS = re.compile(rf"Graph capturing finished in .*?took {NUMBER} GiB")
 CACHE = re.compile(
     r"KV cache size: ([\d,]+) tokens(?:.*?Maximum concurrency for ([\d,]+) tokens per request: ([\d.]+)x)?", re.DOTALL
 )
-# By what a measurement is found again.
-KEY = (
-    "source",
-    "revision",
-    "product_name",
-    "tensor_parallel_size",
-    "pipeline_parallel_size",
-    "dtype",
-    "max_num_batched_tokens",
-    "max_num_seqs",
-)
-PARTS = ("weights", "activation", "cuda_graphs", "other")
 
 
 def _last(pattern: re.Pattern[str], text: str) -> tuple[str, ...] | None:
@@ -79,56 +67,3 @@ def parse(text: str) -> dict[str, Any]:
         if cache[1]:
             found["max_model_len"] = int(cache[1].replace(",", ""))
     return found
-
-
-def key(entry: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what tells whether two measurements are of the same thing."""
-    return tuple(entry.get(name) for name in KEY)
-
-
-def merge(
-    instances: list[dict[str, Any]], logs: dict[str, str], earlier: list[dict[str, Any]], package: str
-) -> list[dict[str, Any]]:
-    """Return what is known of the instances of a host: what their logs tell now, else what was known before.
-
-    :param logs: text of the log by name of the instance.
-    :param package: digest of the Python environment, or of the image, that measured.
-    """
-    known = {(entry.get("instance"), key(entry)): entry for entry in earlier}
-    result = []
-    for one in instances:
-        entry = {"instance": one["name"], **{name: one.get(name) for name in KEY}}
-        measured = parse(logs.get(one["name"], ""))
-        before = known.get((one["name"], key(entry)), {})
-        if not measured and not before:
-            continue
-        memory = one.get("memory") or {}
-        planned = {part: memory[part] for part in PARTS if memory.get(part) is not None}
-        if one.get("kv_cache_tokens"):
-            planned["kv_cache_tokens"] = one["kv_cache_tokens"]
-        old = before.get("measured") or {}
-        values = {**old, **measured}
-        result.append({**entry, "package": package, "planned": planned, "measured": values, **_overheads(values)})
-    return result
-
-
-def _overheads(values: dict[str, Any]) -> dict[str, Any]:
-    return {part: values[part] for part in PARTS if part in values}
-
-
-def table(measured: list[dict[str, Any]]) -> list[list[str]]:
-    """Return rows of planned against measured; sizes in GiB, the KV cache in tokens."""
-    rows = [["INSTANCE", "WHAT", "PLANNED", "MEASURED"]]
-    for entry in measured:
-        for part, value in (entry.get("measured") or {}).items():
-            planned = (entry.get("planned") or {}).get(part)
-            texts = [_shown(part, planned), _shown(part, value)]
-            if planned is not None:
-                rows.append([str(entry.get("instance")), part, *texts])
-    return rows
-
-
-def _shown(part: str, value: Any) -> str:
-    if value is None:
-        return "-"
-    return str(value) if part in ("kv_cache_tokens", "max_model_len") else f"{value / GIB:.2f}"

@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files import COMMIT
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
 
@@ -26,7 +27,7 @@ def memory_mib(instances: list[dict[str, Any]], models: list[dict[str, Any]], ho
     by_name = {model["name"]: model for model in models}
     memory = 0
     for instance in (instance for instance in instances if instance["host"] == host):
-        memory += plan_cpu.ENGINE_LEAST_MIB
+        memory += registry.of(instance).cpu_least_mib
         if instance["device"] == "cpu":
             model = by_name[instance["model"]]
             pinned = (instance_memory.pinned(model, plan_cpu.KV_FLAG) or 0) // 1024**2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
 
 
@@ -28,7 +29,7 @@ def fleet_summary(
     :param notes: further lines, ``{label, text}``; without text it is left out.
     :param keep: the word that a service's unit begins with.
     """
-    rows = [[f"{keep}vllm-{i['name']}", i["host"], f"http://{i['address']}"] for i in instances]
+    rows = [[f"{keep}{registry.service(i)}", i["host"], f"http://{i['address']}"] for i in instances]
     # Service by service, as the first host has them, and within a service host by host.
     services: dict[str, list[list[str]]] = {}
     doors: dict[str, list[str]] = {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
 
 # Fields of an instance that tell where it is reached; its own host has no use for them.
@@ -40,6 +41,7 @@ def litellm_deployments(
             {
                 "name": model["name"],
                 "aliases": model["aliases"],
+                "provider": provider(model, instances),
                 "api_base": f"{south_url.rstrip('/')}/{model['name']}/v1",
                 "max_input_tokens": length,
                 # What an answer may have, not what it has where a request says nothing: that is a request default.
@@ -56,11 +58,17 @@ def litellm_deployments(
     return deployments
 
 
+def provider(model: dict[str, Any], instances: list[dict[str, Any]]) -> str:
+    """Return the provider by which LiteLLM speaks to a model's engine."""
+    own = next(instance for instance in instances if instance["model"] == model["name"])
+    return str(registry.interface_of(own)["litellm_provider"])
+
+
 def context(model: dict[str, Any], instances: list[dict[str, Any]]) -> int | None:
     """Return the tokens that every instance of a model takes: what the plan gave the shortest of them.
 
-    Where the plan leaves it to vLLM it is what the inventory asks for, or else what the model was made for; null where
-    nobody says.
+    Where the plan leaves it to the engine it is what the inventory asks for, or else what the model was made for; null
+    where nobody says.
     """
     planned = [instance["max_model_len"] for instance in instances if instance["model"] == model["name"]]
     asked: int | None = model["max_model_len"] or model["max_positions"]
@@ -90,20 +98,20 @@ def south_upstreams(instances: list[dict[str, Any]], models: list[dict[str, Any]
 
 
 def scrape_targets(instances: list[dict[str, Any]], others: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
-    """Return Prometheus jobs: ``vllm`` with every instance, then the others that have targets.
+    """Return Prometheus jobs: one of each engine with its instances, then the others that have targets.
 
     :param others: jobs ``{job, targets, bearer_token, metrics_path}``; a target is ``host:port`` or
         ``{address, labels}``.
     """
-    engines = [
-        {
-            "address": instance["address"],
-            "labels": {"model": instance["model"], "replica": str(instance["replica"]), "host": instance["host"]},
-        }
-        for instance in instances
-    ]
+    engines: dict[str, dict[str, Any]] = {}
+    for instance in instances:
+        engine = registry.of(instance).name
+        path = registry.interface_of(instance)["metrics_path"]
+        job = engines.setdefault(engine, {"job": engine, "metrics_path": path, "targets": []})
+        labels = {"model": instance["model"], "replica": str(instance["replica"]), "host": instance["host"]}
+        job["targets"].append({"address": instance["address"], "labels": labels})
     jobs = []
-    for job in [{"job": "vllm", "targets": engines}, *(others or [])]:
+    for job in [*engines.values(), *(others or [])]:
         targets = [
             {"address": target, "labels": {}} if isinstance(target, str) else {"labels": {}, **target}
             for target in job.get("targets") or []
@@ -132,10 +140,10 @@ def instances_on(instances: list[dict[str, Any]], host: str) -> list[dict[str, A
 def listeners(instances: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return all that listens on a host, ``{name, address, port}``: its engines, then the others as they are given.
 
-    :param instances: ``vllm_instances`` of the host.
+    :param instances: ``llm_instances_here`` of the host.
     :param others: those of applications, ``{name, address, port}``.
     """
-    engines = [{"name": f"vllm-{i['name']}", "address": i["listen"], "port": i["port"]} for i in instances]
+    engines = [{"name": registry.service(i), "address": i["listen"], "port": i["port"]} for i in instances]
     return engines + others
 
 
@@ -145,7 +153,12 @@ def hops(instances: list[dict[str, Any]], others: list[dict[str, Any]], log: str
     :param log: command that shows the log of a service, with ``{}`` for its name without prefix.
     """
     engines = [
-        {"name": f"llm-vllm-{i['name']}", "host": i["host"], "url": f"http://{i['address']}/health", "serves": ["api"]}
+        {
+            "name": f"llm-{registry.service(i)}",
+            "host": i["host"],
+            "url": f"http://{i['address']}{registry.interface_of(i)['health_path']}",
+            "serves": ["api"],
+        }
         for i in instances
     ]
     return [{**hop, "remedy": f"see `{log.format(hop['name'][len('llm-') :])}`"} for hop in engines + others]

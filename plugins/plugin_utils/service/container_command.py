@@ -13,7 +13,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.shared_memory import GPU_CONTAINER, container_size
+from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import GPU_CONTAINER, container_size
 
 # What Docker and Podman give as /dev/shm, enough for what is no engine.
 SHARED_MEMORY = "64m"

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Have the installed vLLM read the command lines of its instances, before anything that serves is touched.
 
-usage: check_flags.py REQUEST    (JSON, see roles/vllm/tasks/main.yml; run with the Python of the engine)
+usage: check_flags.py REQUEST    (JSON, see roles/vllm/tasks/check.yml; run with the Python of the engine)
 
 Its own parser judges the flags, its own model configuration what the model makes of them (context, dtype,
 quantisation). No weights are loaded and no device is used. Importing vLLM takes long: a stamp says what was checked.

@@ -26,7 +26,11 @@ def test_a_log_of_supervisor(
     check: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "vllm-chat-0.log").write_text(SAID)
-    params = {"instances": [{"name": "chat-0", "source": "demo:"}], "log_root": str(tmp_path), "package": "abc"}
+    params = {
+        "instances": [{"name": "chat-0", "source": "demo:"}],
+        "log_root": str(tmp_path),
+        "packages": {"vllm": {"digest": "abc"}},
+    }
     first = run(monkeypatch, capsys, check, **params)
     assert first["changed"] is False
     (entry,) = first["measured"]

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +51,7 @@ SECRETS = {
 INSTANCE: dict[str, Any] = {
     "name": "chat-0",
     "model": "chat",
+    "engine": "vllm",
     "aliases": [],
     "replica": 0,
     "source": "hf://a/b",
@@ -77,13 +77,13 @@ if sys.argv[1] == "run":
 """
 
 
-def application(role: str, templates: Path) -> dict[str, Any]:
+def application(role: str) -> dict[str, Any]:
     """A play that renders what one application's role hands to the service role."""
-    tasks = yaml.safe_load((ROOT / "roles" / role / "tasks" / "main.yml").read_text())
+    folder = ROOT / "roles" / role / "tasks"
+    tasks = [task for path in sorted(folder.glob("*.yml")) for task in yaml.safe_load(path.read_text())]
     calls = [task for task in tasks if "llmfleet.serving.service" in str(task.get("ansible.builtin.include_role"))]
     package = next(call["vars"]["service_package"] for call in calls if "service_package" in call["vars"])
     specs = next(call["vars"]["service_specs"] for call in calls if "service_specs" in call["vars"])
-    shutil.copytree(ROOT / "roles" / role / "templates", templates, dirs_exist_ok=True) if role == "vllm" else None
     files = [ROOT / "roles" / role / part / "main.yml" for part in ("defaults", "vars")]
     own = ROOT / "roles" / "service"
     return {
@@ -162,12 +162,12 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
         "llm_secrets": SECRETS,
         "llm_secrets_file": "/nowhere",
         "vllm_instances": [INSTANCE],
-        "__vllm_provision": {"stdout": json.dumps({"paths": {"chat": "/var/lib/llmfleet/models/hub/chat"}})},
+        "models_paths": {"chat": "/var/lib/llmfleet/models/hub/chat"},
         "nginx_tls_certificate_file": "/etc/ssl/own.pem",
         "nginx_tls_key_file": "/etc/ssl/own.key",
     }
     (folder / "parameters.json").write_text(json.dumps(parameters))
-    plays = [application(role, folder / "templates") for role in APPLICATIONS]
+    plays = [application(role) for role in APPLICATIONS]
     for play in plays:
         play["tasks"][1]["ansible.builtin.template"]["src"] = "{{ item.folder }}{{ item.src }}"
     (folder / "play.yml").write_text(yaml.safe_dump(plays))

@@ -25,15 +25,5 @@ def load(name: str) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def provision_models() -> ModuleType:
-    return load("provision_models")
-
-
-@pytest.fixture(scope="session")
 def check_flags() -> ModuleType:
     return load("check_flags")
-
-
-@pytest.fixture(scope="session")
-def hub_snapshot() -> ModuleType:
-    return load("hub_snapshot")

@@ -46,7 +46,9 @@ ROOTS = {
     "service_proxy_environment": {},
     "service_packages": {"vllm": {"search_path": "/venv/bin:/usr/bin", "python": "/venv/bin/python", "digest": "0123"}},
     "vllm_api_key": API_KEY,
-    "vllm_models_root": "/models",
+    "vllm_readable": ["/models"],
+    "vllm_models_missing": False,
+    "vllm_start_deadlines": {},
 }
 PLAY = [
     {
@@ -70,13 +72,11 @@ PLAY = [
 def render(folder: Path, instances: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
     beside = Path(sys.executable).with_name("ansible-playbook")
     program = str(beside) if beside.exists() else str(shutil.which("ansible-playbook"))
-    # A play looks for templates beside itself, a role in its own templates/.
-    shutil.copytree(ROLE / "templates", folder / "templates")
     (folder / "play.yml").write_text(yaml.safe_dump(PLAY))
     paths = {instance["model"]: f"/models/{instance['model']}" for instance in instances}
     parameters = {
         **ROOTS,
-        "__vllm_provision": {"stdout": json.dumps({"paths": paths})},
+        "vllm_model_paths": paths,
         "vllm_instances": instances,
         "out": str(folder / "out.json"),
         **changes,
@@ -214,7 +214,7 @@ def test_the_stamp_follows_the_command_lines(cpu: dict[str, Any], cuda: dict[str
 
 
 def test_instances_that_are_planned_no_more_are_told_by_their_names(cpu: dict[str, Any]) -> None:
-    tasks = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text())
+    tasks = yaml.safe_load((ROLE / "tasks" / "run.yml").read_text())
     (beginning,) = [task["vars"]["service_exclusive"] for task in tasks if "service_exclusive" in task.get("vars", {})]
     assert len(beginning) > 1
     assert [spec["name"] for spec in cpu["specs"] if not spec["name"].startswith(beginning)] == []

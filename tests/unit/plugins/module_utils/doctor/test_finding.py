@@ -537,10 +537,10 @@ def test_an_all_reduce_that_works_or_was_not_tried() -> None:
 
 @pytest.mark.parametrize(("mib", "ranks", "severity"), [(64, 1, ERROR), (512, 1, OK), (512, 2, WARNING), (8192, 2, OK)])
 def test_shared_memory(mib: int, ranks: int, severity: str) -> None:
-    (found,) = doctor_engine.shared_memory("chat-0", ranks, {"shared_mib": mib})
+    (found,) = doctor_engine.shared_memory("chat-0", ranks, {"shared_mib": mib}, 160)
     assert found.severity == severity
     assert bool(found.remedy) == (severity != OK)
 
 
 def test_shared_memory_that_nobody_told() -> None:
-    assert doctor_engine.shared_memory("chat-0", 1, {}) == []
+    assert doctor_engine.shared_memory("chat-0", 1, {}, 160) == []

@@ -136,7 +136,9 @@ def test_memory() -> None:
 
 @pytest.mark.parametrize(("engines", "free", "fits"), [(0, 0, True), (1, 160, True), (2, 319, False), (2, 64, False)])
 def test_shared_memory(engines: int, free: int, fits: bool) -> None:
-    found = host_requirements.shared_memory_problems("h", "/dev/shm", engines, free)
+    found = host_requirements.shared_memory_problems(
+        "h", "/dev/shm", [{"name": f"m-{number}"} for number in range(engines)], free
+    )
     assert (not found) is fits
     for problem in found:
         assert problem.sentence() == (

@@ -235,7 +235,7 @@ def test_no_pattern_hides_behind_another() -> None:
 
 
 def test_the_demo_model_has_the_context_that_it_is_made_with() -> None:
-    (script,) = (ROOT / "roles/vllm").rglob("demo_model.py")
+    (script,) = (ROOT / "roles/models").rglob("demo_model.py")
     assert f"CONTEXT = {CATALOG['demo:']['max_positions']}\n" in script.read_text()
 
 

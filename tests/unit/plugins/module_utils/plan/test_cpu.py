@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils import problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.cores import parse_cores
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
@@ -78,6 +79,8 @@ def test_an_instance_is_complete() -> None:
         "port": 8100,
         "listen": "127.0.0.1",
         "device": "cpu",
+        "engine": "vllm",
+        "interface": registry.interface(registry.of({})),
         "source": "path:/srv/m",
         "revision": "abc",
         "path": "/srv/m",

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import devices as plan_devices
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device, capability, islands
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Sizer, batches
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.search import Placer, find
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import sizing
 from ansible_collections.llmfleet.serving.tests.unit.plugins.module_utils.plan.plan_fixtures import (
     A100,
     BIG,
@@ -75,14 +75,14 @@ def test_a_device_divides_its_memory() -> None:
 )
 def test_the_batch_is_vllms_default(kind: dict[str, Any], tokens: int, sequences: int) -> None:
     (device,) = on(kind).devices
-    assert instance_memory.serve_defaults(device) == (tokens, sequences)
+    assert sizing.serve_defaults(device) == (tokens, sequences)
     assert batches(model("m"), device)[0] == (tokens, sequences)
 
 
 def test_the_largest_gpus_take_the_largest_batch() -> None:
     b200 = {"name": "NVIDIA B200", "mib": 183359, "reserved": 600, "power": "10.0"}
     (device,) = on(b200).devices
-    assert instance_memory.serve_defaults(device) == (16384, 1024)
+    assert sizing.serve_defaults(device) == (16384, 1024)
 
 
 def test_batches_hold_what_is_asked_and_pinned() -> None:
@@ -107,7 +107,7 @@ def test_batches_hold_what_is_asked_and_pinned() -> None:
     ],
 )
 def test_pins_are_read_as_vllm_reads_them(value: Any, number: int | None) -> None:
-    assert instance_memory.pinned({"args": {"flag": value}}, "flag") == number
+    assert sizing.pinned({"flag": value}, "flag") == number
 
 
 def test_divisions_are_those_that_the_model_allows() -> None:
@@ -125,17 +125,13 @@ def test_divisions_are_those_that_the_model_allows() -> None:
 
 def test_activations_grow_with_tokens_and_shrink_with_ranks() -> None:
     dense, experts = model("m")["facts"], model("m", "Qwen3-Next-80B-A3B-Instruct")["facts"]
-    assert instance_memory.activation(dense, 1, 2048, 256) == 2 * 2048 * 4096 * 11 + 3 * 256 * 128256 * 4
-    assert instance_memory.activation(dense, 2, 2048, 0) == int(2 * 2048 * 4096 * 6.5)
+    assert sizing.activation(dense, 1, 2048, 256) == 2 * 2048 * 4096 * 11 + 3 * 256 * 128256 * 4
+    assert sizing.activation(dense, 2, 2048, 0) == int(2 * 2048 * 4096 * 6.5)
     # Widths between the measured ones are taken as the next smaller one.
-    assert instance_memory.activation(dense, 3, 2048, 0) == instance_memory.activation(dense, 2, 2048, 0)
-    assert instance_memory.activation(dense, 16, 2048, 0) == instance_memory.activation(dense, 8, 2048, 0)
-    assert instance_memory.activation(experts, 1, 2048, 0) == 2 * 2048 * experts["hidden_size"] * 22
-    assert (
-        instance_memory.activation({**dense, "multimodal": True}, 1, 2048, 0)
-        - instance_memory.activation(dense, 1, 2048, 0)
-        == GIB
-    )
+    assert sizing.activation(dense, 3, 2048, 0) == sizing.activation(dense, 2, 2048, 0)
+    assert sizing.activation(dense, 16, 2048, 0) == sizing.activation(dense, 8, 2048, 0)
+    assert sizing.activation(experts, 1, 2048, 0) == 2 * 2048 * experts["hidden_size"] * 22
+    assert sizing.activation({**dense, "multimodal": True}, 1, 2048, 0) - sizing.activation(dense, 1, 2048, 0) == GIB
 
 
 def test_a_place_is_used_gpus_first_then_the_tightest() -> None:

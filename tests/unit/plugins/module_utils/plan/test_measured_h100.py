@@ -18,7 +18,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import smi
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.errors import Reply
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import devices as plan_devices
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kv_cache
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kv_cache, sizing
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import log as vllm_log
 from ansible_collections.llmfleet.serving.tests.unit.plugins.module_utils.plan.plan_fixtures import (
     CHAT,
@@ -186,7 +186,7 @@ def test_what_vllm_measures_of_itself_does_not_starve_sampling(name: str) -> Non
     shape = shape_of(case, [{**key, **logged}])
     assert shape.measured
     assert (shape.cuda_graphs, shape.other) == (logged["cuda_graphs"], logged["other"])
-    assert shape.activation >= instance_memory.logits(facts_of(case), case["max_num_seqs"])
+    assert shape.activation >= sizing.logits(facts_of(case), case["max_num_seqs"])
     assert beside(case) <= shape.activation + shape.cuda_graphs + shape.other + CONTEXT + MARGIN
 
 

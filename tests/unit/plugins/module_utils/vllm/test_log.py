@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import measured
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_text
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import log as vllm_log
 from hypothesis import given
@@ -74,20 +75,20 @@ def test_only_the_last_start_counts() -> None:
 
 
 def test_what_is_known_stays_known_when_the_log_is_gone() -> None:
-    first = vllm_log.merge([INSTANCE], {"chat-0": FIXED}, [], "digest")
+    first = measured.merge([INSTANCE], {"chat-0": FIXED}, [], {"vllm": {"digest": "digest"}})
     (entry,) = first
     assert (entry["weights"], entry["package"], entry["planned"]["weights"]) == (int(15.27 * GIB), "digest", 15 * GIB)
-    assert vllm_log.merge([INSTANCE], {}, first, "digest") == first
+    assert measured.merge([INSTANCE], {}, first, {"vllm": {"digest": "digest"}}) == first
 
 
 def test_other_flags_are_another_thing() -> None:
-    first = vllm_log.merge([INSTANCE], {"chat-0": FIXED}, [], "digest")
-    assert vllm_log.merge([{**INSTANCE, "max_num_seqs": 8}], {}, first, "digest") == []
-    assert vllm_log.merge([], {}, first, "digest") == []
+    first = measured.merge([INSTANCE], {"chat-0": FIXED}, [], {"vllm": {"digest": "digest"}})
+    assert measured.merge([{**INSTANCE, "max_num_seqs": 8}], {}, first, {"vllm": {"digest": "digest"}}) == []
+    assert measured.merge([], {}, first, {"vllm": {"digest": "digest"}}) == []
 
 
 def test_the_table_sets_planned_against_measured() -> None:
-    text = plan_text.table(vllm_log.table(vllm_log.merge([INSTANCE], {"chat-0": FIXED}, [], "")))
+    text = plan_text.table(measured.table(measured.merge([INSTANCE], {"chat-0": FIXED}, [], {})))
     assert text.splitlines() == [
         "INSTANCE  WHAT             PLANNED  MEASURED",
         "chat-0    weights          15.00    15.27",

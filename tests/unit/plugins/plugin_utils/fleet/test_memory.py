@@ -15,7 +15,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import 
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
 
 ROOT = Path(__file__).resolve().parents[5]
-DEMO_MODEL = ROOT / "roles/vllm/files/programs/demo_model.py"
+DEMO_MODEL = ROOT / "roles/models/files/programs/demo_model.py"
 FACTS = {"layers": [], "weight_bytes": 5}
 
 

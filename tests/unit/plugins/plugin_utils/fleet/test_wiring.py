@@ -164,6 +164,7 @@ def test_deployments() -> None:
     assert big == {
         "name": "big",
         "aliases": ["gpt-4o"],
+        "provider": "hosted_vllm",
         "api_base": "http://127.0.0.1:4100/big/v1",
         "max_input_tokens": 4096,
         "max_output_tokens": 4096,

@@ -41,7 +41,7 @@ def check_space(sizes: dict[str, int], cache: str) -> None:
     if needed > free:
         fail(
             f"it needs {needed / 2**30:.1f} GiB under {cache}, {free / 2**30:.1f} GiB are free",
-            "free some, or set vllm_models_root to a larger file system",
+            "free some, or set llm_models_root to a larger file system",
         )
 
 
@@ -64,16 +64,16 @@ def download(repository: str, revision: str, cache: str, ignore: list[str]) -> s
         note(repository, str(info.sha), cache, list(sizes))
         return str(snapshot_download(repository, revision=revision, cache_dir=cache, allow_patterns=list(sizes)))
     except errors.GatedRepoError:
-        fail(f"{endpoint} does not let this account see it", "accept its licence on the hub and set vllm_hf_token")
+        fail(f"{endpoint} does not let this account see it", "accept its licence on the hub and set llm_hf_token")
     except errors.RevisionNotFoundError:
         fail(f"{endpoint} knows the repository but not this revision", "set revision to a branch, tag or commit of it")
     except errors.RepositoryNotFoundError:
-        fail(f"{endpoint} knows no such repository, or hides it", "check the name; for a private one set vllm_hf_token")
+        fail(f"{endpoint} knows no such repository, or hides it", "check the name; for a private one set llm_hf_token")
     except Exception as error:  # noqa: BLE001 - whatever else it is, the hub could not be used
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         fail(
             f"the hub {endpoint} cannot be reached ({reason})",
-            f"set vllm_hf_endpoint or proxies in vllm_download_environment, or stage the snapshot in {cache}, "
+            f"set llm_hf_endpoint or proxies in models_download_environment, or stage the snapshot in {cache}, "
             "or put the model on the host and make path:/directory its source",
         )
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Put every model of a host in place and say where; run with the host's own Python, so that a look costs no import.
 
-usage: provision_models.py REQUEST    (JSON, see roles/vllm/tasks/main.yml)
+usage: provision_models.py REQUEST    (JSON, see roles/models/tasks/main.yml)
 
 Prints {"changed": bool, "actions": [...], "paths": {model: directory}}. With "check" nothing is made, and the paths are
 where things would be. On failure one line on standard error names host, variable, value and remedy.
@@ -135,7 +135,7 @@ class Hub:
             raise ModelError(lines[-1])
         snapshot = Path(run.stdout.strip().splitlines()[-1])
         if lack := lacking(snapshot):
-            raise ModelError(f"the repository holds no {lack}; choose another, or narrow vllm_hf_ignore")
+            raise ModelError(f"the repository holds no {lack}; choose another, or narrow models_hf_ignore")
         return snapshot
 
 

@@ -1,0 +1,15 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whole numbers as people write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def whole(value: Any) -> int | None:
+    """Return a whole number above 0 that is written as a number or as its digits; null for anything else."""
+    digits = str(value)
+    return int(digits) if digits.isdigit() and int(digits) > 0 and not isinstance(value, bool) else None

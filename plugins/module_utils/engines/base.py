@@ -1,0 +1,144 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the collection asks of an engine: a program that serves one model over OpenAI's API.
+
+The plan, the checks of the inventory and the wiring know engines by this protocol alone. Everything that is true of one
+engine stands in its own package (`vllm/`), or in a file from outside (docs/contributing/add-an-engine.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Protocol, Sequence, runtime_checkable
+
+
+class Gpu(Protocol):
+    """What an engine is told of a GPU that it is to run on."""
+
+    name: str
+    capability: tuple[int, int]
+    total: int
+    """Bytes of memory."""
+
+
+class Layout(Protocol):
+    """How an engine lays out its KV cache for a model; lengths are in tokens, sizes in bytes."""
+
+    @property
+    def block_size(self) -> int:
+        """Tokens of a block."""
+
+    @property
+    def bytes_per_block(self) -> int:
+        """Bytes of one block on one GPU."""
+
+    @property
+    def limits_sequences(self) -> bool:
+        """Whether no more sequences than blocks may run at once."""
+
+    def blocks_for(self, length: int) -> int:
+        """Return the blocks that one request of this length takes."""
+
+    def num_blocks(self, available: int) -> int:
+        """Return the blocks that this much memory holds."""
+
+    def fits(self, available: int, length: int) -> bool:
+        """Tell whether the engine starts with this much memory and this context."""
+
+    def longest(self, available: int, limit: int) -> int:
+        """Return the longest context up to the limit that fits; 0 for none."""
+
+    def capacity(self, available: int, length: int) -> dict[str, Any]:
+        """Return ``kv_cache_blocks``, ``kv_cache_tokens`` and ``max_concurrency``."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """An engine. Flags go by the names that vLLM gives them; an engine with other names translates in ``pinned``."""
+
+    name: str
+    """How an instance names it; its services are ``<name>-<instance>``."""
+    title: str
+    """How people call it."""
+    litellm_provider: str
+    """The provider by which LiteLLM speaks to it."""
+    health_path: str
+    """Path that answers 200 once the engine serves."""
+    metrics_path: str
+    """Path of its Prometheus metrics."""
+    devices: Sequence[str]
+    """What it runs on, out of ``cpu`` and ``cuda``."""
+    shared_memory_mib: int
+    """MiB of /dev/shm that one instance needs."""
+    cpu_least_mib: int
+    """MiB that must be there for an instance on processors, without weights and KV cache."""
+    cpu_planned_mib: int
+    """MiB that are planned for an instance on processors, without weights and KV cache."""
+    cpu_batched_tokens: int
+    """Tokens of one step on processors where nothing else is asked for."""
+    cpu_cache_variable: str
+    """Environment variable that gives the GiB of KV cache on processors; empty for none."""
+    default_sequences: int
+    """Requests computed at once where nothing else is asked for."""
+    reserved_args: Mapping[str, str]
+    """Flags that the collection sets itself, and what sets them."""
+    auto_context: Mapping[str, Any]
+    """Flags that leave the context to the engine."""
+    has_torch: bool
+    """Whether its Python has torch, with which the doctor tries GPUs and groups of them."""
+
+    def field_flags(self, device: str) -> Sequence[str]:
+        """Return the flags that are fields of an instance, so that the plan takes them out of its args."""
+
+    def pinned(self, args: Mapping[str, Any], flag: str) -> int | None:
+        """Return the whole number above 0 that args pin a flag to; null for none, and for what is no number."""
+
+    def stretched(self, args: Mapping[str, Any], env: Mapping[str, Any]) -> bool:
+        """Tell whether args or environment let a model go beyond the positions of its configuration."""
+
+    def serve_defaults(self, device: Gpu) -> tuple[int, int]:
+        """Return the tokens and the sequences of one step on a GPU where nothing else is asked for."""
+
+    def frugal(self) -> tuple[int, int]:
+        """Return the tokens and the sequences of one step that are tried where the defaults do not fit."""
+
+    def dtype(self, args: Mapping[str, Any], facts: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
+        """Return the type that an instance computes with, and why if it is not the model's own."""
+
+    def kv_dtype(self, args: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
+        """Return the type of the KV cache, and why it cannot be if it cannot."""
+
+    def fp8_kv_cache(self, device: Gpu) -> bool:
+        """Tell whether a GPU takes a KV cache of 8 bits."""
+
+    def layout(self, facts: Mapping[str, Any], **sizes: Any) -> Layout:
+        """Return how the KV cache is laid out.
+
+        :param sizes: ``tensor_parallel_size``, ``pipeline_parallel_size``, ``dtype``, ``kv_cache_dtype``,
+            ``block_size``, ``max_num_batched_tokens``, ``device``, ``compute_capability``.
+        :raises LayoutError: where the model cannot be laid out that way.
+        """
+
+    def tensor_parallel_allowed(self, facts: Mapping[str, Any], ranks: int) -> bool:
+        """Tell whether the model can be spread over this many GPUs."""
+
+    def rank_weight_bytes(self, facts: Mapping[str, Any], tensor: int, pipeline: int) -> int:
+        """Return the bytes of weights on each GPU."""
+
+    def overheads(
+        self,
+        facts: Mapping[str, Any],
+        args: Mapping[str, Any],
+        layout: Layout,
+        tensor: int,
+        tokens: int,
+        sequences: int,
+    ) -> tuple[int, int, int]:
+        """Return the bytes of activations, CUDA graphs and everything else on each GPU."""
+
+    def sampling(self, facts: Mapping[str, Any], sequences: int) -> int:
+        """Return the bytes that sampling takes on each GPU, which are part of the activations in any case."""
+
+    def parse_log(self, text: str) -> dict[str, Any]:
+        """Return what the last start in a log measured: bytes of each GPU, ``kv_cache_tokens``, ``max_model_len``."""

@@ -1,0 +1,102 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An engine of which nothing is known but its name and paths: it runs on processors, and its memory is not planned.
+
+What an engine from outside starts from: it changes what is different.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines.base import Gpu, Layout
+from ansible_collections.llmfleet.serving.plugins.module_utils.layout import LayoutError
+
+
+class PlainEngine:
+    """The least that an engine is."""
+
+    litellm_provider = "hosted_vllm"
+    health_path = "/health"
+    metrics_path = "/metrics"
+    devices: Sequence[str] = ("cpu",)
+    shared_memory_mib = 0
+    cpu_least_mib = 256
+    cpu_planned_mib = 256
+    cpu_batched_tokens = 2048
+    cpu_cache_variable = ""
+    default_sequences = 256
+    reserved_args: Mapping[str, str] = {}
+    auto_context: Mapping[str, Any] = {}
+    has_torch = False
+
+    def __init__(self, name: str, title: str = "") -> None:
+        self.name = name
+        self.title = title or name
+
+    def field_flags(self, device: str) -> Sequence[str]:
+        """Return nothing: all args reach the engine."""
+        return ()
+
+    def pinned(self, args: Mapping[str, Any], flag: str) -> int | None:
+        """Return a whole number as it stands in args."""
+        return whole(args.get(flag))
+
+    def stretched(self, args: Mapping[str, Any], env: Mapping[str, Any]) -> bool:
+        """Return false: positions hold."""
+        return False
+
+    def serve_defaults(self, device: Gpu) -> tuple[int, int]:
+        """Return a modest step."""
+        return self.cpu_batched_tokens, self.default_sequences
+
+    def frugal(self) -> tuple[int, int]:
+        """Return the same modest step."""
+        return self.cpu_batched_tokens, self.default_sequences
+
+    def dtype(self, args: Mapping[str, Any], facts: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
+        """Return the model's own type."""
+        return str(facts.get("dtype") or "float16"), ""
+
+    def kv_dtype(self, args: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
+        """Return the model's own type."""
+        return "auto", ""
+
+    def fp8_kv_cache(self, device: Gpu) -> bool:
+        """Return false: nothing is known of it."""
+        return False
+
+    def layout(self, facts: Mapping[str, Any], **sizes: Any) -> Layout:
+        """Refuse: nothing is known of its KV cache."""
+        raise LayoutError(f"The KV cache of engine {self.name} is not planned.")
+
+    def tensor_parallel_allowed(self, facts: Mapping[str, Any], ranks: int) -> bool:
+        """Tell that one GPU takes it alone."""
+        return ranks == 1
+
+    def rank_weight_bytes(self, facts: Mapping[str, Any], tensor: int, pipeline: int) -> int:
+        """Return the weights divided by the GPUs."""
+        return -(-int(facts["weight_bytes"]) // (tensor * pipeline))
+
+    def overheads(
+        self,
+        facts: Mapping[str, Any],
+        args: Mapping[str, Any],
+        layout: Layout,
+        tensor: int,
+        tokens: int,
+        sequences: int,
+    ) -> tuple[int, int, int]:
+        """Return nothing."""
+        return 0, 0, 0
+
+    def sampling(self, facts: Mapping[str, Any], sequences: int) -> int:
+        """Return nothing."""
+        return 0
+
+    def parse_log(self, text: str) -> dict[str, Any]:
+        """Return nothing: its log is not read."""
+        return {}

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Engines by name: those of the collection, and those that a file from outside brings."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any, Mapping
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines.base import Engine
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines.plain import PlainEngine
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import InventoryError, Problem, nearest
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.engine import Vllm
+
+DEFAULT = "vllm"
+_ENGINES: dict[str, Engine] = {DEFAULT: Vllm()}
+
+
+def names() -> list[str]:
+    """Return the names of all engines that are known."""
+    return sorted(_ENGINES)
+
+
+def of(record: Mapping[str, Any]) -> Engine:
+    """Return the engine of a model or an instance; one that says nothing has the default.
+
+    An engine from outside is known on the control node alone; on a host it counts as a plain one.
+    """
+    name = str(record.get("engine") or DEFAULT)
+    return _ENGINES.get(name) or PlainEngine(name)
+
+
+def check(label: str, model: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with the engine that a model names, and with the flags that it gives to it.
+
+    :param label: how messages name the model.
+    """
+    name = str(model["engine"])
+    if name not in _ENGINES:
+        return [Problem(f"{label}.engine", name, "there is no such engine", nearest(name, _ENGINES))]
+    reserved, args = _ENGINES[name].reserved_args, model["args"]
+    flags = sorted(set(args) & set(reserved))
+    return [Problem(f"{label}.args", args, f"{flag} cannot be set here", reserved[flag]) for flag in flags]
+
+
+def service(instance: Mapping[str, Any]) -> str:
+    """Return the name of an instance's service, without the prefix of units."""
+    return f"{instance.get('engine') or DEFAULT}-{instance['name']}"
+
+
+def interface(engine: Engine) -> dict[str, Any]:
+    """Return what an instance carries along of its engine, for everybody who has no engine to ask."""
+    fields = ("health_path", "metrics_path", "litellm_provider", "shared_memory_mib", "default_sequences", "has_torch")
+    return {field: getattr(engine, field) for field in fields}
+
+
+def interface_of(instance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an instance carries along of its engine; one that an earlier version planned carries nothing."""
+    return {**interface(of(instance)), **(instance.get("interface") or {})}
+
+
+def load(rows: Mapping[str, Any] | None) -> None:
+    """Make the engines of ``llm_engines`` known: those with a ``file`` come from it, as its ``ENGINE``.
+
+    :raises InventoryError: where a row names neither a known engine nor a file that holds one.
+    """
+    problems = []
+    for name, row in (rows or {}).items():
+        file, variable = str((row or {}).get("file") or ""), f"llm_engines[{name}]"
+        if not file:
+            if name not in _ENGINES:
+                problems.append(Problem(variable, row, "the collection has no such engine", nearest(name, _ENGINES)))
+            continue
+        try:
+            engine = _read(name, file)
+        except (ImportError, SyntaxError, OSError, AttributeError) as error:
+            remedy = "name a Python file on the control node that sets ENGINE, see docs/contributing/add-an-engine.md"
+            problems.append(Problem(f"{variable}.file", file, f"it cannot be read: {error}", remedy))
+            continue
+        called = getattr(engine, "name", None)
+        if called == name and isinstance(engine, Engine):
+            _ENGINES[name] = engine
+        else:
+            text = f"its ENGINE is named {called}" if called != name else "its ENGINE lacks members of Engine"
+            problems.append(Problem(f"{variable}.file", file, text, "start from PlainEngine, and use one name"))
+    if problems:
+        raise InventoryError(problems)
+
+
+def _read(name: str, file: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"llmfleet_engine_{name}", file)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.ENGINE

@@ -1,0 +1,126 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""vLLM as an engine: what the plan, the checks of the inventory and the wiring ask of one (engines/base.py)."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import ENGINE_SHARED_MIB
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kv_cache, log, sizing
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_cache import (
+    Geometry,
+    rank_weight_bytes,
+    tensor_parallel_allowed,
+)
+
+CPU_FIELD_FLAGS = ("max-model-len", "max-num-seqs", "stream-interval")
+# What a model's args pin of these, the plan has taken over as a field of the instance.
+FIELD_FLAGS = (
+    "data-parallel-size",
+    "dtype",
+    "gpu-memory-utilization",
+    "kv-cache-dtype",
+    "max-model-len",
+    "max-num-batched-tokens",
+    "max-num-seqs",
+    "pipeline-parallel-size",
+    "stream-interval",
+    "tensor-parallel-size",
+)
+# With one of these a model may go beyond its own positions, so that vLLM decides.
+STRETCHERS = ("hf-overrides", "hf-config-path")
+
+
+class Vllm:
+    """vLLM 0.33."""
+
+    name = "vllm"
+    title = "vLLM"
+    litellm_provider = "hosted_vllm"
+    health_path = "/health"
+    metrics_path = "/metrics"
+    devices: Sequence[str] = ("cpu", "cuda")
+    shared_memory_mib = ENGINE_SHARED_MIB
+    # API server, engine and worker, each with torch loaded, held 1,475 MiB with vLLM 0.32 and the demo's model: an
+    # eighth more must be there, and more than that is planned for activations.
+    cpu_least_mib = 1664
+    cpu_planned_mib = 2048
+    # Its default of max-num-batched-tokens on processors (engine/arg_utils.py).
+    cpu_batched_tokens = 2048
+    cpu_cache_variable = "VLLM_CPU_KVCACHE_SPACE"
+    # Its max-num-seqs on GPUs with less than 70 GiB, its smallest default (engine/arg_utils.py).
+    default_sequences = 256
+    reserved_args: Mapping[str, str] = {
+        "api-key": "it is made by the collection",
+        "host": "the listening address follows from the plan",
+        "model": "use source",
+        "port": "the port follows from the plan",
+        "revision": "use revision",
+        "served-model-name": "use name and aliases",
+        "uds": "engines listen on a port",
+    }
+    auto_context: Mapping[str, Any] = {"max-model-len": "auto"}
+    has_torch = True
+
+    def field_flags(self, device: str) -> Sequence[str]:
+        """Return the flags that are fields of an instance."""
+        return FIELD_FLAGS if device == "cuda" else CPU_FIELD_FLAGS
+
+    def pinned(self, args: Mapping[str, Any], flag: str) -> int | None:
+        """Return the whole number that args pin a flag to, as vLLM's command line reads it."""
+        return sizing.pinned(args, flag)
+
+    def stretched(self, args: Mapping[str, Any], env: Mapping[str, Any]) -> bool:
+        """Tell whether a model may go beyond the positions of its configuration, so that vLLM alone can judge."""
+        return any(flag in args for flag in STRETCHERS) or bool(env.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN"))
+
+    def serve_defaults(self, device: sizing.Gpu) -> tuple[int, int]:
+        """Return vLLM's max-num-batched-tokens and max-num-seqs on a GPU."""
+        return sizing.serve_defaults(device)
+
+    def frugal(self) -> tuple[int, int]:
+        """Return what is tried where the defaults do not fit."""
+        return sizing.FRUGAL_BATCHED_TOKENS, sizing.FRUGAL_SEQUENCES
+
+    def dtype(self, args: Mapping[str, Any], facts: Mapping[str, Any], device: sizing.Gpu) -> tuple[str, str]:
+        """Return the type that an instance computes with, and why if it is not the model's own."""
+        return sizing.dtype_for(args, facts, device)
+
+    def kv_dtype(self, args: Mapping[str, Any], device: sizing.Gpu) -> tuple[str, str]:
+        """Return the type of the KV cache, and why it cannot be if it cannot."""
+        return sizing.kv_dtype_for(args, device)
+
+    def fp8_kv_cache(self, device: sizing.Gpu) -> bool:
+        """Tell whether a GPU takes a KV cache of 8 bits."""
+        return device.capability >= sizing.FP8_KV_CAPABILITY
+
+    def layout(self, facts: Mapping[str, Any], **sizes: Any) -> Geometry:
+        """Return the geometry of the KV cache."""
+        return kv_cache.geometry(facts, **sizes)
+
+    def tensor_parallel_allowed(self, facts: Mapping[str, Any], ranks: int) -> bool:
+        """Tell whether vLLM can spread the model over this many ranks."""
+        return tensor_parallel_allowed(facts, ranks)
+
+    def rank_weight_bytes(self, facts: Mapping[str, Any], tensor: int, pipeline: int) -> int:
+        """Return the bytes of weights of one rank."""
+        return rank_weight_bytes(facts, tensor, pipeline)
+
+    def overheads(
+        self, facts: Mapping[str, Any], args: Mapping[str, Any], layout: Any, tensor: int, tokens: int, sequences: int
+    ) -> tuple[int, int, int]:
+        """Return the bytes of activations, CUDA graphs and everything else, as estimated from measurements."""
+        large = layout.limits_sequences or tensor > 1
+        graphs = 0 if args.get("enforce-eager") else sizing.GRAPHS_LARGE if large else sizing.GRAPHS
+        return sizing.activation(facts, tensor, tokens, sequences), graphs, sizing.OTHER
+
+    def sampling(self, facts: Mapping[str, Any], sequences: int) -> int:
+        """Return the bytes that sampling takes."""
+        return sizing.logits(facts, sequences)
+
+    def parse_log(self, text: str) -> dict[str, Any]:
+        """Return what the last start in a log measured."""
+        return log.parse(text)

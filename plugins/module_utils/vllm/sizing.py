@@ -1,0 +1,105 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What vLLM takes of a GPU beside the KV cache, and the defaults that it chooses by a GPU's memory.
+
+Pure functions; no Ansible, no files, no network. All sizes are bytes of one rank.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Any, Mapping, Protocol
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
+
+GIB = 1024**3
+# Activation, CUDA graphs and the rest, as measured with vLLM 0.33 on public logs: 2 x T x hidden x c, c by the width of
+# tensor parallelism, dense and mixture of experts; graphs; non-torch growth.
+ACTIVATION = {False: {1: 11.0, 2: 6.5, 4: 5.0, 8: 5.0}, True: {1: 22.0, 2: 13.0, 4: 10.0, 8: 10.0}}
+# Sampling holds the logits of all sequences in fp32 about three times: 1.6 to 4.9 times on an H100 that served 1,024 of
+# them (tests/unit/plugins/module_utils/data/measured). What vLLM logs as its peak of activations leaves that out.
+LOGITS_COPIES = 3
+GRAPHS = GIB
+GRAPHS_LARGE = int(2.5 * GIB)
+OTHER = int(0.6 * GIB)
+# The vision tower of a multimodal model profiles with its largest image: 9.96 GiB for a 4B model at 16,384 tokens.
+ENCODER_PER_TOKEN = GIB // 2048
+# vLLM's own defaults: max-num-batched-tokens and max-num-seqs by the memory of a GPU (engine/arg_utils.py).
+LARGE_BYTES, VAST_BYTES = 70 * GIB, 160 * GIB
+SMALL_DEFAULTS, LARGE_DEFAULTS, VAST_DEFAULTS = (2048, 256), (8192, 1024), (16384, 1024)
+# From here on GPUs compute with fp8.
+FP8_KV_CAPABILITY = (8, 9)
+# Less than this per step starves long prompts; it is what is tried when a model does not fit with the default.
+FRUGAL_BATCHED_TOKENS = 2048
+FRUGAL_SEQUENCES = 64
+# Whole numbers as vLLM's command line takes them: 16k is 16,000, 16K is 16,384; a fraction goes with the former alone.
+READABLE = re.compile(r"(\d+(?:\.\d+)?)([kmgt])|(\d+)([KMGT])")
+
+
+class Gpu(Protocol):
+    """What is asked of a GPU: as much as ``plan`` knows of it."""
+
+    name: str
+    capability: tuple[int, int]
+    total: int
+
+
+def pinned(args: Mapping[str, Any], flag: str) -> int | None:
+    """Return the whole number above 0 that args pin a flag to; null for none, and for what is no number."""
+    value = args.get(flag)
+    match = READABLE.fullmatch(str(value))
+    if not match:
+        return whole(value)
+    decimal, small, binary, large = match.groups()
+    if small:
+        return int(Fraction(decimal) * 1000 ** ("kmgt".index(small) + 1)) or None
+    return int(binary) * 1024 ** ("KMGT".index(large) + 1) or None
+
+
+def serve_defaults(device: Gpu) -> tuple[int, int]:
+    """Return vLLM's defaults of max-num-batched-tokens and max-num-seqs on a GPU."""
+    if device.total >= VAST_BYTES:
+        return VAST_DEFAULTS
+    if device.total >= LARGE_BYTES and not {"A100", "GB10"} & set(device.name.replace("-", " ").split()):
+        return LARGE_DEFAULTS
+    return SMALL_DEFAULTS
+
+
+def dtype_for(args: Mapping[str, Any], facts: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
+    """Return the dtype that an instance computes with, and why, if that is not the model's own."""
+    asked = args.get("dtype")
+    own = facts.get("dtype") or "float16"
+    own = "float16" if own == "float32" else own
+    if asked and asked != "auto":
+        return str({"half": "float16"}.get(asked, asked)), ""
+    if own == "bfloat16" and device.capability < (8, 0):
+        power = ".".join(map(str, device.capability))
+        return "float16", f"float16: compute capability {power} has no bfloat16"
+    return own, ""
+
+
+def kv_dtype_for(args: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
+    """Return the dtype of the KV cache, and why it cannot be, if it cannot."""
+    asked = str(args.get("kv-cache-dtype") or "auto")
+    if asked.startswith("fp8") and device.capability < FP8_KV_CAPABILITY:
+        power = ".".join(map(str, device.capability))
+        return asked, f"an fp8 KV cache needs compute capability 8.9, {device.name} has {power}"
+    return asked, ""
+
+
+def activation(facts: Mapping[str, Any], tensor_parallel_size: int, batched_tokens: int, sequences: int) -> int:
+    """Return the peak of activations in one profiling step, estimated; see the constants above."""
+    experts = bool(facts.get("num_experts"))
+    table = ACTIVATION[experts]
+    factor = table[max(width for width in table if width <= max(1, tensor_parallel_size))]
+    step = 2 * batched_tokens * int(facts["hidden_size"]) * factor
+    encoder = batched_tokens * ENCODER_PER_TOKEN if facts.get("multimodal") else 0
+    return int(step) + logits(facts, sequences) + encoder
+
+
+def logits(facts: Mapping[str, Any], sequences: int) -> int:
+    """Return the bytes that sampling needs for so many sequences at once; encoders do not sample."""
+    return 0 if facts.get("encoder_only") else sequences * int(facts["vocab_size"]) * 4 * LOGITS_COPIES

@@ -1,0 +1,36 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Variables that have another name now. An inventory that sets the old one is refused with the new one.
+
+To rename a variable, add a row.
+"""
+
+from __future__ import annotations
+
+from typing import Iterable
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
+
+RENAMED = {
+    "llm_vllm_port_base": "llm_engine_port_base",
+    "vllm_api_key": "llm_engine_api_key",
+    "vllm_download_environment": "models_download_environment",
+    "vllm_hf_endpoint": "llm_hf_endpoint",
+    "vllm_hf_ignore": "models_hf_ignore",
+    "vllm_hf_refresh": "models_hf_refresh",
+    "vllm_hf_token": "llm_hf_token",
+    "vllm_models_root": "llm_models_root",
+}
+
+
+def problems(names: Iterable[str], host: str) -> list[Problem]:
+    """Return a problem for each variable of a host that has another name now. No message shows a value.
+
+    :param names: variables that the inventory or the command line sets for the host.
+    """
+    found = sorted(set(names) & set(RENAMED))
+    return [
+        Problem(name, "set", "it has another name now", f"rename it to {RENAMED[name]}", host=host) for name in found
+    ]

@@ -1,0 +1,150 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""vLLM's command lines, environments and services, from the instances of a host.
+
+Pure functions over dictionaries; no Ansible, no files, no network.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import authority
+from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import container_size
+
+# Engines serve from a local path and report to nobody.
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+# What an instance needs beyond the hardening that every service has.
+SANDBOX = {
+    # Kernels are written at run time: oneDNN's on processors, Triton's and torch's anywhere.
+    "MemoryDenyWriteExecute": "no",
+    # Threads and memory are bound to cores and NUMA nodes: sched_setaffinity, mbind, set_mempolicy, migrate_pages.
+    "SystemCallFilter": "@system-service ~@privileged",
+    # Kernels and sizes are chosen by /proc/cpuinfo and /proc/meminfo.
+    "ProcSubset": "all",
+    # Gloo and NCCL list the interfaces.
+    "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
+}
+# Seconds beyond the drain after which a stopping engine is killed.
+STOP_SLACK = 30
+
+
+def specs(instances: list[dict[str, Any]], settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the service spec of each instance of a host.
+
+    :param settings: ``python``, ``search_path``, ``paths`` (directory of each model), ``readable`` (directories),
+        ``state_root``, ``run_root``, ``args`` and ``env`` of every instance, ``compile``, ``log_level``,
+        ``drain_timeout``, ``ready_deadline``, ``start_deadlines`` by name of the instance, ``api_key``.
+    """
+    return [_spec(instance, settings) for instance in instances]
+
+
+def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    name = f"vllm-{instance['name']}"
+    state = f"{settings['state_root']}/{name}"
+    path = settings["paths"][instance["model"]]
+    before = instance.get("start_after")
+    deadlines = (settings["ready_deadline"], settings["start_deadlines"].get(instance["name"]) or 0)
+    return {
+        "name": name,
+        "description": f"vLLM serving {instance['model']}",
+        "documentation": "https://docs.vllm.ai/",
+        "user": "llm-vllm",
+        "command": [
+            settings["python"],
+            "-m",
+            "vllm.entrypoints.openai.api_server",
+            *command_line({**own_flags(instance, path, settings), **settings["args"], **instance["args"]}),
+        ],
+        "environment": environment(instance, name, settings),
+        "secrets": {"VLLM_API_KEY": settings["api_key"]},
+        "after": [f"vllm-{before}"] if before else [],
+        "ready": {
+            "url": f"http://{authority(instance['listen'], instance['port'])}/health",
+            "deadline": max(int(seconds) for seconds in deadlines),
+        },
+        "stop": {"timeout": int(settings["drain_timeout"]) + STOP_SLACK},
+        "gpus": instance["gpus"],
+        "readable": list(dict.fromkeys([*settings["readable"], path])),
+        # It tries names of models as paths.
+        "container": {"workdir": state, "shared_memory": container_size(bool(instance["gpus"]))},
+        "sandbox": dict(SANDBOX),
+    }
+
+
+def own_flags(instance: dict[str, Any], path: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the flags that the plan and the role decide; null leaves one out."""
+
+    def several(field: str) -> int | None:
+        """Return a size of a group, as far as it is one."""
+        size = int(instance.get(field) or 0)
+        return size if size > 1 else None
+
+    kv_cache_dtype = instance.get("kv_cache_dtype") or "auto"
+    return {
+        "model": path,
+        "served-model-name": [instance["model"], *instance["aliases"]],
+        "host": instance["listen"],
+        "port": instance["port"],
+        "max-model-len": instance.get("max_model_len"),
+        "max-num-seqs": instance.get("max_num_seqs"),
+        "max-num-batched-tokens": instance.get("max_num_batched_tokens"),
+        "tensor-parallel-size": several("tensor_parallel_size"),
+        "pipeline-parallel-size": several("pipeline_parallel_size"),
+        "data-parallel-size": several("data_parallel_size"),
+        "dtype": instance.get("dtype"),
+        "kv-cache-dtype": None if kv_cache_dtype == "auto" else kv_cache_dtype,
+        "gpu-memory-utilization": instance.get("gpu_memory_utilization"),
+        "kv-cache-memory-bytes": instance.get("kv_cache_memory_bytes"),
+        "stream-interval": instance.get("stream_interval"),
+        "enforce-eager": None if settings["compile"] else True,
+        "shutdown-timeout": int(settings["drain_timeout"]),
+        "disable-access-log-for-endpoints": "/health,/metrics",
+        "disable-fastapi-docs": True,
+    }
+
+
+def command_line(flags: dict[str, Any]) -> list[str]:
+    """Return flags as vLLM reads them: true is a bare flag, false its ``--no-`` form, a list several values, a
+    dictionary JSON, null nothing.
+    """
+    words: list[str] = []
+    for flag, value in flags.items():
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{'' if value else 'no-'}{flag}")
+        elif isinstance(value, dict):
+            words.append(f"--{flag}={json.dumps(value)}")
+        elif isinstance(value, (list, tuple)):
+            words += [f"--{flag}", *(item if isinstance(item, str) else json.dumps(item) for item in value)]
+        else:
+            words.append(f"--{flag}={value}")
+    return words
+
+
+def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the environment variables of an instance; null leaves one out."""
+    state = f"{settings['state_root']}/{name}"
+    places = {
+        "PATH": settings["search_path"],
+        "TMPDIR": f"{settings['run_root']}/{name}",
+        "XDG_CACHE_HOME": f"{state}/cache",
+        "TORCHINDUCTOR_CACHE_DIR": f"{state}/cache/inductor",
+        "TRITON_CACHE_DIR": f"{state}/cache/triton",
+        "VLLM_LOGGING_LEVEL": settings["log_level"],
+    }
+    cpu = {}
+    if instance["device"] == "cpu":
+        cpu = {
+            "VLLM_CPU_OMP_THREADS_BIND": instance["cpu"]["cores"] or "auto",
+            "VLLM_CPU_KVCACHE_SPACE": instance["cpu"]["kv_cache_space_gib"],
+        }
+    # With log probabilities asked for, torch would compile while it serves; a host without a compiler loses the engine
+    # by it.
+    compiling = {} if settings["compile"] else {"TORCH_COMPILE_DISABLE": "1"}
+    found = {**OFFLINE, **places, **cpu, **compiling, **settings["env"], **instance["env"]}
+    return {key: value for key, value in found.items() if value is not None}
