@@ -59,8 +59,6 @@ def problems(recorded: dict[str, Any], own: str) -> list[Problem]:
         if is_newer(version, own):
             what = f"version {version} set up this host and may have left what this older one does not know"
             command = f"ansible-galaxy collection install 'llmfleet.serving:>={version}'"
-            remedy = (
-                f"run version {version} or later ({command}), or go back on purpose: -e llm_downgrade=true"
-            )
+            remedy = f"run version {version} or later ({command}), or go back on purpose: -e llm_downgrade=true"
             found.append(Problem("the version of llmfleet.serving", own, what, remedy, host))
     return found
