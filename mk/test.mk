@@ -108,3 +108,7 @@ molecule-gpu: .venv/test/.complete ## Drivers, MIG, engine, toolkit, upgrades, r
 
 molecule-container: .venv/test/.complete ## The whole chain in containers of a real engine, pulled from a registry
 	@$(SCENARIO) container
+
+# A part of it is no proof of the whole, and is not recorded.
+first-command: .venv/test/.complete ## `make demo` on Debian 13 and Ubuntu 26.04 as they come: plan, demo, second run, removal
+	@$(if $(FIRST_STEPS),,.venv/test/bin/python tests/bench/green.py $(UNLESS_GREEN) first-command )tests/bench/first_command.sh
