@@ -29,10 +29,10 @@ LAYERS: dict[str, set[str]] = {
     "checkpoint": {"host"},
     "nvidia": set(),
     "container_engine": set(),
-    "service": {"vllm"},
     "verify": set(),
     # An engine: what is true of it alone.
     "vllm": set(),
+    "service": {"host", "vllm"},
     # What is wanted, and what becomes of it.
     "inventory": {"checkpoint", "host", "vllm"},
     "plan": {"checkpoint", "inventory", "vllm"},

@@ -72,6 +72,7 @@ class FilterModule:
         """Name the filters."""
         return {
             "container_probes": container_probes,
+            "container_beside": container_command.beside,
             "container_service": container_command.service,
             "image_problems": image_problems,
             "package_images": package_images,

@@ -57,12 +57,42 @@ options:
       reload_files: {description: Files whose change asks for a reload., type: list, elements: path, default: []}
       reload_signal: {description: Signal that makes it reload; empty means that it cannot., type: str, default: ''}
       after: {description: Services of this call that must be ready first., type: list, elements: str, default: []}
+      beside:
+        description: Program that runs a command as the service would, C(prepare) or C(ready) before it.
+        type: path
+      prepare:
+        description:
+          - Commands that run once, in order, before the service is started or restarted. One that fails stops the
+            module before the service is touched.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          command: {description: The command., type: list, elements: str, required: true}
+          stamp:
+            description: File that says that the command has run; it is in the state of the service.
+            type: path
+            required: true
+          timeout: {description: Seconds it may take., type: int, default: 600}
       ready:
         description: When it counts as started.
         type: dict
         default: {}
         suboptions:
-          url: {description: URL to poll; empty means that a live process is enough., type: str, default: ''}
+          url: {description: URL to poll., type: str, default: ''}
+          tcp:
+            description: A TCP port that takes connections, instead of O(services[].ready.url).
+            type: dict
+            suboptions:
+              port: {description: The port., type: int, required: true}
+              address: {description: Address to connect to., type: str, default: 127.0.0.1}
+          command:
+            description:
+              - A command that ends with 0, instead of O(services[].ready.url). O(services[].beside) runs it, for 5
+                seconds at most. Where none of the three is given a live process is enough.
+            type: list
+            elements: str
+            default: []
           deadline: {description: Seconds it may take., type: int, default: 120}
           ca: {description: CA file for an https URL., type: path}
           headers: {description: Headers of the request., type: dict, default: {}}
@@ -107,6 +137,10 @@ ready_seconds:
   description: Seconds each started service took to be ready.
   returned: when state is started and not in check mode
   type: dict
+prepared:
+  description: Commands that ran to prepare services, or in check mode would, by name of the service.
+  returned: always
+  type: dict
 """
 
 import glob
@@ -117,43 +151,21 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import http
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import stamps
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import (
-    digest_of,
-    program_identity,
     read_json,
     read_text,
 )
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import readiness
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import wait as service_wait
-from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import Manager, Supervisor, Systemd
+from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import (
+    Manager,
+    Supervisor,
+    Systemd,
+)
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import parse_environment_file, redact
-
-# Seconds that one look at a service may take.
-READY_SECONDS = 5
-
-
-def answers(ready: dict[str, Any]) -> str:
-    """Ask the readiness URL once; return an empty string if it answers as wanted, else what was wrong."""
-    # A proxy meant for downloads must not be asked for a neighbour.
-    client = http.Client("llmfleet-ready", ready["ca"])
-    try:
-        with client.open(ready["url"], READY_SECONDS, {k: str(v) for k, v in ready["headers"].items()}) as answer:
-            status = answer.status
-    except http.TroubleError as error:
-        return f"{ready['url']} does not answer ({error})"
-    return "" if status in ready["status"] else f"{ready['url']} answers {status}"
-
-
-def wanted_digests(manager: Manager, service: dict[str, Any]) -> dict[str, str]:
-    """Digest what the service would be started with now."""
-    return {
-        "restart": digest_of(
-            manager.definition_files(service["name"]) + service["restart_files"], program_identity(service["command"])
-        ),
-        "reload": digest_of(service["reload_files"], ""),
-    }
 
 
 class Run:
@@ -172,6 +184,7 @@ class Run:
         )
         self.actions: dict[str, str] = {}
         self.ready_seconds: dict[str, float] = {}
+        self.prepared: dict[str, list[str]] = {}
 
     def command(self, argv: list[str], check: bool = True) -> str:
         """Run a command and return what it printed; fail the module where it fails and that matters."""
@@ -201,15 +214,20 @@ class Run:
         wanted: dict[str, dict[str, str]] = {}
         for service in self.params["services"]:
             name = service["name"]
-            wanted[name] = wanted_digests(self.manager, service)
+            wanted[name] = readiness.wanted_digests(self.manager, service)
             self.actions[name] = logic.decide(
                 states[name], wanted[name], self._started_with(name), bool(service["reload_signal"])
             )
+            pending = [one for one in service["prepare"] if not stamps.is_stamped(one["stamp"])]
+            if pending:
+                self.prepared[name] = [" ".join(one["command"]) for one in pending]
         if self.module.check_mode:
             return
         if any(self.actions[name] != "none" for name in wanted):
             self.manager.prepare(list(wanted))
         for step in logic.steps(self.params["services"], self.actions):
+            for service in step:
+                self._prepare(service)
             began = time.monotonic()
             for service in step:
                 action = self.actions[service["name"]]
@@ -220,6 +238,21 @@ class Run:
                 if self.actions[service["name"]] != "none":
                     self._remember(service["name"], wanted[service["name"]])
                     self.ready_seconds[service["name"]] = round(time.monotonic() - began, 1)
+
+    def _prepare(self, service: dict[str, Any]) -> None:
+        """Run what has to run once before the service starts; fail before it is touched."""
+        for one in service["prepare"]:
+            if stamps.is_stamped(one["stamp"]):
+                continue
+            code, output = readiness.run_beside(
+                self.module.run_command, service["beside"], "prepare", one["command"], one["timeout"]
+            )
+            if code:
+                unit = self.params["prefix"] + service["name"]
+                shown = redact(output, self._secrets(service["name"]))
+                text = logic.prepare_failure(host_name(self.params), unit, one["command"], code, shown)
+                self.module.fail_json(msg=text, actions=self.actions, prepared=self.prepared)
+            stamps.stamp(one["stamp"])
 
     def _await(self, service: dict[str, Any], began: float) -> None:
         """Look at a service until it is ready; fail where it will not be."""
@@ -234,16 +267,16 @@ class Run:
             time.sleep(service_wait.pause(looks[-1].seconds))
 
     def _look(self, service: dict[str, Any], began: float) -> service_wait.Look:
-        name, ready = service["name"], service["ready"]
+        name = service["name"]
         state = self.manager.states([name])[name]
         run = self.manager.incarnation(name)
-        problem = answers(ready) if state == logic.RUNNING and ready["url"] else ""
+        run_command, hidden = self.module.run_command, self._secrets(name)
+        problem = readiness.unready(run_command, service, hidden) if state == logic.RUNNING else ""
         return service_wait.Look(time.monotonic() - began, state, run, problem)
 
     def _fail(self, service: dict[str, Any], cause: str) -> None:
         name = service["name"]
-        secrets = read_text(os.path.join(self._configuration(name), "secrets.env"))
-        log = redact(self.manager.log_tail(name, 40), parse_environment_file(secrets).values())
+        log = redact(self.manager.log_tail(name, 40), self._secrets(name))
         text = logic.failure_text(
             host_name(self.params),
             self.params["prefix"] + name,
@@ -253,6 +286,10 @@ class Run:
             self.manager.log_command(name),
         )
         self.module.fail_json(msg=text, actions=self.actions)
+
+    def _secrets(self, name: str) -> list[str]:
+        """Return the values that no message may show."""
+        return list(parse_environment_file(read_text(os.path.join(self._configuration(name), "secrets.env"))).values())
 
     def remove(self) -> None:
         """Stop every service and take it from its manager."""
@@ -322,19 +359,30 @@ class Run:
     def result(self) -> dict[str, Any]:
         """Return what to tell Ansible."""
         done = {name: action for name, action in self.actions.items() if action != "none"}
-        text = "".join(f"{self.params['prefix']}{name}: {action}\n" for name, action in done.items())
+        prefix = self.params["prefix"]
+        lines = [f"{prefix}{name}: prepare with {one}" for name, commands in self.prepared.items() for one in commands]
+        lines += [f"{prefix}{name}: {action}" for name, action in done.items()]
         return {
-            "changed": bool(done),
+            "changed": bool(done or self.prepared),
             "actions": self.actions,
             "ready_seconds": self.ready_seconds,
-            "diff": {"before": "", "after": text},
+            "prepared": self.prepared,
+            "diff": {"before": "", "after": "".join(f"{line}\n" for line in lines)},
         }
 
 
 def main() -> None:
     """Run the module."""
+    tcp = {"port": {"type": "int", "required": True}, "address": {"type": "str", "default": "127.0.0.1"}}
+    prepare = {
+        "command": {"type": "list", "elements": "str", "required": True},
+        "stamp": {"type": "path", "required": True},
+        "timeout": {"type": "int", "default": 600},
+    }
     ready = {
         "url": {"type": "str", "default": ""},
+        "tcp": {"type": "dict", "options": tcp},
+        "command": {"type": "list", "elements": "str", "default": []},
         "deadline": {"type": "int", "default": 120},
         "ca": {"type": "path"},
         "headers": {"type": "dict", "default": {}},
@@ -347,6 +395,8 @@ def main() -> None:
         "reload_files": {"type": "list", "elements": "path", "default": []},
         "reload_signal": {"type": "str", "default": ""},
         "after": {"type": "list", "elements": "str", "default": []},
+        "beside": {"type": "path"},
+        "prepare": {"type": "list", "elements": "dict", "default": [], "options": prepare},
         "ready": {"type": "dict", "default": {}, "options": ready, "apply_defaults": True},
     }
     module = AnsibleModule(

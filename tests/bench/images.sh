@@ -5,7 +5,7 @@
 #
 # Builds the bench's systemd images with debootstrap, so that no image registry is needed. An image is tagged with the
 # digest of this script: it is built once and again only when its recipe changes. Mirrors are debootstrap's own defaults.
-#   images.sh [debian12|debian13|ubuntu2404]...    default: all
+#   images.sh [debian12|debian13|ubuntu2404|ubuntu2604]...    default: the first three, which Molecule's hosts are made of
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -39,20 +39,25 @@ ubuntu_keyring() {
 }
 
 build() {
-  local name=$1 image=$repository/$1:$digest root=$work/$1 start=$SECONDS arguments keyring
+  local name=$1 image=$repository/$1:$digest root=$work/$1 start=$SECONDS suite arguments keyring
   if docker image inspect "$image" >/dev/null 2>&1; then
     docker tag "$image" "$repository/$name:current"
     echo "images: $image is there"
     return
   fi
   case $name in
-    debian12) arguments=(bookworm "$root") ;;
-    debian13) arguments=(trixie "$root") ;;
-    ubuntu2404)
+    debian12) suite=bookworm ;;
+    debian13) suite=trixie ;;
+    ubuntu2404) suite=noble ;;
+    ubuntu2604) suite=resolute ;;
+    *) echo "images: unknown image $name: debian12, debian13, ubuntu2404 and ubuntu2604 exist" >&2; return 2 ;;
+  esac
+  case $name in
+    debian*) arguments=("$suite" "$root") ;;
+    ubuntu*)
       keyring=$(ubuntu_keyring)
-      arguments=("--keyring=$keyring" "--components=main,universe" noble "$root" "" "$scripts/gutsy")
+      arguments=("--keyring=$keyring" "--components=main,universe" "$suite" "$root" "" "$scripts/gutsy")
       ;;
-    *) echo "images: unknown image $name: debian12, debian13 and ubuntu2404 exist" >&2; return 2 ;;
   esac
   echo "images: building $image (about a minute)"
   if ! "${sudo[@]}" debootstrap --variant=minbase --include="$packages" "${arguments[@]}" >"$work/$name.log" 2>&1; then

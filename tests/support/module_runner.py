@@ -24,8 +24,8 @@ def run_module(
 ) -> dict[str, Any]:
     """Return a module's result, whose ``failed`` must be what its exit status says."""
     monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode())
-    # From ansible-core 2.19 on a module is told how its arguments are serialised.
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+    # A module is told how its arguments are serialised.
+    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy")
     with pytest.raises(SystemExit) as stop:
         main()
     result: dict[str, Any] = json.loads(capsys.readouterr().out.strip().splitlines()[-1])

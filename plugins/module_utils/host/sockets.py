@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import struct
 import sys
 from typing import NamedTuple
@@ -48,3 +49,12 @@ def parse_sockets(table: str) -> list[Socket]:
             bound = unmapped(ipaddress.ip_address(struct.pack(f"{order}{len(words)}I", *words)))
             sockets.append(Socket(str(bound), int(port, 16), fields[9]))
     return sockets
+
+
+def refusal(address: str, port: int, seconds: float = 5.0) -> str:
+    """Connect to a TCP port and hang up; return an empty string if it took the connection, else what was wrong."""
+    try:
+        socket.create_connection((address.strip("[]"), port), timeout=seconds).close()
+    except OSError as error:
+        return f"port {port} of {address} takes no connection ({error.strerror or error})"
+    return ""

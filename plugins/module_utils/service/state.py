@@ -16,6 +16,8 @@ _SYSTEMD = {"active": RUNNING, "reloading": RUNNING, "activating": STARTING, "de
 _SUPERVISOR = {"RUNNING": RUNNING, "STARTING": STARTING, "BACKOFF": STARTING, "STOPPING": STARTING}
 
 
+# What coreutils' timeout ends with, and what it leaves of a program that it had to kill.
+TIMED_OUT = (124, 137)
 # Stands in every unit and program that the collection writes: removal takes no other.
 MARK = "X-LLMFleet=1"
 
@@ -115,11 +117,32 @@ def steps(services: list[dict[str, Any]], actions: dict[str, str]) -> list[list[
     return [step for step in result if step]
 
 
+def meaning(ready: dict[str, Any]) -> str:
+    """Say what a service is ready by: its URL, its TCP port, a command, or the life of its process."""
+    if ready.get("tcp"):
+        return f"port {ready['tcp']['port']} of {ready['tcp']['address']} takes connections"
+    if ready.get("command"):
+        return f"'{' '.join(ready['command'])}' ends with 0"
+    return ready.get("url") or "the process stays up"
+
+
+def prepare_failure(host: str, unit: str, command: list[str], code: int, output: str) -> str:
+    """Say which command of a service's preparation failed, how, and what it printed last."""
+    how = "it did not end in time" if code in TIMED_OUT else f"it ended with {code}"
+    lines = [
+        f"{unit} on {host} cannot be started: '{' '.join(command)}' prepares it, and {how}",
+        "  the service is as it was; the command runs again with the next run",
+    ]
+    if output.strip():
+        lines += ["  its output ends with:"] + ["    " + line for line in output.strip().splitlines()[-20:]]
+    return "\n".join(lines)
+
+
 def failure_text(host: str, unit: str, ready: dict[str, Any], cause: str, log: str, log_command: str) -> str:
     """Say what did not become ready, where, why, and what its log ended with."""
     lines = [
         f"{unit} on {host} is not ready: {cause}",
-        f"  ready means: {ready.get('url') or 'the process stays up'} within {ready.get('deadline')} s",
+        f"  ready means: {meaning(ready)} within {ready.get('deadline')} s",
         f"  read more with: {log_command}",
     ]
     if log.strip():

@@ -130,14 +130,13 @@ def instances_on(instances: list[dict[str, Any]], host: str) -> list[dict[str, A
 
 
 def listeners(instances: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return all that is to listen on a host, ``{name, address, port}``: its engines, and the others that are on.
+    """Return all that listens on a host, ``{name, address, port}``: its engines, then the others as they are given.
 
     :param instances: ``vllm_instances`` of the host.
-    :param others: ``{name, address, port, on}``; ``on`` says whether the host has it.
+    :param others: those of applications, ``{name, address, port}``.
     """
     engines = [{"name": f"vllm-{i['name']}", "address": i["listen"], "port": i["port"]} for i in instances]
-    wanted = [other for other in others if other["on"]]
-    return engines + [{field: other[field] for field in ("name", "address", "port")} for other in wanted]
+    return engines + others
 
 
 def hops(instances: list[dict[str, Any]], others: list[dict[str, Any]], log: str) -> list[dict[str, Any]]:

@@ -96,7 +96,17 @@ def probe(image: str, program: str, gpus: list[str], options: dict[str, Any]) ->
     return [*argv, "--entrypoint", program, image]
 
 
-def service(spec: dict[str, Any], options: dict[str, Any]) -> list[str]:
+def beside(spec: dict[str, Any], options: dict[str, Any]) -> list[str]:
+    """Return the lines of the command that runs a program of the service's image once, as the service would.
+
+    The shell that reads it has the program in ``$llmfleet_program`` and its arguments in ``$@``. It gets no GPU, as the
+    service holds them.
+    """
+    once = {**spec, "name": f"{spec['name']}-once", "gpus": []}
+    return service(once, {**options, "forget": True}, ['"$llmfleet_program"', '"$@"'])
+
+
+def service(spec: dict[str, Any], options: dict[str, Any], argv: list[str] | None = None) -> list[str]:
     """Return the lines of the command that runs a service in the foreground, one option with its value to a line.
 
     :param spec: a normalised spec (``service_spec.normalise``) whose ``container`` has ``image`` and ``program``, and
@@ -105,6 +115,7 @@ def service(spec: dict[str, Any], options: dict[str, Any]) -> list[str]:
     :param options: ``engine`` (program), ``prefix``, ``run_dir``, ``gpu_mode`` (``cdi`` or ``legacy``), ``network``,
         ``log_driver``, ``memlock`` (whether the engine can lift the limit of locked memory) and ``forget`` (whether it
         removes a container that ended).
+    :param argv: what runs instead of the service's own command, quoted for a shell.
     """
     inside, own = spec["container"], [_bare(capability) for capability in spec["capabilities"]]
     added = own + [_bare(capability) for capability in inside.get("capabilities", [])] + list(BECOME if own else ())
@@ -156,6 +167,7 @@ def service(spec: dict[str, Any], options: dict[str, Any]) -> list[str]:
     # The values of secrets come from the environment of the engine's client, where nobody else looks.
     lines += [["--env", key] for key in sorted(spec["secret_names"])]
     command = [shlex.quote(part) for part in [inside["program"], *spec["command"][1:], *inside.get("arguments", [])]]
+    command = argv or command
     command = [*become(spec["user"], spec["capabilities"]), *command] if own else command
     lines.append(["--entrypoint", command[0]])
     lines.append([inside["image"]])

@@ -13,9 +13,15 @@ import re
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils import text
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import parts
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service.parts import Programs, SpecError, fail
+
+__all__ = ["DEFAULTS", "SpecError", "definition_files", "directories", "files", "manager_services", "normalise"]
 
 NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
 ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+# Script in the configuration of a service that runs a command beside it.
+BESIDE = "beside"
 ON_CHANGE = ("restart", "reload", "none")
 
 DEFAULTS: dict[str, Any] = {
@@ -28,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "files": [],
     "after": [],
     "ready": {},
+    "prepare": [],
     "stop": {},
     "reload_signal": "",
     "limits": {},
@@ -42,17 +49,6 @@ DEFAULTS: dict[str, Any] = {
 CONTAINER = ("mounts", "pid", "arguments", "environment", "capabilities", "workdir", "writable_root", "shared_memory")
 
 
-Programs = dict[str, dict[str, str]]
-
-
-class SpecError(ValueError):
-    """A service spec that cannot be run; the text names the service, the key, the value and the remedy."""
-
-
-def _fail(name: str, key: str, value: Any, remedy: str) -> None:
-    raise SpecError(f"service spec '{name}': {key} is {value!r}: {remedy}")
-
-
 def _normalise_file(name: str, entry: dict[str, Any]) -> dict[str, Any]:
     full = {
         "on_change": "restart",
@@ -64,9 +60,9 @@ def _normalise_file(name: str, entry: dict[str, Any]) -> dict[str, Any]:
         **entry,
     }
     if not full.get("dest") or not full.get("src"):
-        _fail(name, "files", entry, "each file needs dest (absolute path) and src (template of the app role)")
+        fail(name, "files", entry, "each file needs dest (absolute path) and src (template of the app role)")
     if full["on_change"] not in ON_CHANGE:
-        _fail(name, "files.on_change", full["on_change"], f"choose one of {', '.join(ON_CHANGE)}")
+        fail(name, "files.on_change", full["on_change"], f"choose one of {', '.join(ON_CHANGE)}")
     return full
 
 
@@ -74,7 +70,7 @@ def _contained(name: str, container: dict[str, Any], command: list[str], program
     """Return what is needed to run a service in a container; empty where its program is one of the host's."""
     unknown = sorted(set(container) - set(CONTAINER))
     if unknown:
-        _fail(name, f"container.{unknown[0]}", container[unknown[0]], f"no such key; known are {', '.join(CONTAINER)}")
+        fail(name, f"container.{unknown[0]}", container[unknown[0]], f"no such key; known are {', '.join(CONTAINER)}")
     return {**container, **programs[command[0]]} if command[0] in programs else {}
 
 
@@ -95,16 +91,16 @@ def normalise(
     for spec in specs:
         name = str(spec.get("name", ""))
         if not NAME.match(name):
-            _fail(name, "name", name, "use lower-case letters, digits, dots and dashes")
+            fail(name, "name", name, "use lower-case letters, digits, dots and dashes")
         if name in seen:
-            _fail(name, "name", name, "every service needs a name of its own")
+            fail(name, "name", name, "every service needs a name of its own")
         seen.add(name)
         unknown = sorted(set(spec) - set(DEFAULTS) - {"name", "user", "command"})
         if unknown:
-            _fail(name, unknown[0], spec[unknown[0]], f"no such key; known are {', '.join(sorted(DEFAULTS))}")
+            fail(name, unknown[0], spec[unknown[0]], f"no such key; known are {', '.join(sorted(DEFAULTS))}")
         command = [str(part) for part in spec.get("command", [])]
         if not command or not command[0].startswith("/"):
-            _fail(name, "command", command, "give a list whose first item is an absolute path")
+            fail(name, "command", command, "give a list whose first item is an absolute path")
         full = {**DEFAULTS, **spec, "command": command}
         full["user"] = spec.get("user") or f"llm-{name}"
         full["container"] = _contained(name, dict(full["container"]), command, programs or {})
@@ -116,16 +112,18 @@ def normalise(
         for key in ("environment", "secrets"):
             for variable in full[key]:
                 if not ENV_NAME.match(str(variable)):
-                    _fail(name, key, variable, "environment names hold letters, digits and underscores")
+                    fail(name, key, variable, "environment names hold letters, digits and underscores")
         if any("\n" in str(value) for value in full["secrets"].values()):
-            _fail(name, "secrets", "(hidden)", "a secret must be a single line")
+            fail(name, "secrets", "(hidden)", "a secret must be a single line")
         full["files"] = [
             {**f, "group": f["group"] or full["user"]}
             for f in (_normalise_file(name, f) for f in spec.get("files", []))
         ]
-        full["ready"] = {"url": "", "deadline": 120, "ca": "", "headers": {}, "status": [200], **full["ready"]}
-        full["stop"] = {"timeout": 30, "signal": "TERM", **full["stop"]}
-        full["limits"] = {"nofile": 65536, "memory_max": "", "tasks_max": "", **full["limits"]}
+        image = full["container"].get("image", "")
+        full["ready"] = parts.ready(name, full["ready"], programs or {}, image)
+        full["prepare"] = parts.prepare(name, full["prepare"], programs or {}, image)
+        for part in ("stop", "limits"):
+            full[part] = parts.filled(name, part, full[part], parts.DEFAULTS[part])
         result.append(full)
     for full in result:
         full["after"] = [other for other in full["after"] if other in seen]
@@ -176,12 +174,21 @@ def definition_files(spec: dict[str, Any], manager: str, prefix: str, config_roo
     return [{**unit, "src": "unit.service.j2"}]
 
 
+def _beside(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the script that runs a command as the service would, where there is one to run."""
+    if not spec["prepare"] and not spec["ready"]["command"]:
+        return []
+    script = "beside_container.sh.j2" if spec["container"] else "beside.sh.j2"
+    owned = {"owner": "root", "group": "root", "mode": "0700", "validate": "", "spec": public(spec)}
+    return [{**owned, "src": script, "dest": f"{spec['config_dir']}/{BESIDE}"}]
+
+
 def files(specs: list[dict[str, Any]], manager: str, prefix: str, config_root: str) -> list[dict[str, Any]]:
     """Return every file without a secret: configuration and the manager's definitions, each once."""
     found: dict[str, dict[str, Any]] = {}
     for spec in specs:
         plain = [entry for entry in spec["files"] if not entry["secret"]]
-        for entry in plain + definition_files(spec, manager, prefix, config_root):
+        for entry in plain + _beside(spec) + definition_files(spec, manager, prefix, config_root):
             found[entry["dest"]] = entry
     return list(found.values())
 
@@ -214,7 +221,10 @@ def manager_services(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "reload_files": [f["dest"] for f in spec["files"] if f["on_change"] == "reload"],
             "reload_signal": spec["reload_signal"],
             "after": spec["after"],
-            "ready": spec["ready"],
+            "beside": f"{spec['config_dir']}/{BESIDE}",
+            # A dictionary without keys would lack those that are required.
+            "ready": {**spec["ready"], "tcp": spec["ready"]["tcp"] or None},
+            "prepare": [{**one, "stamp": f"{spec['state_dir']}/{one['stamp']}"} for one in spec["prepare"]],
         }
         for spec in specs
     ]

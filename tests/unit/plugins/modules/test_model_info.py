@@ -206,8 +206,8 @@ def ask(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     def call(**args: Any) -> dict[str, Any]:
         given = {"timeout": 20, "source": f"hf://{REPOSITORY}", **args}
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode())
-        # From ansible-core 2.19 on a module is told how its arguments are serialised.
-        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+        # A module is told how its arguments are serialised.
+        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy")
         with pytest.raises(SystemExit) as stop:
             model_info.main()
         out, err = capsys.readouterr()

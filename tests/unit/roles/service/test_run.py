@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from stand_ins import SETPRIV
 
 ROLE = Path(__file__).resolve().parents[4] / "roles" / "service"
 # Listens, and has a child that holds the same socket, as workers do. It tries for a while: who was killed a moment ago
@@ -40,16 +41,6 @@ child = os.fork()
 if child:
     print(main, child, flush=True)
 time.sleep(120)
-"""
-# Stands in for setpriv where nobody may change users: it drops the options and runs the command.
-SETPRIV = """#!/bin/sh
-while :; do
-  case $1 in
-    --reuid | --regid) shift 2 ;;
-    --*) shift ;;
-    *) exec "$@" ;;
-  esac
-done
 """
 
 

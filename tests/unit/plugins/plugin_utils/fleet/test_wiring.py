@@ -264,10 +264,7 @@ def test_instances_of_one_host() -> None:
 
 def test_listeners_are_engines_and_what_the_host_has() -> None:
     instances, _ = plan(DEMO)
-    others = [
-        {"name": "litellm_port", "address": "127.0.0.1", "port": 4000, "on": True},
-        {"name": "prometheus_port", "address": "127.0.0.1", "port": 9090, "on": False},
-    ]
+    others = [{"name": "litellm_port", "address": "127.0.0.1", "port": 4000}]
     assert wiring.listeners(instances, others) == [
         {"name": "vllm-demo-0", "address": "127.0.0.1", "port": 8100},
         {"name": "litellm_port", "address": "127.0.0.1", "port": 4000},

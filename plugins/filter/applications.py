@@ -1,0 +1,30 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Filters over the table of applications: thin wrappers around plugin_utils/fleet/applications.py.
+
+The rows are handed on as they are: Ansible computes a value when it is asked for, and not all are there at all times.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import applications
+
+
+class FilterModule:
+    """Filters over the table of applications."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Name the filters."""
+        return {
+            "application_disk": applications.disk,
+            "application_hops": applications.hops,
+            "application_image_sizes": applications.image_sizes,
+            "application_images": applications.image_names,
+            "application_listeners": applications.listeners,
+            "application_scrape_jobs": applications.scrape_jobs,
+            "application_services": applications.services,
+        }

@@ -1,0 +1,161 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What follows from the table of applications, one row per application (``llm_applications`` of fleet_defaults).
+
+Pure functions over rows; no Ansible, no files, no network. A row is asked only for the keys that a function needs, as
+Ansible computes each value when it is asked for, and secrets do not exist yet when images and ports are checked.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Iterable
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import authority, reachable
+
+# Keys of a row; roles/fleet_defaults/meta/argument_specs.yml describes them.
+KEYS = (
+    "name",
+    "title",
+    "hosts",
+    "told",
+    "here",
+    "images",
+    "environment_mib",
+    "listen",
+    "port",
+    "ports",
+    "health",
+    "health_port",
+    "serves",
+    "scrape",
+    "summary",
+)
+Row = Any
+Hosts = dict[str, dict[str, Any]]
+
+
+def _here(row: Row, host: str) -> bool:
+    """Return whether a host has the application."""
+    return bool(row.get("here", host in row["hosts"]))
+
+
+def _service(row: Row) -> str:
+    """Return the name of the application's service, without prefix."""
+    return str(row["name"]).replace("_", "-")
+
+
+def _is_loopback(listen: str) -> bool:
+    try:
+        return ipaddress.ip_address(reachable(listen)).is_loopback and reachable(listen) == listen.strip("[]")
+    except ValueError:
+        return listen == "localhost"
+
+
+def _addresses(row: Row, hosts: Hosts) -> dict[str, str]:
+    """Return the address of every known host that has the application, by host."""
+    known = {name: hosts[name] for name in row["hosts"] if hosts.get(name)}
+    return {name: str(own["address"]) for name, own in known.items() if "told" not in row or own.get(row["told"])}
+
+
+def image_names(rows: Iterable[Row], host: str) -> list[str]:
+    """Return the images that a host needs, by their names in the catalogue."""
+    return [name for row in rows if _here(row, host) for name in row.get("images", {})]
+
+
+def image_sizes(rows: Iterable[Row]) -> dict[str, int]:
+    """Return the room that each image takes, in MiB."""
+    return {name: int(size) for row in rows for name, size in row.get("images", {}).items()}
+
+
+def disk(rows: Iterable[Row], host: str, root: str, containers: bool) -> list[dict[str, Any]]:
+    """Return the room that each Python environment of the fleet takes on a host; 0 where the host does not build it.
+
+    :param root: directory of Python environments.
+    :param containers: whether the host's services run in containers.
+    """
+    return [
+        {
+            "path": root,
+            "needed_mib": int(row["environment_mib"]) if _here(row, host) and not containers else 0,
+            "purpose": f"{row['title']}'s Python environment",
+            "creates": f"{root}/venvs/{_service(row)}-*/.complete",
+        }
+        for row in rows
+        if "environment_mib" in row
+    ]
+
+
+def listeners(rows: Iterable[Row], host: str) -> list[dict[str, Any]]:
+    """Return every port that applications are to listen on at a host, ``{name, address, port}``.
+
+    ``name`` is the variable that sets the port. A port 0 is off.
+    """
+    found = []
+    for row in rows:
+        if not _here(row, host):
+            continue
+        if "port" in row:
+            found.append({"name": f"{row['name']}_port", "address": row["listen"], "port": int(row["port"])})
+        found += [{**dict(other), "port": int(other["port"])} for other in row.get("ports", [])]
+    return [one for one in found if one["port"]]
+
+
+def hops(rows: Iterable[Row], host: str, hosts: Hosts) -> list[dict[str, Any]]:
+    """Return the hops of a request in the order of the table: the host's own, else the first that another host has.
+
+    :param hosts: what is known of hosts, by name, each with ``address``.
+    """
+    found = []
+    for row in rows:
+        if "health" not in row:
+            continue
+        listen, port = str(row["listen"]), int(row.get("health_port", row.get("port")))
+        others = _addresses(row, hosts)
+        if _here(row, host):
+            name, address = host, authority(listen, port)
+        elif others and not _is_loopback(listen):
+            name, address = next((name, authority(other, port)) for name, other in others.items())
+        else:
+            # What listens on loopback cannot be asked from another host.
+            continue
+        hop = {"name": f"llm-{_service(row)}", "host": name, "url": f"http://{address}{row['health']}"}
+        found.append({**hop, "serves": list(row["serves"])} if "serves" in row else hop)
+    return found
+
+
+def scrape_jobs(rows: Iterable[Row], hosts: Hosts) -> list[dict[str, Any]]:
+    """Return the jobs by which Prometheus reads the metrics of applications; see :func:`wiring.scrape_targets`.
+
+    An application on loopback is read on the host of Prometheus alone.
+    """
+    jobs = []
+    for row in rows:
+        if "scrape" not in row:
+            continue
+        listen, scrape = str(row["listen"]), row["scrape"]
+        addresses = list(_addresses(row, hosts).values())
+        addresses = [listen] if addresses and _is_loopback(listen) else addresses
+        job = {"job": scrape["job"], "targets": [authority(address, int(row["port"])) for address in addresses]}
+        jobs.append({**job, "metrics_path": scrape.get("path", ""), "bearer_token": scrape.get("token", "")})
+    return jobs
+
+
+def services(rows: Iterable[Row], host: str) -> list[dict[str, Any]]:
+    """Return the lines of a host in the closing table, ``{name, url}``; without url the host does not have it.
+
+    ``summary`` of a row is the path behind the address that it listens on, or a whole URL.
+    """
+    found = []
+    for row in rows:
+        if "summary" not in row:
+            continue
+        url = ""
+        if _here(row, host):
+            shown = str(row["summary"])
+            whole = shown.startswith(("http://", "https://"))
+            url = shown if whole else f"http://{authority(str(row['listen']), int(row['port']))}{shown}"
+        found.append({"name": _service(row), "url": url})
+    return found
