@@ -33,7 +33,8 @@ KNOWN = {("playbooks/doctor.yml", "playbooks/plan.yml")}
 SMALL = re.compile(
     r"^-? ?(?:args|argv|become|block|changed_when|check_mode|create|default|description|directory_mode|elements"
     r"|failed_when|gather_facts|group|hosts|loop|mode|options|owner|recurse|register|required|roles|serial|state|tags|tasks"
-    r"|tasks_from|type|vars|when):(?: [^ ]*)?$|^- (?:/bin/sh|-\w+|[|>]-?)$|^umask \d+$|^---$|^[\])}]+,?$|^\{%-?end\w+-?%\}$"
+    r"|tasks_from|type|vars|when):(?: [^ ]*)?$|^- (?:/bin/sh|-\w+|[|>]-?)$|^umask \d+$|^---$"
+    r"|^[\])}]+,?$|^\{%-?end\w+-?%\}$"
 )
 
 
