@@ -31,9 +31,10 @@ APART = re.compile(
 # Copies that are known and wait for the playbooks to be cut.
 KNOWN = {("playbooks/doctor.yml", "playbooks/plan.yml")}
 SMALL = re.compile(
-    r"^-? ?(?:args|become|block|changed_when|check_mode|create|default|description|directory_mode|elements|failed_when"
-    r"|gather_facts|group|hosts|loop|mode|options|owner|recurse|register|required|roles|serial|state|tags|tasks|tasks_from"
-    r"|type|vars|when):(?: [^ ]*)?$|^---$|^[\])}]+,?$|^\{%-?end\w+-?%\}$"
+    r"^-? ?(?:args|argv|become|block|changed_when|check_mode|create|default|description|directory_mode|elements"
+    r"|failed_when|gather_facts|group|hosts|loop|mode|options|owner|recurse|register|required|roles|serial|state|tags|tasks"
+    r"|tasks_from|type|vars|when):(?: [^ ]*)?$|^- (?:/bin/sh|-\w+|[|>]-?)$|^umask \d+$|^---$"
+    r"|^[\])}]+,?$|^\{%-?end\w+-?%\}$"
 )
 
 
