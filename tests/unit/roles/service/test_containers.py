@@ -69,6 +69,9 @@ INSTANCE: dict[str, Any] = {
     "stream_interval": 8,
     "tensor_parallel_size": 2,
 }
+CONTRACT = yaml.safe_load((ROOT / "roles" / "service" / "meta" / "argument_specs.yml").read_text())["argument_specs"][
+    "main"
+]["options"]["service_specs"]
 # Docker that says what it is asked for.
 STAND_IN = """#!{python}
 import json, sys
@@ -100,6 +103,13 @@ def application(role: str, templates: Path) -> dict[str, Any]:
             {
                 "ansible.builtin.include_role": {"name": "llmfleet.serving.service", "tasks_from": "package.yml"},
                 "vars": {"service_package": "{{ golden_package }}"},
+            },
+            {
+                # What the role's own argument specs would refuse.
+                "ansible.builtin.validate_argument_spec": {
+                    "argument_spec": {"service_specs": CONTRACT},
+                    "provided_arguments": {"service_specs": "{{ specs }}"},
+                }
             },
             {
                 "ansible.builtin.template": {
