@@ -179,7 +179,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     (folder / "parameters.json").write_text(json.dumps(parameters))
     plays = [application(role, folder / "templates") for role in APPLICATIONS]
     for play in plays:
-        play["tasks"][1]["ansible.builtin.template"]["src"] = "{{ item.folder }}{{ item.src }}"
+        play["tasks"][-1]["ansible.builtin.template"]["src"] = "{{ item.folder }}{{ item.src }}"
     (folder / "play.yml").write_text(yaml.safe_dump(plays))
     groups = {f"llm_{name}": {"hosts": {"localhost": None}} for name in ("inference", "gateway", "webui", "monitoring")}
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
