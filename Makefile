@@ -14,3 +14,7 @@ help: ## List the targets
 
 .venv/%/.complete: requirements/%.txt scripts/venv.sh scripts/bootstrap.sh
 	@scripts/venv.sh .venv/$* $<
+
+# Newer releases of ansible-core want a newer Python than Debian 12 has.
+.venv/core-%/.complete: requirements/core-%.txt scripts/venv.sh scripts/bootstrap.sh scripts/newer_python.sh
+	@PYTHON=$$(scripts/newer_python.sh requirements/core-$*.in) scripts/venv.sh .venv/core-$* $<

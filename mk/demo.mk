@@ -4,7 +4,7 @@ DEMO_INVENTORY ?= inventories/local
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-become-pass)
 PLAYBOOK = eval "$$(.venv/control/bin/python scripts/uv_env.py shell)" && .venv/control/bin/ansible-playbook -i $(DEMO_INVENTORY) $(BECOME)
 
-.PHONY: demo demo-plan demo-env demo-stop demo-clean
+.PHONY: demo demo-plan demo-env demo-stop demo-clean gpu-box gpu-box-plan gpu-box-env gpu-box-stop gpu-box-clean
 
 demo: .venv/control/.complete ## Set up this machine and chat with it; needs root or sudo
 	@echo "==> Setting up the whole chain on this machine: about 5 minutes the first time, under a minute after that"
@@ -22,3 +22,16 @@ demo-stop: .venv/control/.complete ## Stop the demo; `make demo` starts it again
 demo-clean: .venv/control/.complete ## Remove everything the demo put on this machine
 	@$(PLAYBOOK) playbooks/remove.yml -e llm_confirm=remove
 	@rm -rf $(DEMO_INVENTORY)/.llm_secrets.yml $(DEMO_INVENTORY)/.llm_fleet.json .venv/control
+	@[ -e .venv/test ] || rm -rf .venv/uv .venv/python
+
+# The same with a real model, on this machine's own GPUs.
+gpu-box gpu-box-plan gpu-box-env gpu-box-stop gpu-box-clean: DEMO_INVENTORY = inventories/gpu-box
+
+gpu-box: .venv/control/.complete ## A real model on the GPUs of this machine: driver, engine, doors, chat page
+	@echo "==> Setting up this machine: the driver first where there is none, then downloads of 20 GB and more"
+	@$(PLAYBOOK) site.yml
+
+gpu-box-plan: demo-plan ## Show what `make gpu-box` would allocate, and touch nothing
+gpu-box-env: demo-env ## Print the variables OpenAI clients read
+gpu-box-stop: demo-stop ## Stop it; `make gpu-box` starts it again
+gpu-box-clean: demo-clean ## Remove everything it put on this machine

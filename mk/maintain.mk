@@ -2,7 +2,7 @@
 TEST_BIN := .venv/test/bin
 LOCKS = $(wildcard requirements/*.in roles/*/files/*.in)
 
-.PHONY: lock docs changelog build clean
+.PHONY: lock docs release build clean
 
 lock: .venv/test/.complete ## Compile every lock from its .in file; UPGRADE=1 moves what is not pinned, LOCKS=... picks some
 	@eval "$$($(TEST_BIN)/python scripts/uv_env.py)"; scripts/lock.sh $(TEST_BIN)/uv $(LOCKS)
@@ -10,8 +10,8 @@ lock: .venv/test/.complete ## Compile every lock from its .in file; UPGRADE=1 mo
 docs: .venv/test/.complete ## Write the documentation of roles, modules and filters from their specs
 	@$(TEST_BIN)/python scripts/docs.py
 
-changelog: .venv/test/.complete ## Write CHANGELOG.rst from the fragments, for the version in galaxy.yml
-	@$(TEST_BIN)/antsibull-changelog release
+release: .venv/test/.complete ## Write CHANGELOG.rst from the fragments, and the version: make release VERSION=0.2.0
+	@scripts/release.sh "$(VERSION)" $(DATE)
 
 build: .venv/control/.complete ## Build the collection's tarball into build/
 	@.venv/control/bin/ansible-galaxy collection build --force --output-path build

@@ -1,18 +1,19 @@
 # Everything that proves the collection. A step is a target; `make test` runs the steps in order and stops at the first that fails.
-# Not among them, and said at the end: molecule-container (images of 8 GB are built, pushed and pulled).
-TEST_STEPS ?= lint unit plan doctor prod docs-check importer sanity collection compat demo again readme chain browser metrics engine nginx prometheus outside leaks demo-clean molecule molecule-gpu
+# Not among them, and said at the end: molecule-container (images of 8 GB are built, pushed and pulled) and first-command (two more demos).
+TEST_STEPS ?= lint unit plan doctor prod docs-check importer sanity collection compat demo again changes readme chain browser metrics engine nginx prometheus outside leaks demo-clean molecule molecule-gpu
 PYTEST = .venv/test/bin/python -m pytest
 PURE = ansible_collections.llmfleet.serving.plugins
 
-# The oldest and the next ansible-core that meta/runtime.yml promises; the newest is in .venv/control.
-OLDER_CORES = .venv/core-2.17 .venv/core-2.18
+# Releases of ansible-core after the control node's in .venv/control, which is the newest that Python 3.11 runs; then a pre-release, which may fail.
+NEWER_CORES = .venv/core-2.20 .venv/core-2.21
+NEXT_CORE = .venv/core-2.22
 
-.PHONY: test lint unit plan doctor prod docs-check importer sanity collection compat again readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container
+.PHONY: test lint unit plan doctor prod docs-check importer sanity collection compat again changes readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container first-command
 
 test: ## Prove the collection: every step below, the first failure stops
 	@tests/ready.sh $(DEMO_INVENTORY)
 	@tests/run.sh $(TEST_STEPS)
-	@echo 'Not run, because it takes half as long as the rest together: make molecule-container'
+	@echo 'Not run, because they take half as long as the rest together: make molecule-container first-command'
 
 lint: .venv/test/.complete ## ansible-lint, yamllint, ruff, mypy, shellcheck, changelog fragments
 	@tests/lint/run.sh
@@ -35,17 +36,21 @@ docs-check: .venv/test/.complete ## Fail when the written documentation differs 
 importer: .venv/test/.complete ## What Galaxy checks on upload
 	@tests/lint/importer.sh
 
-sanity: .venv/test/.complete ## ansible-test sanity on the built and installed collection
-	@tests/sanity/run.sh
+sanity: .venv/test/.complete $(NEWER_CORES:%=%/.complete) ## ansible-test sanity on the built and installed collection, with every ansible-core
+	@tests/sanity/run.sh .venv/test $(NEWER_CORES)
 
 collection: .venv/test/.complete ## The tarball, installed elsewhere, is the checkout: same files, tasks, variables
 	@$(PYTEST) tests/collection
 
-compat: $(OLDER_CORES:%=%/.complete) ## Older ansible-core releases read playbooks, roles and documentation
-	@tests/collection/compat.sh $(OLDER_CORES)
+compat: .venv/control/.complete $(NEWER_CORES:%=%/.complete) ## Newer ansible-cores read playbooks, roles and documentation, and plan the same
+	@$(MAKE) --no-print-directory $(NEXT_CORE)/.complete || echo 'compat: $(NEXT_CORE) cannot be made here, which is allowed: it is a pre-release'
+	@tests/collection/compat.sh .venv/control $(NEWER_CORES) $$(test -e $(NEXT_CORE)/.complete && echo $(NEXT_CORE))
 
-again: .venv/control/.complete $(OLDER_CORES:%=%/.complete) ## The tarball and older ansible-cores leave the running demo unchanged
-	@tests/collection/again.sh $(DEMO_INVENTORY) tests/output
+again: .venv/control/.complete $(NEWER_CORES:%=%/.complete) ## The tarball and newer ansible-cores leave the running demo unchanged
+	@tests/collection/again.sh $(DEMO_INVENTORY) tests/output $(NEWER_CORES)
+
+changes: .venv/control/.complete .venv/test/.complete ## The demo with a rotated key, stopped, and brought back by a run that is killed and run again
+	@$(PYTEST) tests/changes
 
 readme: .venv/test/.complete ## Run the commands that the README and docs/ promise, against the demo
 	@$(PYTEST) tests/readme
@@ -85,3 +90,6 @@ molecule-gpu: .venv/test/.complete ## Drivers, MIG, engine, toolkit, upgrades, r
 
 molecule-container: .venv/test/.complete ## The whole chain in containers of a real engine, pulled from a registry
 	@.venv/test/bin/python tests/bench/scenario.py container
+
+first-command: .venv/test/.complete ## `make demo` on Debian 13 and Ubuntu 26.04 as they come: plan, demo, second run, removal
+	@tests/bench/first_command.sh

@@ -3,10 +3,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Write the reference from what the code says of itself: argument specs of roles, documentation of modules and filters.
+"""Write the reference from what the code says of itself: argument specs of roles, documentation of plugins.
 
-docs.py           writes roles/*/README.md, docs/modules/*.md, docs/filters/*.md, docs/reference.md, and the graph of
-                  packages in docs/architecture.md
+docs.py           writes roles/*/README.md, docs/modules/*.md, docs/filters/*.md, docs/lookups/*.md, docs/reference.md,
+                  and the graph of packages in docs/architecture.md
 docs.py --check   writes nothing and fails when any of them differs
 """
 
@@ -27,7 +27,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 COLLECTION = "llmfleet.serving"
-PLUGIN_TYPES = {"module": "modules", "filter": "filters"}
+PLUGIN_TYPES = {"module": "modules", "filter": "filters", "lookup": "lookups"}
 GRAPH = re.compile(
     r"(?<=<!-- Drawn by `make docs` from the imports. -->\n\n).*?(?=\n\n<!-- End of the drawing. -->)", re.S
 )

@@ -19,7 +19,7 @@ PLUGINS = ROOT / "plugins"
 PREFIX = "ansible_collections.llmfleet.serving.plugins."
 COMMON = "common"
 """The few files at the top of module_utils that every package may use."""
-ENTRIES = ("action", "filter", "modules")
+ENTRIES = ("action", "filter", "lookup", "modules")
 
 # What each package may import, from the ground up; common files are always allowed.
 LAYERS: dict[str, set[str]] = {
@@ -41,6 +41,7 @@ LAYERS: dict[str, set[str]] = {
     # What Ansible calls.
     "action": {"fleet"},
     "filter": {"container_engine", "doctor", "fleet", "host", "inventory", "nvidia", "plan", "service"},
+    "lookup": {"fleet"},
     "modules": {
         "checkpoint",
         "container_engine",
@@ -79,7 +80,7 @@ class Edge(NamedTuple):
 
 
 def package_of(path: str) -> str:
-    """Return the package of a file below plugins/; filters, modules and actions are one package each."""
+    """Return the package of a file below plugins/; filters, lookups, modules and actions are one package each."""
     parts = path.split("/")
     if parts[0] in ENTRIES:
         return parts[0]

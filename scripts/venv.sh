@@ -14,10 +14,31 @@ python=${PYTHON:-/usr/bin/python3}
 start=$SECONDS
 
 "$root/scripts/bootstrap.sh"
-version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
+install_uv() { "$1/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$root/requirements/uv.txt"; }
+
+version=$(version_of "$python")
 case $version in
   3.11 | 3.12 | 3.13) ;;
-  *) echo "$(hostname): $python is Python $version; the locks are for 3.11 to 3.13: make PYTHON=/path/to/python3.12 ..." >&2; exit 1 ;;
+  *)
+    # The same release that uv brings to hosts, from the same mirror: UV_PYTHON_INSTALL_MIRROR.
+    release=$(grep -rh '^service_python_release: ' "$root/roles/fleet_defaults/defaults" | tr -dc '0-9.')
+    brought=$root/.venv/python
+    echo "environment: $python is Python $version, the locks are for 3.11 to 3.13: uv brings $release into $brought"
+    tools=$root/.venv/uv
+    if ! [ -x "$tools/bin/uv" ]; then
+      "$python" -m venv --clear "$tools"
+      install_uv "$tools"
+    fi
+    if ! UV_PYTHON_INSTALL_DIR=$brought UV_NO_CONFIG=1 "$tools/bin/uv" python install --no-progress --no-bin "$release"; then
+      echo "$(hostname): uv could not bring Python $release: set UV_PYTHON_INSTALL_MIRROR to a mirror (docs/pythons.md), or have make use a Python" \
+        "from 3.11 to 3.13 of your own: make PYTHON=/path/to/python3.12 ..." >&2
+      exit 1
+    fi
+    found=("$brought/cpython-$release"-*/bin/python3)
+    python=${found[0]}
+    version=$(version_of "$python")
+    ;;
 esac
 
 # An environment of another Python, or one that was moved, is of no use.
@@ -27,7 +48,7 @@ fi
 if ! [ -x "$venv/bin/uv" ]; then
   echo "environment: creating $venv with Python $version"
   "$python" -m venv --clear "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$root/requirements/uv.txt"
+  install_uv "$venv"
 fi
 eval "$("$venv/bin/python" "$root/scripts/uv_env.py")"
 echo "environment: installing $lock"

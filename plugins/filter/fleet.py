@@ -13,13 +13,13 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.module_utils import problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import check as inventory_check
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, serving_plan
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import wiring
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import requirements, version, wiring
 
 # Arguments by their type. What users write themselves (models, keys, catalogue) is checked with everything in it.
 LISTS = ("instances", "models", "others", "found", "reached")
-DICTIONARIES = ("gateways", "machines", "read", "known")
+DICTIONARIES = ("gateways", "machines", "read", "recorded", "known")
 
 
 def _refuse(name: str, argument: str, value: Any, remedy: str) -> AnsibleFilterError:
@@ -106,9 +106,12 @@ def instances_on(instances: Any, host: str) -> list[dict[str, Any]]:
 
 
 @checked
-def host_needs(instances: Any, models: Any, host: str) -> dict[str, int]:
-    """Say what memory and downloads a host's instances need."""
-    return serving_plan.needs(instances, models, host)
+def host_needs(instances: Any, models: Any, host: str, models_root: str) -> dict[str, Any]:
+    """Compute the memory and the downloads that a host's instances need."""
+    return {
+        "memory_mib": requirements.memory_mib(instances, models, host),
+        "downloads": requirements.downloads(instances, models, host, models_root),
+    }
 
 
 @checked
@@ -150,6 +153,12 @@ def inventory_problems(
 
 
 @checked
+def version_problems(recorded: Any, own: str) -> list[dict[str, Any]]:
+    """Find hosts that a newer version of the collection set up."""
+    return [problem._asdict() for problem in version.problems(recorded, own)]
+
+
+@checked
 def problems_text(found: Any) -> str:
     """Say problems in one text."""
     return problems.render(problems.Problem(**problem) for problem in found)
@@ -176,5 +185,6 @@ class FilterModule:
             "resolve_models": resolve_models,
             "scrape_targets": scrape_targets,
             "south_upstreams": south_upstreams,
+            "version_problems": version_problems,
             "with_model_facts": with_model_facts,
         }

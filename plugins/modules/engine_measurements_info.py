@@ -50,15 +50,16 @@ measured:
 """
 
 import os
-import subprocess
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import log as vllm_log
 
 # An engine logs its memory in the first few hundred lines after a start; busy ones log ten lines a minute after that.
 TAIL_BYTES = 4 * 1024**2
 TAIL_LINES = 20000
+SECONDS_TO_READ = 60.0
 
 
 def read_log(params: dict[str, Any], name: str) -> str:
@@ -70,11 +71,8 @@ def read_log(params: dict[str, Any], name: str) -> str:
             file.seek(max(0, os.path.getsize(path) - TAIL_BYTES))
             return file.read().decode("utf-8", "replace")
     command = ["journalctl", "--no-pager", "-o", "cat", "-n", str(TAIL_LINES), "-u", f"{params['prefix']}{service}"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.decode("utf-8", "replace")
+    printed, _ending = programs.run(command, SECONDS_TO_READ)
+    return printed
 
 
 def main() -> None:

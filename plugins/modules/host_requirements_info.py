@@ -62,21 +62,27 @@ options:
     elements: dict
     default: []
   containers: {description: Whether each has shared memory of its own in a container., type: bool, default: false}
+  python:
+    description:
+      - The Python of the host, and the one that uv may bring. It is measured where one of O(pythons) has versions.
+    type: dict
+    suboptions:
+      path: {description: "The interpreter, C(service_python).", type: path, default: /usr/bin/python3}
+      release: {description: "Exact version that uv brings where the interpreter does not fit.", type: str, default: ''}
+      root: {description: Directory of what uv brought., type: path, default: /opt/llmfleet/python}
+      downloads: {description: Whether uv may bring one., type: bool, default: true}
   pythons:
-    description: What Python environments are to be built on.
+    description: Programs that are to have a Python environment.
     type: list
     elements: dict
     default: []
     suboptions:
-      name: {description: The variable that names the interpreter., type: str, required: true}
-      path: {description: The interpreter., type: path, required: true}
       program: {description: What is to run on it., type: str, required: true}
       versions:
-        description: "Versions that the program runs on, such as V(3.12); any if there are none."
+        description: "Versions that the program's lock is for, such as V(3.12); without any it has no environment here."
         type: list
         elements: str
         default: []
-      remedy: {description: What to do where it is another version., type: str, required: true}
   roots:
     description: Directories of the collection; processes started from them are its own.
     type: list
@@ -122,6 +128,14 @@ memory_mib:
   returned: always
   type: dict
   sample: {total: 64211, available: 20480, ours: 30100}
+pythons:
+  description:
+    - Programs with a Python environment, the C(version) of the host's Python, and in C(brought) the release that uv is
+      to bring instead.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{program: Open WebUI, versions: ['3.11', '3.12'], version: 3.13.5, brought: 3.11.18}]
 pids:
   description: The collection's own processes.
   returned: always
@@ -138,6 +152,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as process_table
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import python_choice
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import host_requirements
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.check import distribution_problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, render
@@ -211,7 +226,7 @@ def given_problems(host: str, given: list[dict[str, Any]]) -> list[Problem]:
 def check(params: dict[str, Any]) -> tuple[list[Problem], dict[str, int], set[int]]:
     """Return every problem of this host, its memory, and our processes.
 
-    Each of ``pythons`` has its ``version`` measured already.
+    ``pythons`` are chosen already.
     """
     host = params["host"]
     problems = given_problems(host, params["problems"])
@@ -227,14 +242,18 @@ def check(params: dict[str, Any]) -> tuple[list[Problem], dict[str, int], set[in
     sockets = process_table.listening_sockets(ports)
     owners = process_table.find_owners(sockets, processes, ours)
     problems += host_requirements.listener_problems(host, params["listeners"], sockets, owners, ours)
-    problems += host_requirements.disk_problems(host, measure_disk(params["disk"]))
+    python = params["python"]
+    releases = python_choice.disk(params["pythons"], python["root"])
+    problems += host_requirements.disk_problems(host, measure_disk(params["disk"] + releases))
     memory = read_memory(ours)
     if params["memory_mib"]:
         problems += host_requirements.memory_problems(host, params["memory_mib"], **memory)
     if params["instances"] and not params["containers"]:
         shared = read_shared_memory(params["prefix"])
         problems += host_requirements.shared_memory_problems(host, SHARED_MEMORY, len(params["instances"]), shared)
-    problems += host_requirements.python_problems(host, params["pythons"])
+    # What was brought once is there, whatever may be downloaded today.
+    can_bring = python["downloads"] or all(glob.glob(release["creates"]) for release in releases)
+    problems += python_choice.problems(host, python["path"], params["pythons"], can_bring)
     problems += host_requirements.core_problems(host, params["instances"], os.sched_getaffinity(0))
     for instance in params["instances"]:
         if instance["path"] and instance["source"].startswith("path:"):
@@ -252,12 +271,12 @@ def argument_spec() -> dict[str, Any]:
         "creates": {"type": "path"},
     }
     python = {
-        "name": {"required": True},
-        "path": {"type": "path", "required": True},
-        "program": {"required": True},
-        "versions": {"type": "list", "elements": "str", "default": []},
-        "remedy": {"required": True},
+        "path": {"type": "path", "default": "/usr/bin/python3"},
+        "release": {"default": ""},
+        "root": {"type": "path", "default": "/opt/llmfleet/python"},
+        "downloads": {"type": "bool", "default": True},
     }
+    pythons = {"program": {"required": True}, "versions": {"type": "list", "elements": "str", "default": []}}
     roots = ["/opt/llmfleet", "/etc/llmfleet", "/var/lib/llmfleet"]
     return {
         "host": {"required": True},
@@ -269,7 +288,8 @@ def argument_spec() -> dict[str, Any]:
         "memory_mib": {"type": "int", "default": 0},
         "instances": {"type": "list", "elements": "dict", "default": []},
         "containers": {"type": "bool", "default": False},
-        "pythons": {"type": "list", "elements": "dict", "default": [], "options": python},
+        "python": {"type": "dict", "apply_defaults": True, "options": python},
+        "pythons": {"type": "list", "elements": "dict", "default": [], "options": pythons},
         "roots": {"type": "list", "elements": "path", "default": roots},
         "prefix": {"default": "llm-"},
     }
@@ -278,10 +298,16 @@ def argument_spec() -> dict[str, Any]:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    pythons = [python for python in module.params["pythons"] if python["versions"]]
-    measured = [{**python, "version": python_version(module, python["path"])} for python in pythons]
-    problems, memory, ours = check({**module.params, "pythons": measured})
-    result = {"problems": [problem._asdict() for problem in problems], "memory_mib": memory, "pids": sorted(ours)}
+    python, wanted = module.params["python"], module.params["pythons"]
+    version = python_version(module, python["path"]) if any(one["versions"] for one in wanted) else ""
+    chosen = python_choice.choose(wanted, version, python["release"])
+    problems, memory, ours = check({**module.params, "pythons": chosen})
+    result = {
+        "problems": [problem._asdict() for problem in problems],
+        "memory_mib": memory,
+        "pythons": chosen,
+        "pids": sorted(ours),
+    }
     if problems:
         module.fail_json(msg=render(problems), **result)
     module.exit_json(changed=False, **result)

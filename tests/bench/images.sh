@@ -5,7 +5,7 @@
 #
 # Builds the bench's systemd images with debootstrap, so that no image registry is needed. An image is tagged with the
 # digest of this script: it is built once and again only when its recipe changes. Mirrors are debootstrap's own defaults.
-#   images.sh [debian12|debian13|ubuntu2404]...    default: all
+#   images.sh [debian12|debian13|ubuntu2404|ubuntu2604]...    default: the first three, which Molecule's hosts are made of
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -25,42 +25,39 @@ need_debootstrap() {
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap >/dev/null
 }
 
-# Debian 12 has no keyring that knows Ubuntu 24.04; the one of Debian 13 does. It is fetched, not installed, through an apt
-# root of its own that copies the archive from this machine's configuration.
+# Debian 12 has no keyring that knows Ubuntu 24.04; the one of Debian 13 does. It is fetched, not installed.
 ubuntu_keyring() {
-  local installed=/usr/share/keyrings/ubuntu-archive-keyring.gpg root=$work/apt archive
+  local installed=/usr/share/keyrings/ubuntu-archive-keyring.gpg
   if [ -f "$installed" ]; then
     echo "$installed"
     return
   fi
-  mkdir -p "$root/lists/partial" "$root/cache/archives/partial"
-  archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | sort -u | head -n 1)
-  [ -n "$archive" ] || { echo "images: no Debian archive in this machine's apt sources (apt-get update first)" >&2; return 1; }
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive trixie main" >"$root/sources.list"
-  local options=(-qq -o "Dir::Etc::SourceList=$root/sources.list" -o Dir::Etc::SourceParts=/dev/null
-    -o "Dir::State::Lists=$root/lists" -o "Dir::Cache=$root/cache" -o APT::Sandbox::User=root
-    -o APT::Update::Post-Invoke-Success::= -o Acquire::Languages=none)
-  apt-get "${options[@]}" update >&2
-  (cd "$root" && apt-get "${options[@]}" download ubuntu-keyring >&2)
-  dpkg-deb -x "$root"/ubuntu-keyring_*.deb "$root/keyring"
-  echo "$root/keyring$installed"
+  mkdir "$work/keyring"
+  "$(dirname "${BASH_SOURCE[0]}")/../../scripts/foreign_packages.sh" trixie "$work/keyring" ubuntu-keyring
+  dpkg-deb -x "$work"/keyring/ubuntu-keyring_*.deb "$work/keyring"
+  echo "$work/keyring$installed"
 }
 
 build() {
-  local name=$1 image=$repository/$1:$digest root=$work/$1 start=$SECONDS arguments keyring
+  local name=$1 image=$repository/$1:$digest root=$work/$1 start=$SECONDS suite arguments keyring
   if docker image inspect "$image" >/dev/null 2>&1; then
     docker tag "$image" "$repository/$name:current"
     echo "images: $image is there"
     return
   fi
   case $name in
-    debian12) arguments=(bookworm "$root") ;;
-    debian13) arguments=(trixie "$root") ;;
-    ubuntu2404)
+    debian12) suite=bookworm ;;
+    debian13) suite=trixie ;;
+    ubuntu2404) suite=noble ;;
+    ubuntu2604) suite=resolute ;;
+    *) echo "images: unknown image $name: debian12, debian13, ubuntu2404 and ubuntu2604 exist" >&2; return 2 ;;
+  esac
+  case $name in
+    debian*) arguments=("$suite" "$root") ;;
+    ubuntu*)
       keyring=$(ubuntu_keyring)
-      arguments=("--keyring=$keyring" "--components=main,universe" noble "$root" "" "$scripts/gutsy")
+      arguments=("--keyring=$keyring" "--components=main,universe" "$suite" "$root" "" "$scripts/gutsy")
       ;;
-    *) echo "images: unknown image $name: debian12, debian13 and ubuntu2404 exist" >&2; return 2 ;;
   esac
   echo "images: building $image (about a minute)"
   if ! "${sudo[@]}" debootstrap --variant=minbase --include="$packages" "${arguments[@]}" >"$work/$name.log" 2>&1; then

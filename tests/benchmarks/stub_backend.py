@@ -127,6 +127,8 @@ class Connection(asyncio.Protocol):
             return self._json(404, {"error": {"message": "not found", "type": "invalid_request_error", "code": 404}})
 
         self.server.requests += 1
+        if path.endswith("/audio/transcriptions"):
+            return self._json(200, {"text": "tok0"})
         body = json.loads(raw)
         want = self.server.defaults.asked(last_text(body))
         if want.delay:

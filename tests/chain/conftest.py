@@ -11,6 +11,7 @@ always              OPENAI_BASE_URL   the API door with its version path, e.g. h
 -m outage           LLM_REPEAT_PROMPT what makes the model say one token again and again
                     LLM_CHATTY_PROMPT what makes it stream for a while (default: LLM_REPEAT_PROMPT)
 -m backend_errors   LLM_FAIL_PROMPT   what makes the backend answer 500 (a stub backend can)
+                    LLM_STUB_URL      where that stub counts its requests
 -m limits           LLM_LIMITED_KEY   a key with a small rpm
                     LLM_OTHER_KEY     a key that may not use LLM_MODEL
 -m chat_page        LLM_CHAT_URL      the chat page
@@ -23,10 +24,12 @@ Leave a group out with -m, e.g. -m "not limits and not backend_errors".
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
 import ssl
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -124,6 +127,18 @@ def chatty_prompt() -> str:
 @pytest.fixture(scope="session")
 def fail_prompt() -> str:
     return setting("LLM_FAIL_PROMPT", "what makes the backend answer 500")
+
+
+@pytest.fixture(scope="session")
+def stub_requests() -> Callable[[], int]:
+    """How many requests the stub backend has had."""
+    url = setting("LLM_STUB_URL", "the stub backend")
+
+    def count() -> int:
+        with urllib.request.urlopen(f"{url}/stub/counts", timeout=10) as answer:
+            return int(json.load(answer)["requests"])
+
+    return count
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import openai
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.processes import socket_inodes
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.host_requirements import parse_sockets
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.sockets import parse_sockets
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as service_manager
 
 SUPERVISORCTL = "/opt/llmfleet/tools/bin/supervisorctl"

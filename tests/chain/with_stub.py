@@ -6,6 +6,8 @@
 
     with_stub.py [PYTEST_ARGUMENT ...]     with the test environment's Python
 
+LITELLM_BIN names the folder of another environment of LiteLLM than the demo's.
+
 No real engine answers 500 to a prompt on demand, so this one backend is a stand-in; the gateway is the demo's own
 installation of LiteLLM.
 """
@@ -28,7 +30,7 @@ import gateway  # noqa: E402
 
 def main(arguments: list[str]) -> int:
     """Start both, run the tests, and return pytest's exit code."""
-    installed = glob.glob("/opt/llmfleet/venvs/litellm-*/bin")
+    installed = glob.glob(os.environ.get("LITELLM_BIN") or "/opt/llmfleet/venvs/litellm-*/bin")
     if not installed:
         print("with_stub.py: LiteLLM is not installed on this machine: run `make demo` first.", file=sys.stderr)
         return 1
@@ -45,6 +47,7 @@ def main(arguments: list[str]) -> int:
             "OPENAI_API_KEY": ours.key,
             "LLM_MODEL": "chat",
             "LLM_FAIL_PROMPT": "fail=500",
+            "LLM_STUB_URL": backend.removesuffix("/v1"),
         }
         command = [sys.executable, "-m", "pytest", str(HERE), *arguments]
         return subprocess.run(command, env=environment, check=False).returncode

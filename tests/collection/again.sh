@@ -3,14 +3,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# The demo that `make demo` set up from the checkout is left unchanged by the tarball installed elsewhere, and by the oldest ansible-core
-# releases that the collection promises.
-#   again.sh INVENTORY LOG_DIRECTORY
+# The demo that `make demo` set up from the checkout is left unchanged by the tarball installed elsewhere, and by newer releases of
+# ansible-core.
+#   again.sh INVENTORY LOG_DIRECTORY VENV...
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 inventory=$(realpath "$1")
 logs=$(mkdir -p "$2" && realpath "$2")
+shift 2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export ANSIBLE_NOCOLOR=1 ANSIBLE_LOCALHOST_WARNING=false
@@ -46,6 +47,6 @@ ANSIBLE_COLLECTIONS_PATH=$work/collections "$control/ansible-galaxy" collection 
 cd "$work"
 ANSIBLE_COLLECTIONS_PATH=$work/collections unchanged tarball "$control/ansible-playbook" llmfleet.serving.site
 cd "$root"
-for venv in "$root"/.venv/core-*; do
+for venv in "$@"; do
   unchanged "$(basename "$venv")" "$venv/bin/ansible-playbook" site.yml
 done

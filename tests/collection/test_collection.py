@@ -154,6 +154,17 @@ def test_both_see_the_same_variables(elsewhere: Path, tmp_path: Path) -> None:
     assert seen["llmfleet.serving.site"] == plays
 
 
+def test_the_installed_collection_knows_its_version(elsewhere: Path) -> None:
+    stated = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
+    message = "msg={{ lookup('llmfleet.serving.collection_version') }}"
+    said = run(
+        ["ansible", "localhost", "-m", "ansible.builtin.debug", "-a", message],
+        cwd=elsewhere,
+        ANSIBLE_COLLECTIONS_PATH=str(elsewhere / "collections"),
+    )
+    assert stated in said
+
+
 def test_a_playbook_of_ones_own_may_import_the_collection(elsewhere: Path, tmp_path: Path) -> None:
     """Users keep a repository with their inventory and a playbook that imports ours."""
     (tmp_path / "mine.yml").write_text("- name: Ours\n  import_playbook: llmfleet.serving.site\n")

@@ -30,6 +30,7 @@ check 'ruff format' ruff format --quiet --diff .
 check mypy mypy
 check 'mypy scripts' mypy scripts
 check shellcheck shellcheck --severity=warning --external-sources "${shell[@]}"
+check actionlint actionlint
 check changelog antsibull-changelog lint
 check ansible-lint ansible-lint --offline
 

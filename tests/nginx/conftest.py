@@ -42,7 +42,6 @@ def tool(name: str) -> str:
 
 # What the role has from the service role.
 SERVICE = {
-    "service_prefix": "llm-",
     "service_signal": "systemctl kill --kill-who=main --signal",
     "service_packages": {
         "nginx": {

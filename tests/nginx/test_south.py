@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 import pytest
@@ -185,3 +186,43 @@ def test_a_reload_under_load_costs_no_request_and_no_stream(nginx: Any) -> None:
     assert {status for status, _ in found} == {200}, found
     assert sum(line.startswith(b"data:") for line in iter(response.readline, b"")) == 20
     connection.close()
+
+
+def kept(port: int, seconds: float) -> Counter[str]:
+    """Ask again and again over one connection while the server keeps it, as an HTTP client with a pool does."""
+    found: Counter[str] = Counter()
+    end = time.monotonic() + seconds
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    while time.monotonic() < end:
+        try:
+            connection.request("POST", f"/chat{COMPLETE}", b"{}")
+            response = connection.getresponse()
+            response.read()
+            found[str(response.status)] += 1
+        except (OSError, HTTPException) as error:
+            found[type(error).__name__] += 1
+            connection.close()
+    connection.close()
+    return found
+
+
+def test_a_connection_ends_with_its_answer(nginx: Any) -> None:
+    """Without that, a reload would close connections into which clients send their next request."""
+    for answer in (nginx.south("chat").complete(), nginx.south("unknown").complete(), nginx.south("none").complete()):
+        assert answer.header("connection") == "close"
+
+
+def test_reloads_cost_clients_with_a_pool_nothing(nginx: Any) -> None:
+    port = nginx.variables["nginx_south_port"]
+    with ThreadPoolExecutor(8) as pool:
+        clients = [pool.submit(kept, port, 3.0) for _ in range(8)]
+        for _reload in range(8):
+            time.sleep(0.3)
+            nginx.reload()
+        found = sum((client.result() for client in clients), Counter[str]())
+    assert set(found) == {"200"}, found
+
+
+def test_the_doors_keep_their_clients_connections(nginx: Any) -> None:
+    """It is the inner server alone that closes them: a handshake for each request would be dear."""
+    assert nginx.api.complete().header("connection") != "close"

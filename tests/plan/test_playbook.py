@@ -136,7 +136,7 @@ def test_hosts_outside_of_the_limit_keep_what_they_have(fleet: Fleet) -> None:
 
 def test_a_host_that_was_never_reached_is_named(fleet: Fleet) -> None:
     assert fleet.plan(fleet.model, hosts=("gpu1", "gpu2"), arguments=("--limit", "gpu1")) is None
-    assert "gpu2: nothing is known of it, neither from this run" in fleet.said
+    assert "no facts for gpu2, neither from this run" in fleet.said
     assert fleet.code == 2
 
 

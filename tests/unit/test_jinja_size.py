@@ -35,7 +35,8 @@ PENDING = (
     "roles/container_engine/",
     "roles/nvidia_container_toolkit/",
     "roles/nvidia_driver/",
-    "roles/open_webui/tasks/main.yml",
+    "playbooks/check_inventory.yml",
+    "playbooks/site.yml",
     "roles/service/tasks/prune.yml",
     "roles/service/tasks/remove.yml",
 )

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from role_files import defaults
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYS: list[dict[str, Any]] = yaml.safe_load((ROOT / "playbooks" / "site.yml").read_text(encoding="utf-8"))
@@ -82,11 +83,10 @@ def test_growing_batches(tmp_path: Path) -> None:
 
 
 def test_the_playbooks_default_is_the_roles() -> None:
-    defaults = yaml.safe_load((ROOT / "roles" / "fleet_defaults" / "defaults" / "main.yml").read_text(encoding="utf-8"))
     for play in PLAYS:
         if play.get("name") in ROLLING:
             assert play["hosts"] == ROLLING[play["name"]]
-            assert f"default={defaults['llm_serial']})" in play["serial"]
+            assert f"default={defaults('fleet_defaults')['llm_serial']})" in play["serial"]
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("roles/*/tasks/*.yml")), ids=lambda path: str(path.relative_to(ROOT)))

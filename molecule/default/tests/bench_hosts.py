@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
 import runpy
 import socket
@@ -23,8 +24,14 @@ import pytest
 SCANNER = runpy.run_path(str(Path(__file__).resolve().parents[3] / "tests" / "leaks" / "scan_secrets.py"))
 
 
-def in_host(host: str, *command: str, stdin: str = "", timeout: float = 120) -> str:
-    """Run a command in a host; standard input carries what no process list may show."""
+def in_host(
+    host: str, *command: str, stdin: str = "", timeout: float = 120, codes: tuple[int, ...] | None = (0,)
+) -> str:
+    """Run a command in a host and return what it printed; it fails where the command does.
+
+    :param stdin: standard input, which carries what no process list may show.
+    :param codes: exit codes that are expected; None where the caller judges by the output.
+    """
     result = subprocess.run(
         ["docker", "exec", "-i", host, *command],
         input=stdin,
@@ -34,6 +41,9 @@ def in_host(host: str, *command: str, stdin: str = "", timeout: float = 120) -> 
         timeout=timeout,
         check=False,
     )
+    if codes is not None:
+        said = " ".join(result.stderr.split())[:300]
+        assert result.returncode in codes, f"{host}: {' '.join(command)[:200]} exited with {result.returncode}: {said}"
     return result.stdout
 
 
@@ -61,7 +71,9 @@ class Secrets(dict[str, str]):
         patterns = (
             "\n".join(sorted(form for secret in self.values() for form in SCANNER["written_forms"](secret))) + "\n"
         )
-        return in_host(host, "grep", "-rlF", *options, "-f", "-", *folders, stdin=patterns, timeout=300).splitlines()
+        command = ["grep", "-rlF", *options, "-f", "-", *folders]
+        # 1: no file holds one. 2: a file went while it was read, or a folder is not on this host.
+        return in_host(host, *command, stdin=patterns, timeout=300, codes=(0, 1, 2)).splitlines()
 
 
 @dataclass
@@ -131,4 +143,32 @@ def listener(host: str, port: int) -> str:
 def local_status(host: str, port: int, path: str) -> str:
     """HTTP status that a service of the host answers on its own port."""
     url = f"http://{listener(host, port)}{path}"
-    return in_host(host, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10", url)
+    command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10", url]
+    # A service that is coming back refuses connections: 000.
+    return in_host(host, *command, codes=None)
+
+
+@dataclass
+class Listeners:
+    """TCP ports of a host that are listened on, by whom they let in."""
+
+    public: set[int]
+    fleet: set[int]
+    loopback: set[int]
+
+
+def listeners(host: str) -> Listeners:
+    """Sort what listens by its address: any, one of the host's own, or loopback."""
+    own = set(in_host(host, "hostname", "-I").split())
+    found = Listeners(set(), set(), set())
+    for line in in_host(host, "ss", "-Hltn").splitlines():
+        address, _, port = line.split()[3].rpartition(":")
+        address = address.strip("[]").partition("%")[0]
+        if address == "*" or ipaddress.ip_address(address).is_unspecified:
+            found.public.add(int(port))
+        elif address in own:
+            found.fleet.add(int(port))
+        else:
+            assert ipaddress.ip_address(address).is_loopback, line
+            found.loopback.add(int(port))
+    return found

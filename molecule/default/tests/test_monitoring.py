@@ -19,7 +19,8 @@ def query(host: Any) -> Callable[[str], Any]:
     prometheus = listener(name, 9090)
 
     def ask(path: str) -> Any:
-        text = in_host(name, "curl", "-sS", "--max-time", "10", f"http://{prometheus}/api/v1/{path}")
+        # Prometheus may be starting still: an answer that is not there yet is asked for again.
+        text = in_host(name, "curl", "-sS", "--max-time", "10", f"http://{prometheus}/api/v1/{path}", codes=None)
         return json.loads(text)["data"] if text else {}
 
     return ask

@@ -23,7 +23,7 @@ SECONDS_TO_DIE = 5.0
 def run(argv: list[str], seconds: float, given: str = "", environment: dict[str, str] | None = None) -> tuple[str, str]:
     """Run a program; return what it printed, and how it ended where that was not well."""
     try:
-        process = Popen(
+        process = Popen(  # pylint: disable=ansible-bad-function
             argv,
             stdin=PIPE if given else DEVNULL,
             stdout=PIPE,

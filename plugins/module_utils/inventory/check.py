@@ -17,11 +17,11 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import 
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, nearest, plain
 
 # Distributions and the leading numbers of their versions.
-SUPPORTED: dict[str, list[tuple[int, ...]]] = {"Debian": [(12,), (13,)], "Ubuntu": [(24, 4)]}
+SUPPORTED: dict[str, list[tuple[int, ...]]] = {"Debian": [(12,), (13,)], "Ubuntu": [(24, 4), (26, 4)]}
 
 
 def supported_names() -> str:
-    """Return the supported distributions in words: ``Debian 12, Debian 13, Ubuntu 24.04``."""
+    """Return the supported distributions in words: ``Debian 12, Debian 13, Ubuntu 24.04, ...``."""
     names = []
     for distribution, versions in SUPPORTED.items():
         for version in versions:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judge what the module ``inventory_check`` measured on a host: listeners, processes, disks, memory, Pythons, models.
+"""Judge what the module ``inventory_check`` measured on a host: listeners, processes, disks, memory, models.
 
 Pure functions over values; no Ansible, no files, no network.
 """
@@ -132,22 +132,6 @@ def shared_memory_problems(host: str, folder: str, engines: int, free: int) -> l
         f"(a container gets it when it is made: shm_size, --shm-size {needed * 2}m), or take models away"
     )
     return [Problem(f"free space of {folder}", f"{free} MiB", text, remedy, host)]
-
-
-def python_problems(host: str, pythons: list[dict[str, Any]]) -> list[Problem]:
-    """Return a problem for each program whose Python environment cannot be built on the Python it is to have.
-
-    :param pythons: ``{name, path, versions, program, remedy, version}``: the variable that names the interpreter, the
-        versions (``3.12``) that the program runs on, and the one measured, empty if it cannot be run.
-    """
-    problems = []
-    for python in pythons:
-        if ".".join(python["version"].split(".")[:2]) not in python["versions"]:
-            measured = f"Python {python['version']}" if python["version"] else "cannot be run"
-            value = f"{python['path']} ({measured})"
-            text = f"{python['program']} runs on {' and '.join(python['versions'])} alone"
-            problems.append(Problem(python["name"], value, text, python["remedy"], host))
-    return problems
 
 
 def core_problems(host: str, instances: list[dict[str, Any]], allowed: Iterable[int]) -> list[Problem]:

@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory, limits
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import unplaced as plan_unplaced
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import CpuHost
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import CONTEXT_SHARE, Device, devices
@@ -327,26 +327,4 @@ def _gpu(device: Device) -> dict[str, Any]:
         "planned": device.taken + device.held,
         "headroom": device.left,
         "instances": sorted(device.shared),
-    }
-
-
-def needs(instances: list[dict[str, Any]], models: list[dict[str, Any]], host: str) -> dict[str, int]:
-    """Return what a host must have for its instances: ``memory_mib``, and ``download_mib`` of weights from a hub.
-
-    Memory is counted as :func:`plan_cpu.kv_cache_space_gib` counts the least. Engines on GPUs keep weights and KV cache
-    there.
-    """
-    by_name = {model["name"]: model for model in models}
-    memory, downloads = 0, {}
-    for instance in (instance for instance in instances if instance["host"] == host):
-        model = by_name[instance["model"]]
-        memory += plan_cpu.ENGINE_LEAST_MIB
-        if instance["device"] == "cpu":
-            pinned = (instance_memory.pinned(model, plan_cpu.KV_FLAG) or 0) // 1024**2
-            memory += plan_cpu.weights_mib(model) + ((instance["cpu"]["kv_cache_space_gib"] or 0) * 1024 or pinned)
-        if instance["source"].startswith("hf://"):
-            downloads[instance["source"], instance["revision"]] = plan_cpu.weights_mib(model)
-    return {
-        "memory_mib": memory + plan_cpu.SERVICES_MIB if memory else 0,
-        "download_mib": sum(downloads.values()),
     }

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from litellm.exceptions import RateLimitType
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.proxy._types import LitellmUserRoles, ProxyException, UserAPIKeyAuth
+from llmfleet_door import RETRY_AFTER
 from llmfleet_keyring import Key, Keyring
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ class RetryAfter(CustomLogger):
             # Limits of models count by the minute of the clock.
             headers.setdefault("retry-after", str(60 - datetime.now(timezone.utc).second))
         original_exception.headers = headers  # type: ignore[attr-defined]
+        hint = RETRY_AFTER.get()
+        if hint is not None:
+            hint.update(headers)
 
 
 retry_after = RetryAfter()

@@ -58,7 +58,7 @@ def test_role_has_what_galaxy_shows(role: str) -> None:
     info = load(ROLES / role / "meta" / "main.yml").get("galaxy_info", {})
     assert info.get("description"), f"roles/{role}/meta/main.yml: galaxy_info.description is missing"
     assert info.get("license") == "GPL-3.0-or-later"
-    assert info.get("min_ansible_version") == "2.17"
+    assert info.get("min_ansible_version") == "2.19"
     assert entry_points(role), f"roles/{role}/meta/argument_specs.yml is missing or empty"
 
 

@@ -31,7 +31,7 @@ def test_from_models_to_everything_else() -> None:
     instances = serving_plan.plan(models, HOSTS, gateways={"h": 2}, first_port=8200)["instances"]
     assert [instance["address"] for instance in instances] == ["127.0.0.1:8200"]
     assert run("instances_on", instances, "h")[0]["port"] == 8200
-    assert run("host_needs", instances, models, "h")["memory_mib"] == 2048 + 1664 + 2 + 4096
+    assert run("host_needs", instances, models, "h", "/models")["memory_mib"] == 2048 + 1664 + 2 + 4096
     assert run("litellm_workers", instances, models, {"h": 2}) == {"h": 1}
     assert run("litellm_deployments", instances, models, "http://x", workers="2")[0]["api_base"] == "http://x/chat/v1"
     assert run("south_upstreams", instances, models)[0]["name"] == "chat"

@@ -26,6 +26,7 @@ HERE |= {
     "memory_mib": 0,
     "instances": [],
     "containers": False,
+    "python": {"path": sys.executable, "release": "", "root": "/nonexistent/python", "downloads": True},
     "pythons": [],
     "roots": ["/nonexistent/llmfleet"],
     "prefix": "llm-",
@@ -241,21 +242,37 @@ def test_the_module_passes_and_fails_the_same_in_check_mode(check: bool) -> None
     fit = run(check)
     assert (fit["changed"], fit["problems"]) == (False, [])
     assert fit["memory_mib"]["total"] > 0
-    python = {"name": "service_python", "program": "Open WebUI", "remedy": "install another"}
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
     pythons = [
-        {**python, "path": sys.executable, "versions": []},
-        {**python, "path": sys.executable, "versions": [f"{sys.version_info[0]}.{sys.version_info[1]}"]},
-        {**python, "path": sys.executable, "versions": ["2.7"]},
-        {**python, "path": "/nonexistent/python", "versions": ["2.7"]},
+        {"program": "a", "versions": []},
+        {"program": "b", "versions": [here]},
+        {"program": "c", "versions": ["2.7"]},
     ]
-    unfit = run(check, distribution="Fedora", distribution_version="43", memory_mib=10**9, pythons=pythons)
+    python = {"path": sys.executable, "release": "2.7.18", "downloads": False}
+    unfit = run(
+        check, distribution="Fedora", distribution_version="43", memory_mib=10**9, pythons=pythons, python=python
+    )
     assert unfit["failed"]
-    assert unfit["msg"].startswith("4 problems in the inventory:\n  - here: ansible_facts.distribution is")
-    assert [problem["host"] for problem in unfit["problems"]] == ["here"] * 4
+    assert unfit["msg"].startswith("3 problems in the inventory:\n  - here: ansible_facts.distribution is")
+    assert [problem["host"] for problem in unfit["problems"]] == ["here"] * 3
     assert [problem["value"] for problem in unfit["problems"] if problem["variable"] == "service_python"] == [
-        f"{sys.executable} (Python {platform.python_version()})",
-        "/nonexistent/python (cannot be run)",
+        f"{sys.executable} (Python {platform.python_version()})"
     ]
+    assert [(one["program"], one["brought"]) for one in unfit["pythons"]] == [("b", ""), ("c", "2.7.18")]
+
+
+def test_a_python_that_uv_is_to_bring(tmp_path: Path) -> None:
+    pythons = [{"program": "c", "versions": ["2.7"]}]
+    python = {"path": sys.executable, "release": "2.7.18", "root": str(tmp_path), "downloads": True}
+    assert run(False, pythons=pythons, python=python)["pythons"][0]["brought"] == "2.7.18"
+    refused = run(False, pythons=pythons, python={**python, "downloads": False})
+    assert "llm_python_downloads is false" in refused["msg"]
+    # It was brought earlier: nothing needs to be downloaded any more.
+    (tmp_path / "cpython-2.7.18-linux-x86_64-gnu/bin").mkdir(parents=True)
+    (tmp_path / "cpython-2.7.18-linux-x86_64-gnu/bin/python3").touch()
+    assert run(False, pythons=pythons, python={**python, "downloads": False})["problems"] == []
+    broken = run(False, pythons=pythons, python={**python, "path": "/nonexistent/python"})
+    assert 'service_python is "/nonexistent/python": it cannot be run' in broken["msg"]
 
 
 def test_it_writes_nothing() -> None:

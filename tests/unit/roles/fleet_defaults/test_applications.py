@@ -49,7 +49,7 @@ GIVEN: dict[str, Any] = {
     "ansible_python_interpreter": sys.executable,
     "llm_images": {},
     "llm_problems": [],
-    "llm_needs": {"memory_mib": 0, "download_mib": 777},
+    "llm_needs": {"memory_mib": 0, "downloads": []},
     "llm_models_resolved": [{"name": "chat", "mode": "chat"}],
 }
 FACTS = {

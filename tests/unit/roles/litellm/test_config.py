@@ -180,7 +180,11 @@ def test_keys_change_without_a_restart(plain: Rendered) -> None:
     changes = {Path(entry["dest"]).name: entry.get("on_change", "restart") for entry in plain.service["files"]}
     assert changes == {
         "llmfleet_keyring.py": "restart",
+        "llmfleet_fields.py": "restart",
+        "llmfleet_requests.py": "restart",
+        "llmfleet_door.py": "restart",
         "llmfleet_gateway.py": "restart",
+        "llmfleet_app.py": "restart",
         "keys.json": "none",
         "config.yaml": "restart",
     }
@@ -227,3 +231,16 @@ def test_problems_name_variable_value_and_remedy(plain: Rendered, rich: Rendered
     assert unknown.startswith("litellm_keys: key team names the model chart, which is not served.")
     assert unknown.endswith("Choose from chat, assistant, gpt.")
     assert short.startswith("litellm_master_key has fewer than 16 characters.")
+
+
+def test_clients_meet_the_door_before_litellm(plain: Rendered) -> None:
+    assert plain.service["command"][1] == "llmfleet_app:app"
+    limits = {
+        name: plain.service["environment"][f"LLMFLEET_{name}"]
+        for name in ("MAX_CHOICES", "MAX_PROMPTS", "EXTRA_FIELDS")
+    }
+    assert {name: str(value) for name, value in limits.items()} == {
+        "MAX_CHOICES": "8",
+        "MAX_PROMPTS": "32",
+        "EXTRA_FIELDS": "",
+    }

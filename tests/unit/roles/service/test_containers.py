@@ -96,7 +96,7 @@ def application(role: str, templates: Path) -> dict[str, Any]:
             *(str(ROOT / "group_vars" / "all" / name) for name in ("llm_catalog.yml", "llm_images.yml")),
             *(str(path) for path in default_files("fleet_defaults")),
             *(str(path) for path in files if path.exists()),
-            str(own / "defaults" / "main.yml"),
+            *(str(own / part / "main.yml") for part in ("defaults", "vars")),
         ],
         "vars": {"specs": specs, "golden_package": package},
         "tasks": [

@@ -33,7 +33,7 @@ def render(template: str, **spec: Any) -> str:
     source = (TEMPLATES / template).read_text(encoding="utf-8").partition("\n")[2]
     return environment.from_string(source).render(
         item={"spec": full},
-        service_prefix="llm-",
+        __service_prefix="llm-",
         service_run_root="/run/llmfleet",
         service_log_root="/var/log/llmfleet",
         service_container_engine="docker",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as module
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.host_requirements import Process, Socket
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.sockets import Process, Socket
 
 
 def proc(root: Path, pid: int, stat: str, **files: str) -> None:

@@ -35,6 +35,8 @@ def test_a_sound_inventory() -> None:
         ("Ubuntu", "24.04", True),
         ("Ubuntu", "24.10", False),
         ("Ubuntu", "24.4", True),
+        ("Ubuntu", "26.04", True),
+        ("Ubuntu", "26.10", False),
         ("Ubuntu", "22.04", False),
         ("Ubuntu", "2.404", False),
         ("Ubuntu", "24", False),
@@ -48,7 +50,7 @@ def test_distributions(distribution: Any, version: Any, supported: bool) -> None
     assert (sentences == []) == supported
     if not supported:
         assert f'gw: ansible_facts.distribution is "{distribution} {version}"' in sentences[0]
-        assert "use Debian 12, Debian 13, Ubuntu 24.04." in sentences[0]
+        assert "use Debian 12, Debian 13, Ubuntu 24.04, Ubuntu 26.04." in sentences[0]
 
 
 @pytest.mark.parametrize("models", [[], None])

@@ -146,23 +146,6 @@ def test_shared_memory(engines: int, free: int, fits: bool) -> None:
         )
 
 
-@pytest.mark.parametrize(
-    ("version", "value"),
-    [
-        ("3.11.2", ""),
-        ("3.12.0rc1", ""),
-        ("3.13.5", "/usr/bin/python3 (Python 3.13.5)"),
-        ("3.1", "/usr/bin/python3 (Python 3.1)"),
-        ("", "/usr/bin/python3 (cannot be run)"),
-    ],
-)
-def test_pythons(version: str, value: str) -> None:
-    python = {"name": "service_python", "path": "/usr/bin/python3", "versions": ["3.11", "3.12"], "remedy": "do it"}
-    found = host_requirements.python_problems("h", [{**python, "program": "Open WebUI", "version": version}])
-    sentence = f'h: service_python is "{value}": Open WebUI runs on 3.11 and 3.12 alone; do it.'
-    assert [problem.sentence() for problem in found] == ([sentence] if value else [])
-
-
 def test_cores_that_a_container_may_not_use() -> None:
     instances = [{"cpu": {"cores": "0-2"}}, {"cpu": {"cores": ""}}]
     (problem,) = host_requirements.core_problems("h", instances, {1, 2, 5})

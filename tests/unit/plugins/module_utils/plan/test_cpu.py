@@ -12,6 +12,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import 
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import requirements
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -345,28 +346,6 @@ def test_cores_stay_while_the_same_instances_share_a_host() -> None:
     assert where(fleet(*changed, current=before, **hosts)) == where(before)
 
 
-# --- what a host needs
-
-
-def test_what_a_host_must_have() -> None:
-    some = resolved(
-        {"name": "a", "weights_gib": 1, "source": "hf://o/m", "replicas": 2},
-        {"name": "b", "args": {"kv-cache-memory-bytes": 512 * 2**20}},
-    )
-    instances = serving_plan.plan(some, {"h": host(memory_mib=14000)})["instances"]
-    space = instances[0]["cpu"]["kv_cache_space_gib"]
-    memory = 2048 + 3 * 1664 + 2 * 1024 + 2 * space * 1024 + 512
-    assert serving_plan.needs(instances, some, "h") == {"memory_mib": memory, "download_mib": 1024}
-    assert serving_plan.needs(instances, some, "elsewhere") == {"memory_mib": 0, "download_mib": 0}
-
-
-def test_a_gpu_engine_needs_little_memory_of_its_host() -> None:
-    some = resolved({"name": "a", "weights_gib": 100, "source": "hf://o/m"})
-    (instance,) = serving_plan.plan(some, {"g": HOST})["instances"]
-    on_gpu = {**instance, "device": "cuda"}
-    assert serving_plan.needs([on_gpu], some, "g") == {"memory_mib": 2048 + 1664, "download_mib": 102400}
-
-
 @pytest.mark.parametrize(
     ("model", "mib"),
     [
@@ -413,7 +392,7 @@ def test_no_core_no_port_and_no_memory_is_given_twice(
         assert set(cores) <= set(range(facts_of_host["cpu"]["vcpus"]))
         assert all(i["cpu"]["cores"] for i in here)
         if name not in {problem["host"] for problem in planned["problems"]}:
-            assert serving_plan.needs(instances, some, name)["memory_mib"] <= facts_of_host["cpu"]["memory_mib"]
+            assert requirements.memory_mib(instances, some, name) <= facts_of_host["cpu"]["memory_mib"]
 
 
 @given(CPU_HOSTS, MODELS)

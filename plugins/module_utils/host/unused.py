@@ -1,0 +1,83 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Find directories that nothing in force names, and the blobs of a hub's cache that no snapshot needs."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from typing import Iterable
+
+# A unit file or a configuration is far smaller.
+MOST_BYTES = 2**22
+
+
+def is_named(path: str, text: str) -> bool:
+    """Tell whether a text names a path, or something below it, and not just one that begins alike."""
+    return bool(re.search(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", text))
+
+
+def matching(patterns: Iterable[str]) -> list[str]:
+    """Return the paths that patterns match, sorted; ``**`` stands for any depth."""
+    return sorted({path for pattern in patterns for path in glob.glob(pattern, recursive=True)})
+
+
+def texts_in_force(patterns: Iterable[str]) -> list[str]:
+    """Return what says what is in force: the text of files, the target of links, the command lines of processes."""
+    texts = []
+    for path in [*matching(patterns), *glob.glob("/proc/[0-9]*/cmdline"), *glob.glob("/proc/[0-9]*/exe")]:
+        try:
+            if os.path.islink(path):
+                texts.append(os.readlink(path))
+            elif os.path.isfile(path):
+                with open(path, encoding="utf-8", errors="replace") as handle:
+                    texts.append(handle.read(MOST_BYTES).replace("\0", " "))
+        except OSError:
+            # Processes come and go.
+            continue
+    return texts
+
+
+def unused(candidates: Iterable[str], texts: Iterable[str]) -> list[str]:
+    """Return the candidates that none of the texts names."""
+    known = list(texts)
+    return [path for path in candidates if not any(is_named(path, text) for text in known)]
+
+
+def orphaned_blobs(hub: str, gone: Iterable[str]) -> list[str]:
+    """Return what else of a hub's cache is of no use once snapshots are gone: their blobs, or the whole repository.
+
+    :param hub: the cache, which holds ``models--organisation--name/{blobs,refs,snapshots}``.
+    :param gone: snapshots that are removed. A repository without one of them is left as it is: it may be downloading.
+    """
+    removed = set(gone)
+    found = []
+    for repository in sorted(glob.glob(os.path.join(glob.escape(hub), "models--*"))):
+        snapshots = glob.glob(os.path.join(glob.escape(repository), "snapshots", "*"))
+        if not removed & set(snapshots):
+            continue
+        left = [snapshot for snapshot in snapshots if snapshot not in removed]
+        if not left:
+            found.append(repository)
+            continue
+        needed = {
+            os.path.realpath(os.path.join(folder, name))
+            for snapshot in left
+            for folder, _folders, names in os.walk(snapshot)
+            for name in names
+        }
+        blobs = glob.glob(os.path.join(glob.escape(repository), "blobs", "*"))
+        found += sorted(blob for blob in blobs if os.path.realpath(blob) not in needed)
+    return found
+
+
+def size_mib(path: str) -> int:
+    """Return the MiB that a file or directory takes on the disk, rounded up; links count for themselves."""
+    total = os.lstat(path).st_blocks
+    if os.path.isdir(path) and not os.path.islink(path):
+        for folder, folders, names in os.walk(path):
+            total += sum(os.lstat(os.path.join(folder, name)).st_blocks for name in [*folders, *names])
+    return -(-total * 512 // 1024**2)

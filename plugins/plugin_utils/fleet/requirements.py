@@ -1,0 +1,61 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host must have for its instances: memory, and room for the weights that are downloaded.
+
+Pure functions over dictionaries; no Ansible, no files, no network.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files import COMMIT, cache_folder
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
+
+HUB = "hf://"
+
+
+def memory_mib(instances: list[dict[str, Any]], models: list[dict[str, Any]], host: str) -> int:
+    """Return the MiB of memory that a host must have for its instances, 0 without instances.
+
+    Counted as :func:`plan_cpu.kv_cache_space_gib` counts the least. Engines on GPUs keep weights and KV cache there.
+    """
+    by_name = {model["name"]: model for model in models}
+    memory = 0
+    for instance in (instance for instance in instances if instance["host"] == host):
+        memory += plan_cpu.ENGINE_LEAST_MIB
+        if instance["device"] == "cpu":
+            model = by_name[instance["model"]]
+            pinned = (instance_memory.pinned(model, plan_cpu.KV_FLAG) or 0) // 1024**2
+            memory += plan_cpu.weights_mib(model) + ((instance["cpu"]["kv_cache_space_gib"] or 0) * 1024 or pinned)
+    return memory + plan_cpu.SERVICES_MIB if memory else 0
+
+
+def downloads(
+    instances: list[dict[str, Any]], models: list[dict[str, Any]], host: str, root: str
+) -> list[dict[str, Any]]:
+    """Return what a host downloads for its instances, one entry for each source and revision.
+
+    :param root: directory of models on the host, which holds the hub's cache in ``hub``.
+    :return: entries ``{path, needed_mib, purpose, creates}`` as the module ``host_requirements_info`` takes them:
+        each model is downloaded only once, so one that is there needs no room while another one still does.
+    """
+    by_name = {model["name"]: model for model in models}
+    found = {}
+    for instance in instances:
+        source, revision = instance["source"], instance["revision"]
+        if instance["host"] == host and source.startswith(HUB):
+            folder = cache_folder(posixpath.join(root, "hub"), source[len(HUB) :])
+            # What a branch or tag points to is known to the hub alone; one snapshot is taken for it.
+            snapshot = revision if COMMIT.fullmatch(revision or "") else "*"
+            found[source, revision] = {
+                "path": root,
+                "needed_mib": plan_cpu.weights_mib(by_name[instance["model"]]),
+                "purpose": f"the weights of {instance['model']}",
+                "creates": posixpath.join(folder, "snapshots", snapshot),
+            }
+    return list(found.values())

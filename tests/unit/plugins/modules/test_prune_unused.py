@@ -1,0 +1,116 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module on real trees: what is in force stays, whatever names it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.unused import is_named
+from ansible_collections.llmfleet.serving.plugins.modules import prune_unused
+from module_runner import run_module
+
+
+@pytest.fixture
+def prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(check: bool = False) -> dict[str, Any]:
+        given = {
+            "candidates": [f"{tmp_path}/venvs/*-*", f"{tmp_path}/hub/models--*/snapshots/*"],
+            "references": [f"{tmp_path}/units/*.service", f"{tmp_path}/etc/**", f"{tmp_path}/tools"],
+            "hub": f"{tmp_path}/hub",
+            "_ansible_check_mode": check,
+        }
+        found = run_module(prune_unused.main, given, monkeypatch, capsys)
+        return {**found, "removed": [os.path.relpath(path, tmp_path) for path in found.get("removed", [])]}
+
+    return call
+
+
+@pytest.fixture
+def running() -> Iterator[list[subprocess.Popen[bytes]]]:
+    processes: list[subprocess.Popen[bytes]] = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_what_is_in_force_stays(prune: Any, tmp_path: Path, running: list[subprocess.Popen[bytes]]) -> None:
+    names = ("vllm-old", "vllm-new", "vllm-new-er", "litellm-a", "tools-b", "worker-c", "other")
+    for name in names:
+        (tmp_path / "venvs" / name / "bin").mkdir(parents=True)
+    (tmp_path / "units").mkdir()
+    (tmp_path / "units/llm-vllm.service").write_text(f"ExecStart={tmp_path}/venvs/vllm-new/bin/python -m vllm\n")
+    (tmp_path / "etc/litellm").mkdir(parents=True)
+    (tmp_path / "etc/litellm/run").write_text(f'exec "{tmp_path}/venvs/litellm-a/bin/litellm"\n')
+    (tmp_path / "tools").symlink_to(tmp_path / "venvs/tools-b")
+    waiting = [sys.executable, "-c", "import time; time.sleep(60)", f"{tmp_path}/venvs/worker-c/bin/x"]
+    running.append(subprocess.Popen(waiting))
+    gone = ["venvs/vllm-new-er", "venvs/vllm-old"]
+    assert (prune(check=True)["removed"], prune(check=True)["changed"]) == (gone, True)
+    assert sorted(path.name for path in (tmp_path / "venvs").iterdir()) == sorted(names)
+    assert prune()["removed"] == gone
+    assert sorted(path.name for path in (tmp_path / "venvs").iterdir()) == sorted(
+        set(names) - {"vllm-old", "vllm-new-er"}
+    )
+    again = prune()
+    assert (again["removed"], again["changed"], again["mib"]) == ([], False, 0)
+
+
+def snapshot(repository: Path, commit: str, **files: str) -> Path:
+    """Write a snapshot as the hub's own tools do: links into blobs, which snapshots share."""
+    folder = repository / "snapshots" / commit
+    folder.mkdir(parents=True)
+    (repository / "blobs").mkdir(exist_ok=True)
+    for name, blob in files.items():
+        (repository / "blobs" / blob).write_text(blob * 1000)
+        (folder / name).symlink_to(f"../../blobs/{blob}")
+    return folder
+
+
+def test_blobs_go_with_the_last_snapshot_that_needs_them(prune: Any, tmp_path: Path) -> None:
+    chat = tmp_path / "hub/models--o--chat"
+    snapshot(chat, "1" * 40, config="shared", weights="first")
+    used = snapshot(chat, "2" * 40, config="shared", weights="second")
+    snapshot(tmp_path / "hub/models--o--gone", "3" * 40, weights="third")
+    # A download that has no snapshot yet, and a model whose snapshots are all in force.
+    (tmp_path / "hub/models--o--coming/blobs").mkdir(parents=True)
+    (tmp_path / "hub/models--o--coming/blobs/x.incomplete").write_text("x")
+    kept = snapshot(tmp_path / "hub/models--o--kept", "4" * 40, weights="fourth")
+    (tmp_path / "hub/models--o--kept/blobs/y.incomplete").write_text("y")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/run").write_text(f"--model={used}\n--model={kept}\n")
+    expected = [f"hub/models--o--chat/snapshots/{'1' * 40}", "hub/models--o--chat/blobs/first", "hub/models--o--gone"]
+    assert prune()["removed"] == expected
+    assert (used / "weights").read_text() == "second" * 1000
+    assert (used / "config").exists()
+    assert (tmp_path / "hub/models--o--coming/blobs/x.incomplete").exists()
+    assert (tmp_path / "hub/models--o--kept/blobs/y.incomplete").exists()
+    assert prune()["removed"] == []
+
+
+def test_nothing_at_all_is_no_failure(prune: Any) -> None:
+    assert prune()["removed"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("exec /opt/v/vllm-1/bin/python", True),
+        ("PATH=/opt/v/vllm-1:/bin", True),
+        ('"/opt/v/vllm-1"', True),
+        ("/opt/v/vllm-12/bin/python", False),
+        ("/opt/v/vllm-1.txt", False),
+        ("/srv/opt/v/vllm-1/bin", False),
+        ("", False),
+    ],
+)
+def test_a_path_is_not_one_that_begins_alike(text: str, named: bool) -> None:
+    assert is_named("/opt/v/vllm-1", text) is named

@@ -1,0 +1,88 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host that a newer version of the collection set up is refused before anything is touched."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[4]
+OWN = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
+# Name of a host: what its record says.
+RECORDS: dict[str, Any] = {
+    "bare": None,
+    "before-versions": {"secrets_id": "0123"},
+    "same": {"version": OWN},
+    "newer": {"version": "99.0.0"},
+}
+
+
+def play(folder: Path, records: dict[str, Any], tasks: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
+    common = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    local = {name: {"llmfleet": record} if record is not None else {} for name, record in records.items()}
+    hosts = {name: {**common, "record": local[name]} for name in records}
+    (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    facts = {"ansible.builtin.set_fact": {"ansible_local": "{{ record }}", "cacheable": True}}
+    content = {"hosts": "all", "gather_facts": False, "roles": ["llmfleet.serving.fleet_defaults"]}
+    (folder / "play.json").write_text(json.dumps([{**content, "post_tasks": [facts, *tasks]}]))
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    command = [program, "-i", str(folder / "hosts.json"), str(folder / "play.json")]
+    return subprocess.run(command, text=True, capture_output=True, check=False, cwd=ROOT, timeout=120)
+
+
+def problems_of(playbook: str) -> str:
+    """The expression of the problems that a playbook's check refuses."""
+    plays = yaml.safe_load((ROOT / "playbooks" / playbook).read_text())
+    tasks = [task for each in plays for task in each.get("tasks", [])]
+    (check,) = [task for task in tasks if "llmfleet.serving.host_requirements_info" in task]
+    expression: str = check["llmfleet.serving.host_requirements_info"]["problems"]
+    return expression.replace("{{ ", "{{ (").replace(" }}", ") | to_json }}")
+
+
+@pytest.mark.parametrize(("downgrade", "refused"), [(False, ["newer"]), (True, [])])
+@pytest.mark.parametrize("playbook", ["check_inventory.yml", "preflight.yml"])
+def test_it_is_among_the_problems_of_every_check(
+    tmp_path: Path, playbook: str, downgrade: bool, refused: list[str]
+) -> None:
+    given = {"llm_catalog": {}, "llm_image_problems": [], "llm_downgrade": downgrade}
+    given["llm_models"] = [{"name": "chat", "source": "demo:"}]
+    copy = {"content": problems_of(playbook), "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}", "mode": "0600"}
+    tasks = [
+        {"ansible.builtin.set_fact": given},
+        {"ansible.builtin.copy": copy, "vars": {"__llm_plan_problems": []}},
+    ]
+    done = play(tmp_path, RECORDS, tasks)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for host in RECORDS:
+        found = json.loads((tmp_path / host).read_text())
+        assert [problem["host"] for problem in found] == refused, "every host stops, not the one alone"
+
+
+def test_the_plan_says_it_too(tmp_path: Path) -> None:
+    plays = yaml.safe_load((ROOT / "playbooks" / "plan.yml").read_text())
+    name = "Stop at what is wrong with the inventory"
+    (stop,) = [task for each in plays for task in each.get("tasks", []) if task["name"] == name]
+    given = {"llm_catalog": {}, "llm_models": [{"name": "chat", "source": "demo:"}]}
+    done = play(tmp_path, RECORDS, [{"ansible.builtin.set_fact": given}, stop])
+    assert done.returncode != 0
+    assert "version 99.0.0 set up this host" in " ".join(done.stdout.split())
+
+
+def test_hosts_remember_the_version(tmp_path: Path) -> None:
+    given = {"ansible.builtin.set_fact": {"llm_secrets_id": "0123"}}
+    answer = {
+        "ansible.builtin.copy": {"content": "{{ service_mark | to_json }}", "dest": f"{tmp_path}/mark", "mode": "0600"}
+    }
+    done = play(tmp_path, {"bare": None}, [given, answer])
+    assert done.returncode == 0, done.stdout + done.stderr
+    mark = json.loads((tmp_path / "mark").read_text())
+    assert (mark["version"], mark["secrets_id"]) == (OWN, "0123")

@@ -1,0 +1,474 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a client may write: what passes, what ends here, and how a refusal names its cause."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FILES = Path(__file__).resolve().parents[4] / "roles" / "litellm" / "files"
+
+
+def load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, FILES / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+load("llmfleet_fields")
+requests = load("llmfleet_requests")
+HELLO = [{"role": "user", "content": "hi"}]
+PLAIN: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"model": "chat", "messages": HELLO},
+    "/v1/completions": {"model": "chat", "prompt": "hi"},
+    "/v1/embeddings": {"model": "chat", "input": "hi"},
+    "/v1/messages": {"model": "chat", "messages": HELLO, "max_tokens": 5},
+    "/v1/messages/count_tokens": {"model": "chat", "messages": HELLO},
+    "/v1/responses": {"model": "chat", "input": "hi"},
+    "/v1/rerank": {"model": "chat", "query": "q", "documents": ["a", {"text": "b"}]},
+    "/v1/audio/speech": {"model": "chat", "input": "hi", "voice": "alloy"},
+}
+FORMS = ("/v1/audio/transcriptions", "/v1/audio/translations")
+UPLOAD = object()
+# Families of what LiteLLM, its providers, hooks and caches take from a body.
+STEERING = [
+    "custom_llm_provider",
+    "api_base",
+    "base_url",
+    "api_key",
+    "api_version",
+    "api_type",
+    "organization",
+    "model_list",
+    "model_info",
+    "deployment_id",
+    "specific_deployment",
+    "gigachat_auth_url",
+    "azure_ad_token",
+    "tenant_id",
+    "client_secret",
+    "aws_access_key_id",
+    "aws_region_name",
+    "vertex_project",
+    "vertex_credentials",
+    "oci_key_file",
+    "ssl_verify",
+    "fallbacks",
+    "context_window_fallbacks",
+    "content_policy_fallbacks",
+    "default_fallbacks",
+    "disable_fallbacks",
+    "num_retries",
+    "max_retries",
+    "retry_policy",
+    "retry_strategy",
+    "timeout",
+    "request_timeout",
+    "stream_timeout",
+    "cooldown_time",
+    "mock_response",
+    "mock_tool_calls",
+    "mock_testing_fallbacks",
+    "mock_timeout",
+    "mock_delay",
+    "user_config",
+    "router_settings_override",
+    "litellm_metadata",
+    "litellm_params",
+    "litellm_params_metadata",
+    "litellm_call_id",
+    "litellm_trace_id",
+    "litellm_session_id",
+    "litellm_logging_obj",
+    "litellm_credential_name",
+    "litellm_agent_id",
+    "proxy_server_request",
+    "secret_fields",
+    "extra_headers",
+    "headers",
+    "extra_query",
+    "extra_body",
+    "default_headers",
+    "cache",
+    "caching",
+    "ttl",
+    "no-log",
+    "no_log",
+    "logger_fn",
+    "callbacks",
+    "success_callback",
+    "failure_callback",
+    "langfuse_host",
+    "langfuse_public_key",
+    "guardrails",
+    "guardrail_config",
+    "disable_global_guardrails",
+    "policies",
+    "tags",
+    "tag",
+    "routing_strategy",
+    "prompt_id",
+    "prompt_variables",
+    "prompt_label",
+    "prompt_version",
+    "input_cost_per_token",
+    "output_cost_per_token",
+    "custom_pricing",
+    "rpm",
+    "tpm",
+    "max_parallel_requests",
+    "max_budget",
+    "budget",
+    "priority",
+    "allowed_openai_params",
+    "drop_params",
+    "additional_drop_params",
+    "hf_model_name",
+    "preset_cache_key",
+    "stream_response",
+    "initial_prompt_value",
+    "roles",
+    "final_prompt_value",
+    "bos_token",
+    "eos_token",
+    "supports_system_message",
+    "merge_reasoning_content_in_choices",
+    "use_litellm_proxy",
+    "use_in_pass_through",
+    "vector_store_ids",
+    "file_ids",
+    "mcp_servers",
+    "container",
+    "skills",
+    "web_search_options",
+    "enable_json_schema_validation",
+    "chat_template",
+    "kv_transfer_params",
+    "vllm_xargs",
+    "mm_processor_kwargs",
+    "request_id",
+    "logits_processors",
+    "prompt_embeds",
+    "use_beam_search",
+    "target_model_names",
+    "key",
+    "team_id",
+    "user_id",
+    "end_user_id",
+    "background",
+    "previous_response_id",
+    "conversation",
+    "prompt_cache_control_injection_points",
+    "cache_control_injection_points",
+    "kwargs",
+    "model_group",
+    "acompletion",
+    "atext_completion",
+    "client",
+    "text_completion",
+    "shared_session",
+    "__proto__",
+    "Model",
+    "MODEL",
+    "messages\x00",
+    "custom-llm-provider",
+]
+
+
+def check(path: str, body: Any, **limits: Any) -> Any:
+    return requests.check_body(requests.ENDPOINTS[path], body, requests.Limits(**limits))
+
+
+def refusal(path: str, body: Any, **limits: Any) -> Any:
+    with pytest.raises(requests.RequestError) as caught:
+        check(path, body, **limits)
+    return caught.value
+
+
+@pytest.mark.parametrize("path", PLAIN)
+def test_a_plain_request_passes_as_it_is(path: str) -> None:
+    assert check(path, PLAIN[path]) == PLAIN[path]
+
+
+@pytest.mark.parametrize("path", PLAIN)
+@pytest.mark.parametrize("name", STEERING)
+def test_a_body_steers_nothing(path: str, name: str) -> None:
+    for value in ("x", 1, True, {"a": "b"}, ["x"]):
+        error = refusal(path, {**PLAIN[path], name: value})
+        assert (error.status, error.code, error.param) == (400, "unknown_parameter", name)
+        assert name in error.message
+
+
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.parametrize("name", [*STEERING, "metadata", "user", "n", "file[]", "model[]"])
+def test_a_form_steers_nothing(path: str, name: str) -> None:
+    for value in ("x", UPLOAD):
+        with pytest.raises(requests.RequestError) as caught:
+            requests.check_form(
+                requests.ENDPOINTS[path], [("file", UPLOAD), ("model", "chat"), (name, value)], requests.Limits()
+            )
+        assert caught.value.param == name
+
+
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.parametrize(
+    ("items", "param"),
+    [
+        ([("model", "chat")], "file"),
+        ([("file", "text"), ("model", "chat")], "file"),
+        ([("file", UPLOAD)], "model"),
+        ([("file", UPLOAD), ("model", UPLOAD)], "model"),
+        ([("file", UPLOAD), ("model", "a"), ("model", "b")], "model"),
+        ([("file", UPLOAD), ("file", UPLOAD), ("model", "a")], "file"),
+        ([("file", UPLOAD), ("model", "a,b")], "model"),
+    ],
+)
+def test_a_form_names_one_model_and_one_file(path: str, items: Any, param: str) -> None:
+    with pytest.raises(requests.RequestError) as caught:
+        requests.check_form(requests.ENDPOINTS[path], items, requests.Limits())
+    assert caught.value.param == param
+
+
+def test_a_form_may_have_lists() -> None:
+    items = [("file", UPLOAD), ("model", "chat"), ("include[]", "a"), ("include[]", "b"), ("temperature", "0")]
+    requests.check_form(requests.ENDPOINTS["/v1/audio/transcriptions"], items, requests.Limits())
+
+
+@pytest.mark.parametrize("path", PLAIN)
+@pytest.mark.parametrize("model", ["", "a,b", " ", "a b", "a\n", "a\x00", ["a"], {"a": 1}, 5, True, None, "x" * 300])
+def test_a_model_is_the_name_of_one(path: str, model: Any) -> None:
+    assert refusal(path, {**PLAIN[path], "model": model}).param == "model"
+
+
+@pytest.mark.parametrize("path", PLAIN)
+@pytest.mark.parametrize("body", [[1], 5, "text", None, True, [{"model": "chat"}]])
+def test_a_body_is_an_object(path: str, body: Any) -> None:
+    assert refusal(path, body).code == "invalid_json"
+
+
+@pytest.mark.parametrize("path", PLAIN)
+def test_what_no_engine_reads_ends_here(path: str) -> None:
+    unused = {
+        "metadata": {"tags": ["x"], "headers": {"a": "b"}},
+        "user": {"id": "u"},
+        "store": True,
+        "service_tier": "x",
+    }
+    assert check(path, {**PLAIN[path], **unused}) == PLAIN[path]
+
+
+def test_the_chat_pages_options_for_other_servers_end_here() -> None:
+    path = "/v1/chat/completions"
+    assert check(path, {**PLAIN[path], "num_ctx": 2048, "keep_alive": "5m", "temperature": None}) == PLAIN[path]
+
+
+def test_what_clients_do_send() -> None:
+    chat = {
+        **PLAIN["/v1/chat/completions"],
+        "temperature": 0.5,
+        "n": 2,
+        "stop": ["a"],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}},
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
+        "chat_template_kwargs": {"enable_thinking": False},
+        "top_k": 20,
+        "structured_outputs": {"choice": ["a", "b"]},
+        "logit_bias": {"5": 1},
+        "seed": 2**63,
+    }
+    assert check("/v1/chat/completions", chat) == chat
+    claude = {
+        **PLAIN["/v1/messages"],
+        "system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}],
+        "tools": [{"name": "Read", "description": "d", "input_schema": {"type": "object"}}],
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "t", "cache_control": {"type": "ephemeral"}}]},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "Fetch",
+                                               "input": {"url": "https://x", "image_url": "http://y"}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": [
+                {"type": "text", "text": "t"},
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA"}}]}]},
+        ],
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+    }  # fmt: skip
+    assert check("/v1/messages", claude) == claude
+    codex = {
+        **PLAIN["/v1/responses"],
+        "instructions": "i",
+        "input": [
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "t"}]},
+            {"role": "user", "content": "t"},
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "t"}], "encrypted_content": "e"},
+            {"type": "function_call", "call_id": "1", "name": "shell", "arguments": '{"url": "http://x"}'},
+            {"type": "function_call_output", "call_id": "1", "output": "o"},
+        ],
+        "tools": [{"type": "function", "name": "shell", "parameters": {}, "strict": False}, {"type": "web_search"}],
+        "include": ["reasoning.encrypted_content"],
+    }
+    assert check("/v1/responses", {**codex, "store": False, "client_metadata": {"a": "b"}}) == codex
+
+
+URL = "http://169.254.169.254/latest"
+PARTS: list[Any] = [
+    {"type": "image_url", "image_url": {"url": URL}},
+    {"type": "image_url", "image_url": URL},
+    {"type": "image_url", "image_url": {"url": f" data:{URL}"}},
+    {"type": "image_url", "image_url": {"url": ["data:"]}},
+    {"type": "text", "text": "t", "image_url": URL},
+    {"type": "audio_url", "audio_url": {"url": "file:///etc/passwd"}},
+    {"type": "video_url", "video_url": {"url": "//host/x"}},
+    {"type": "input_audio", "input_audio": {"url": URL}},
+    {"type": "file", "file": {"file_id": "file-1"}},
+    {"type": "file", "file": {"file_data": URL}},
+    {"type": "input_file", "file_url": URL},
+    {"type": "input_file", "file_id": "file-1"},
+    {"type": "input_image", "image_url": URL},
+    {"type": "image", "source": {"type": "url", "url": URL}},
+    {"type": "document", "source": {"type": "url", "url": URL}},
+    {"type": "document", "source": {"type": "file", "file_id": "file-1"}},
+    {"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": {"url": URL}}]}},
+    {"type": "tool_result", "content": [{"type": "image", "source": {"type": "url", "url": URL}}]},
+    {"type": "tool_result", "content": {"type": "image_url", "image_url": URL}},
+    {"type": "container_upload", "file_id": "f"},
+    {"type": "mcp_tool_use", "server_name": "s"},
+    {"type": "image_embeds", "image_embeds": "x"},
+    {"type": ["text"], "text": "t"},
+    {"image_url": {"url": URL}},
+    5,
+    [{"type": "text"}],
+]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_content_is_brought_and_not_fetched(part: Any) -> None:
+    messages = [*HELLO, {"role": "user", "content": [{"type": "text", "text": "t"}, part]}]
+    for path in ("/v1/chat/completions", "/v1/messages", "/v1/messages/count_tokens"):
+        assert refusal(path, {**PLAIN[path], "messages": messages}).param.startswith("messages[1].content[1]")
+    assert refusal("/v1/messages", {**PLAIN["/v1/messages"], "system": [part]}).param.startswith("system[0]")
+    error = refusal("/v1/responses", {"model": "chat", "input": messages})
+    assert error.param.startswith("input[1].content[1]")
+
+
+def test_content_that_is_brought_passes() -> None:
+    data = "data:image/png;base64,AAAA"
+    content = [
+        {"type": "image_url", "image_url": {"url": data, "detail": "low"}},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+        {"type": "file", "file": {"file_data": data, "filename": "a.pdf"}},
+    ]
+    path = "/v1/chat/completions"
+    assert check(path, {**PLAIN[path], "messages": [{"role": "user", "content": content}]})
+
+
+def test_nesting_has_an_end() -> None:
+    deep: Any = [{"type": "text", "text": "t"}]
+    for _level in range(500):
+        deep = [{"type": "tool_result", "content": deep}]
+    for path in ("/v1/chat/completions", "/v1/messages"):
+        assert refusal(path, {**PLAIN[path], "messages": [{"role": "user", "content": deep}]}).param == "messages"
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"a": deep}}}
+    assert refusal("/v1/chat/completions", {**PLAIN["/v1/chat/completions"], "tools": [tool]}).param == "tools"
+
+
+@pytest.mark.parametrize(
+    ("path", "tool"),
+    [
+        ("/v1/chat/completions", {"type": "mcp", "server_url": URL}),
+        ("/v1/chat/completions", {"type": "file_search", "vector_store_ids": ["v"]}),
+        ("/v1/chat/completions", {"type": "function", "function": {"name": "f"}, "server_url": "litellm_proxy"}),
+        ("/v1/chat/completions", {"function": {"name": "f"}}),
+        ("/v1/chat/completions", {"type": ["mcp"]}),
+        ("/v1/messages", {"type": "web_search_20250305", "name": "web_search"}),
+        ("/v1/messages", {"type": "mcp_toolset", "mcp_server_name": "s"}),
+        ("/v1/messages", {"name": "a", "vector_store_ids": ["v"]}),
+        ("/v1/responses", {"type": "mcp", "server_label": "l", "server_url": URL}),
+        ("/v1/responses", {"type": "file_search", "vector_store_ids": ["v"]}),
+        ("/v1/responses", {"type": "code_interpreter", "container": {"type": "auto"}}),
+        ("/v1/responses", {"type": "image_generation"}),
+        ("/v1/responses", {"type": "function", "name": "f", "headers": {}}),
+    ],
+)
+def test_tools_lead_nowhere(path: str, tool: Any) -> None:
+    assert refusal(path, {**PLAIN[path], "tools": [tool]}).param.startswith("tools[0]")
+
+
+@pytest.mark.parametrize("item", [{"type": "item_reference", "id": "x"}, {"type": "mcp_call"}, {"id": "x"}, 5])
+def test_items_of_a_response_refer_to_nothing_stored(item: Any) -> None:
+    assert refusal("/v1/responses", {"model": "chat", "input": [item]}).param.startswith("input[0]")
+
+
+@pytest.mark.parametrize("value", [0, 9, 4000, -1, 1.5, "2", True, [2], 10**400])
+@pytest.mark.parametrize(
+    ("path", "name"), [("/v1/chat/completions", "n"), ("/v1/completions", "n"), ("/v1/completions", "best_of")]
+)
+def test_one_request_is_a_few_sequences(path: str, name: str, value: Any) -> None:
+    assert refusal(path, {**PLAIN[path], name: value}).param == name
+
+
+def test_prompts_are_bounded_and_their_product_with_n() -> None:
+    path = "/v1/completions"
+    assert check(path, {"model": "chat", "prompt": ["a"] * 32})
+    assert refusal(path, {"model": "chat", "prompt": ["a"] * 33}).param == "prompt"
+    assert refusal(path, {"model": "chat", "prompt": ["a"] * 5, "n": 8}).param == "n"
+    assert check(path, {"model": "chat", "prompt": ["a"] * 5, "n": 8}, prompts=40)
+    assert refusal("/v1/embeddings", {"model": "chat", "input": ["a"] * 2049}).param == "input"
+    assert refusal("/v1/rerank", {"model": "chat", "query": "q", "documents": ["a"] * 1001}).param == "documents"
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        ("/v1/messages", {"messages": []}),
+        ("/v1/messages", {"messages": "hi"}),
+        ("/v1/messages", {"max_tokens": None}),
+        ("/v1/messages/count_tokens", {"messages": "hi"}),
+        ("/v1/completions", {"prompt": [1, 2, 3]}),
+        ("/v1/completions", {"prompt": []}),
+        ("/v1/completions", {"stream": "true"}),
+        ("/v1/chat/completions", {"response_format": "json"}),
+        ("/v1/chat/completions", {"messages": [[], []]}),
+        ("/v1/chat/completions", {"messages": [{"content": "hi"}]}),
+        ("/v1/chat/completions", {"messages": [{"role": "assistant", "tool_calls": 5}]}),
+        ("/v1/chat/completions", {"temperature": float("nan")}),
+        ("/v1/chat/completions", {"tools": 5}),
+        ("/v1/chat/completions", {"stream_options": {"include_usage": True, "x": 1}}),
+        ("/v1/embeddings", {"input": [{"a": 1}]}),
+        ("/v1/embeddings", {"input": []}),
+        ("/v1/rerank", {"documents": "a"}),
+        ("/v1/rerank", {"documents": [{"image_url": {"url": URL}}]}),
+        ("/v1/responses", {"input": 5}),
+    ],
+)
+def test_what_is_malformed_is_the_clients_mistake(path: str, change: dict[str, Any]) -> None:
+    error = refusal(path, {**PLAIN[path], **change})
+    assert error.status == 400
+    assert error.param.split(".")[0].split("[")[0] in change
+
+
+def test_the_query_string_chooses_nothing() -> None:
+    chat, messages = requests.ENDPOINTS["/v1/chat/completions"], requests.ENDPOINTS["/v1/messages"]
+    requests.check_query(messages, ["beta"])
+    requests.check_query(chat, [])
+    for name, status in (("model", 403), ("MODEL", 403), ("beta", 400), ("target_model_names", 400), ("key", 400)):
+        with pytest.raises(requests.RequestError) as caught:
+            requests.check_query(chat, [name])
+        assert (caught.value.status, caught.value.param) == (status, name)
+
+
+def test_the_operator_lets_a_field_of_his_through() -> None:
+    path = "/v1/chat/completions"
+    body = {**PLAIN[path], "vllm_xargs": {"a": 1}}
+    assert check(path, body, extra_fields=frozenset(("vllm_xargs",))) == body

@@ -1,0 +1,83 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Playbooks ask the hosts of the fleet's groups and no others, and check the inventory before they touch anything."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
+GROUPS = ("llm_inference", "llm_gateway", "llm_webui", "llm_monitoring")
+
+
+def plays(playbook: Path) -> list[dict[str, Any]]:
+    """Return the plays of a playbook and of those that it imports, in their order."""
+    found = []
+    for play in yaml.safe_load(playbook.read_text(encoding="utf-8")):
+        if name := play.get("ansible.builtin.import_playbook") or play.get("import_playbook"):
+            found += plays(playbook.parent / name)
+        else:
+            found.append(play)
+    return found
+
+
+def listed(folder: Path, inventory: dict[str, Any], *playbooks: Path) -> str:
+    (folder / "hosts.yml").write_text(yaml.safe_dump(inventory, sort_keys=False), encoding="utf-8")
+    result = subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", folder / "hosts.yml", *playbooks, "--list-hosts"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def test_a_host_outside_the_groups_is_left_alone(tmp_path: Path) -> None:
+    children: dict[str, Any] = {group: {"hosts": {group.replace("_", "-"): None}} for group in GROUPS}
+    children["databases"] = {"hosts": {"bystander": None, "llm-bystander": None}}
+    said = listed(tmp_path, {"all": {"children": children, "hosts": {"ungrouped-bystander": None}}}, *PLAYBOOKS)
+    assert "bystander" not in said
+    for group in GROUPS:
+        assert group.replace("_", "-") in said
+
+
+def test_a_group_that_the_inventory_lacks_is_no_warning(tmp_path: Path) -> None:
+    """A fleet without a chat page has no group for it; plays for the whole fleet are quiet about that."""
+    whole = [path for path in PLAYBOOKS if path.stem in ("plan", "stop", "remove", "summary", "doctor")]
+    said = listed(tmp_path, {"all": {"children": {"llm_inference": {"hosts": {"one": None}}}}}, *whole)
+    assert "Could not match" not in said
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
+def test_no_play_takes_every_host_of_the_inventory(path: Path) -> None:
+    assert not [play["name"] for play in plays(path) if play["hosts"] in ("all", "*")]
+
+
+def test_nothing_is_computed_from_every_host_of_the_inventory() -> None:
+    sources = [path for folder in ("playbooks", "roles") for path in (ROOT / folder).rglob("*.yml")]
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in sources
+        if re.search(r"groups(\.all\b|\[['\"]all['\"]\])", path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong, f"the fleet is llm_fleet_hosts: {wrong}"
+
+
+@pytest.mark.parametrize("name", ["site", "machines"])
+def test_the_inventory_is_checked_before_anything_is_touched(name: str) -> None:
+    names = [play["name"] for play in plays(ROOT / "playbooks" / f"{name}.yml")]
+    assert names.index("Check the inventory against the machines") < names.index("Make machines ready")
