@@ -1,6 +1,11 @@
-# Everything that proves the collection. A step is a target; `make test` runs the steps in order and stops at the first that fails.
+# Everything that proves the collection. A step is a target; `make test` stops at the first that fails. Words run one after the other;
+# in a word, "+" stands between lanes that run side by side and "," between the steps of a lane, see tests/run.py.
+# Side by side run steps that keep one core busy, or wait for something else half of their time, and that measure no times;
+# those that do (chain, nginx and their like) have the machine to themselves. Scenarios come while the demo is here: a host takes over
+# the environments that it has built.
 # Not among them, and said at the end: molecule-container (images of 8 GB are built, pushed and pulled) and first-command (two more demos).
-TEST_STEPS ?= lint unit plan doctor prod docs-check importer sanity collection compat demo again changes readme chain browser metrics engine nginx prometheus outside leaks demo-clean molecule molecule-gpu
+TEST_STEPS ?= bench,lint,importer,compat+unit,plan,doctor,prod,docs-check,collection demo,again+sanity \
+  changes readme chain browser metrics engine nginx prometheus outside leaks molecule+molecule-gpu demo-clean
 PYTEST = .venv/test/bin/python -m pytest
 PURE = ansible_collections.llmfleet.serving.plugins
 
@@ -8,11 +13,21 @@ PURE = ansible_collections.llmfleet.serving.plugins
 NEWER_CORES = .venv/core-2.20 .venv/core-2.21
 NEXT_CORE = .venv/core-2.22
 
-.PHONY: test lint unit plan doctor prod docs-check importer sanity collection compat again changes readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container first-command
+# Scenarios that run: all, or changed: those with an input that has changed since they were seen green (tests/bench/green.py).
+# `make test` runs the changed ones, `make test SCENARIOS=all` and `make molecule` do not ask.
+SCENARIOS ?= all
+UNLESS_GREEN = $(if $(filter changed,$(SCENARIOS)),--unless-green)
+SCENARIO = .venv/test/bin/python tests/bench/scenario.py $(UNLESS_GREEN)
 
-test: ## Prove the collection: every step below, the first failure stops
+.PHONY: test ready bench lint unit plan doctor prod docs-check importer sanity collection compat again changes readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container first-command
+
+ready: ## Fail where the service of another checkout is on this machine
 	@tests/ready.sh $(DEMO_INVENTORY)
-	@tests/run.sh $(TEST_STEPS)
+
+# Lanes share the environments, which is why they are made before.
+test: export SCENARIOS = changed
+test: ready .venv/test/.complete .venv/control/.complete ## Prove the collection: every step below, the first failure stops
+	@.venv/test/bin/python tests/run.py $(TEST_STEPS)
 	@echo 'Not run, because they take half as long as the rest together: make molecule-container first-command'
 
 lint: .venv/test/.complete ## ansible-lint, yamllint, ruff, mypy, shellcheck, changelog fragments
@@ -82,14 +97,14 @@ prometheus: .venv/test/.complete ## Prometheus with its rules: series of known v
 	@$(PYTEST) tests/prometheus
 
 # Scenarios: systemd hosts in containers of a Docker engine. The last two say in their files what they stand in for.
+bench: .venv/test/.complete ## A Docker engine and the images that the scenarios' hosts start from
+	@$(SCENARIO) default --to images && $(SCENARIO) gpu --to images
+
 molecule: .venv/test/.complete ## The fleet on systemd hosts: check mode, converge, idempotence, verify, removal
-	@.venv/test/bin/python tests/bench/scenario.py default
+	@$(SCENARIO) default
 
 molecule-gpu: .venv/test/.complete ## Drivers, MIG, engine, toolkit, upgrades, removal on hosts with stand-ins for cards and packages
-	@.venv/test/bin/python tests/bench/scenario.py gpu
+	@$(SCENARIO) gpu
 
 molecule-container: .venv/test/.complete ## The whole chain in containers of a real engine, pulled from a registry
-	@.venv/test/bin/python tests/bench/scenario.py container
-
-first-command: .venv/test/.complete ## `make demo` on Debian 13 and Ubuntu 26.04 as they come: plan, demo, second run, removal
-	@tests/bench/first_command.sh
+	@$(SCENARIO) container

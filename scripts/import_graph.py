@@ -24,23 +24,23 @@ ENTRIES = ("action", "filter", "lookup", "modules")
 # What each package may import, from the ground up; common files are always allowed.
 LAYERS: dict[str, set[str]] = {
     COMMON: set(),
-    # What a machine, a checkpoint and a card say: each knows nobody.
+    # What a machine, a checkpoint and a card say. Files and answers of a hub are read by way of the host's readers.
     "host": set(),
-    "checkpoint": set(),
+    "checkpoint": {"host"},
     "nvidia": set(),
     "container_engine": set(),
-    "service": set(),
     "verify": set(),
     # An engine: what is true of it alone.
     "vllm": set(),
+    "service": {"host", "vllm"},
     # What is wanted, and what becomes of it.
-    "inventory": {"host", "vllm"},
-    "plan": {"inventory", "vllm"},
+    "inventory": {"checkpoint", "host", "vllm"},
+    "plan": {"checkpoint", "inventory", "vllm"},
     "fleet": {"checkpoint", "plan"},
-    "doctor": {"nvidia", "vllm"},
+    "doctor": {"checkpoint", "nvidia", "vllm"},
     # What Ansible calls.
     "action": {"fleet"},
-    "filter": {"container_engine", "doctor", "fleet", "host", "inventory", "nvidia", "plan", "service"},
+    "filter": {"checkpoint", "container_engine", "doctor", "fleet", "host", "inventory", "nvidia", "plan", "service"},
     "lookup": {"fleet"},
     "modules": {
         "checkpoint",

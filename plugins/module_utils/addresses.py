@@ -45,7 +45,12 @@ def reachable(listen: str) -> str:
     return str(address)
 
 
+def bracketed(address: str) -> str:
+    """Return an address as it stands before a port: an IPv6 address in brackets, any other as it is."""
+    text = address.strip().strip("[]")
+    return f"[{text}]" if ":" in text else text
+
+
 def authority(listen: str, port: int) -> str:
     """Return ``host:port`` of a URL that asks a listener from its own host; IPv6 addresses are put in brackets."""
-    host = reachable(listen)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{bracketed(reachable(listen))}:{port}"

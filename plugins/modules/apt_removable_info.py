@@ -16,10 +16,7 @@ description:
   - Has C(apt-get) simulate the removal of packages that the collection installed.
   - A package is kept if packages that are not among them would be removed with it, or if C(apt-get) refuses to remove
     it. Somebody came to rely on it since.
-attributes:
-  check_mode: {support: full, description: It only reads.}
-  diff_mode: {support: none, description: It changes nothing.}
-  idempotent: {support: full, description: It changes nothing.}
+extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:
   names:
     description: The packages. Those that C(dpkg) does not know any more are left out.

@@ -18,10 +18,13 @@ description:
   - From version 1.18 on NVIDIA's toolkit writes it itself, by a unit, to a place that a boot empties. A specification
     that older versions left in C(/etc/cdi) is removed then, for it would name devices and libraries of yesterday.
   - Where C(nvidia-smi) lists no GPU, because its driver is not loaded yet, nothing is done.
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.host
 attributes:
-  check_mode: {support: full, description: Says what it would do.}
-  diff_mode: {support: full, description: Shows the devices and the reason.}
-  idempotent: {support: full, description: A specification that is right is left alone.}
+  check_mode: {support: full, details: Says what it would do.}
+  diff_mode: {support: full, details: Shows the devices and the reason.}
+  idempotent: {support: full, details: A specification that is right is left alone.}
 options:
   service: {description: Unit that writes the specification., type: str, default: nvidia-cdi-refresh.service}
   units:
@@ -53,13 +56,15 @@ reason: {description: Why it was written anew; empty where it was not., returned
 """
 
 import os
-import platform
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import cdi
 
 ARGUMENTS: dict[str, Any] = {
+    "host": OPTION,
     "service": {"type": "str", "default": "nvidia-cdi-refresh.service"},
     "units": {
         "type": "list",
@@ -71,15 +76,6 @@ ARGUMENTS: dict[str, Any] = {
     "environment_file": {"type": "path", "default": "/etc/nvidia-container-toolkit/nvidia-cdi-refresh.env"},
 }
 CTK = "nvidia-ctk"
-
-
-def read(path: str) -> str:
-    """Return the text of a file; empty where there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read()
-    except OSError:
-        return ""
 
 
 class Host:
@@ -100,9 +96,8 @@ class Host:
         """Have a program do something, or fail with what it says."""
         code, out, err = self.module.run_command(list(argv))
         if code:
-            self.module.fail_json(
-                msg=f"{platform.node()}: '{' '.join(argv)}' failed, so containers would get no GPU: "
-                f"{err.strip() or out.strip()}"
+            fail(
+                self.module, f"'{' '.join(argv)}' failed, so containers would get no GPU: {err.strip() or out.strip()}"
             )
 
     def enabled(self, unit: str) -> bool:
@@ -121,10 +116,12 @@ def main() -> None:
     host, params = Host(module), module.params
     gpus = cdi.requestable(host.said("nvidia-smi", "-L"))
     by_unit = "LoadState=loaded" in host.said("systemctl", "show", params["service"], "--property=LoadState")
-    target = (cdi.output_file(read(params["environment_file"])) or params["file"]) if by_unit else params["static_file"]
+    target = (
+        (cdi.output_file(read_text(params["environment_file"])) or params["file"]) if by_unit else params["static_file"]
+    )
     stale = by_unit and target != params["static_file"] and os.path.exists(params["static_file"])
     disabled = [unit for unit in params["units"] if by_unit and not host.enabled(unit)]
-    before, text = host.devices(), read(target)
+    before, text = host.devices(), read_text(target)
     reason = ""
     if gpus:
         driver = host.said("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").split()
@@ -151,7 +148,7 @@ def main() -> None:
         if stale or reason:
             after = host.devices()
     # A GPU in MIG mode without a MIG device is never in it: writing the same again is no change.
-    written = bool(reason) and (module.check_mode or after != before or read(target) != text)
+    written = bool(reason) and (module.check_mode or after != before or read_text(target) != text)
     module.exit_json(
         changed=stale or written or bool(disabled),
         gpus=gpus,

@@ -15,10 +15,7 @@ author: llmfleet contributors (@llmfleet)
 description:
   - Asks Docker or Podman for its version, whether it answers, and whether it gives devices to containers by CDI, and
     the distribution under which package it is installed.
-attributes:
-  check_mode: {support: full, description: It only reads.}
-  diff_mode: {support: none, description: It changes nothing.}
-  idempotent: {support: full, description: It changes nothing.}
+extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:
   name: {description: The engine., type: str, choices: [docker, podman], required: true}
 """

@@ -17,10 +17,13 @@ description:
   - A restart would end every container at once. So the units that run containers are stopped first, in one call and
     with their own deadlines, and exactly those are started again and waited for.
   - It compares with the I(running) process, so that a play that was cut short is finished by the next one.
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.host
 attributes:
-  check_mode: {support: full, description: Says what it would do and which units it would stop and start.}
-  diff_mode: {support: full, description: Shows the same.}
-  idempotent: {support: full, description: An engine that runs with what is on the disk is left alone.}
+  check_mode: {support: full, details: Says what it would do and which units it would stop and start.}
+  diff_mode: {support: full, details: Shows the same.}
+  idempotent: {support: full, details: An engine that runs with what is on the disk is left alone.}
 options:
   service: {description: Unit of the engine., type: str, default: docker.service}
   program: {description: Client of the engine., type: str, default: docker}
@@ -45,14 +48,16 @@ units: {description: Units that were stopped and started again., returned: alway
 """
 
 import os
-import platform
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import restart as logic
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
 
 ARGUMENTS: dict[str, Any] = {
+    "host": OPTION,
     "service": {"type": "str", "default": "docker.service"},
     "program": {"type": "str", "default": "docker"},
     "files": {"type": "list", "elements": "path", "default": []},
@@ -61,15 +66,6 @@ ARGUMENTS: dict[str, Any] = {
     "timeout": {"type": "int", "default": 300},
 }
 PROC = "/proc"
-
-
-def read(path: str) -> str:
-    """Return the text of a file of the kernel; empty where there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read()
-    except OSError:
-        return ""
 
 
 def changes(paths: list[str]) -> list[float]:
@@ -95,9 +91,9 @@ class Engine:
         if code:
             log = ["journalctl", "--unit", self.service, "--lines", "20", "--no-pager", "--output", "cat"]
             _code, out, _err = self.module.run_command(log)
-            self.module.fail_json(
-                msg=f"{platform.node()}: 'systemctl {' '.join(words)}' failed: {err.strip()} "
-                f"The end of the log of {self.service}:\n{out}"
+            fail(
+                self.module,
+                f"'systemctl {' '.join(words)}' failed: {err.strip()} The end of the log of {self.service}:\n{out}",
             )
 
     def units(self) -> list[str]:
@@ -117,9 +113,10 @@ class Engine:
             if late:
                 time.sleep(1)
         if late:
-            self.module.fail_json(
-                msg=f"{platform.node()}: {', '.join(late)} did not come back within {self.module.params['timeout']} s "
-                f"after {self.service} was restarted: see 'journalctl -u {late[0]}'."
+            fail(
+                self.module,
+                f"{', '.join(late)} did not come back within {self.module.params['timeout']} s "
+                f"after {self.service} was restarted: see 'journalctl -u {late[0]}'.",
             )
 
     def restart(self, units: list[str]) -> None:
@@ -142,7 +139,7 @@ def main() -> None:
     engine = Engine(module)
     shown = logic.properties(engine.systemctl("show", engine.service, "--property=ActiveState,MainPID,UnitFileState"))
     pid = shown.get("MainPID") or "0"
-    started = logic.process_start(read(f"{PROC}/{pid}/stat"), read(f"{PROC}/stat"), os.sysconf("SC_CLK_TCK"))
+    started = logic.process_start(read_text(f"{PROC}/{pid}/stat"), read_text(f"{PROC}/stat"), os.sysconf("SC_CLK_TCK"))
     active = shown.get("ActiveState") in ("active", "reloading")
     action = logic.action(active, started, changes(module.params["files"]), module.params["changed"])
     enable = shown.get("UnitFileState") == "disabled"

@@ -15,10 +15,7 @@ author: llmfleet contributors (@llmfleet)
 description:
   - Reads the memory that vLLM logged at its last start, and keeps what was known of an engine whose log is gone.
   - The next M(llmfleet.serving.serving_plan_info) uses it instead of estimates, for instances that it plans anew.
-attributes:
-  check_mode: {support: full, description: It only reads.}
-  diff_mode: {support: none, description: It changes nothing.}
-  idempotent: {support: full, description: It changes nothing.}
+extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:
   instances: {description: The C(vllm_instances) of this host., type: list, elements: dict, required: true}
   earlier: {description: What an earlier run returned., type: list, elements: dict, default: []}
@@ -71,7 +68,7 @@ def read_log(params: dict[str, Any], name: str) -> str:
             file.seek(max(0, os.path.getsize(path) - TAIL_BYTES))
             return file.read().decode("utf-8", "replace")
     command = ["journalctl", "--no-pager", "-o", "cat", "-n", str(TAIL_LINES), "-u", f"{params['prefix']}{service}"]
-    printed, _ending = programs.run(command, SECONDS_TO_READ)
+    printed, _ending = programs.run_program(command, SECONDS_TO_READ)
     return printed
 
 

@@ -55,18 +55,17 @@ options:
         new.
     type: bool
     default: false
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.attributes.control_node
 attributes:
-  action:
-    description: Runs on the control node and never on a host.
-    support: full
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
     support: full
     details: Secrets that would be generated have values that are gone after the run.
   diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
     support: none
     details: A diff would show secrets.
+  idempotent: {support: full, details: A second call generates nothing.}
 author:
   - llmfleet contributors (@llmfleet)
 """

@@ -16,10 +16,13 @@ description:
   - After a reload of systemd a container that got its GPUs the old way may be refused them, with "Failed to initialize
     NVML, Unknown Error", while its process seems well. Asks C(nvidia-smi) in each running container with a label that
     names its GPUs, and restarts the unit of the container's name where one of them is gone.
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.host
 attributes:
-  check_mode: {support: full, description: Says which units it would restart.}
-  diff_mode: {support: full, description: Shows which GPUs each of them lost.}
-  idempotent: {support: full, description: Containers that have their GPUs are left alone.}
+  check_mode: {support: full, details: Says which units it would restart.}
+  diff_mode: {support: full, details: Shows which GPUs each of them lost.}
+  idempotent: {support: full, details: Containers that have their GPUs are left alone.}
 options:
   program: {description: Client of the engine., type: str, default: docker}
   label: {description: "Label with the uuids, joined by commas.", type: str, default: llmfleet.gpus}
@@ -43,16 +46,21 @@ unknown:
   elements: str
 """
 
-import platform
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import cdi
 
 ARGUMENTS: dict[str, Any] = {
+    "host": OPTION,
     "program": {"type": "str", "default": "docker"},
     "label": {"type": "str", "default": "llmfleet.gpus"},
 }
+
+# Seconds that nvidia-smi may take in a container.
+SECONDS = 60
 
 
 def running(module: AnsibleModule) -> dict[str, str]:
@@ -63,7 +71,7 @@ def running(module: AnsibleModule) -> dict[str, str]:
     form = '{{.Names}}\t{{.Label "' + label + '"}}'
     code, out, err = module.run_command([program, "ps", "--filter", f"label={label}", "--format", form])
     if code:
-        module.fail_json(msg=f"{platform.node()}: {program} does not list its containers: {err.strip()}")
+        fail(module, f"{program} does not list its containers: {err.strip()}")
     return dict(line.split("\t", 1) for line in out.splitlines() if "\t" in line)
 
 
@@ -74,8 +82,9 @@ def main() -> None:
     lost: dict[str, list[str]] = {}
     unknown = []
     for name, label in sorted(running(module).items()):
-        code, out, err = module.run_command([module.params["program"], "exec", name, "nvidia-smi", "-L"])
-        gone = cdi.lost(label, out, err, code)
+        # It hangs where the driver does.
+        said = programs.execute([module.params["program"], "exec", name, "nvidia-smi", "-L"], SECONDS)
+        gone = None if said.code is None else cdi.lost(label, said.out, said.err, said.code)
         if gone is None:
             unknown.append(name)
         elif gone:
@@ -83,8 +92,9 @@ def main() -> None:
     if lost and not module.check_mode:
         code, _out, err = module.run_command(["systemctl", "restart", *(f"{name}.service" for name in lost)])
         if code:
-            module.fail_json(
-                msg=f"{platform.node()}: {', '.join(lost)} lost GPUs and could not be restarted: {err.strip()}",
+            fail(
+                module,
+                f"{', '.join(lost)} lost GPUs and could not be restarted: {err.strip()}",
                 lost=lost,
                 unknown=unknown,
             )

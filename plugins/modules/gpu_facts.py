@@ -2,7 +2,7 @@
 # Copyright (c) 2026, llmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Thin I/O around module_utils/nvidia_smi.py."""
+"""Thin I/O around module_utils/nvidia/smi.py."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ description:
   - A host without a GPU, without a driver, with a lost GPU, without permission or with a hanging driver is told of in
     RV(ansible_facts.gpu_facts.error) and fails only where O(fail_on_error=true).
   - What nvidia-smi does not know (C(N/A), C([Not Supported]), C(GPU is lost) and the like) is null, never 0.
-attributes:
-  check_mode: {support: full, description: It only reads.}
-  diff_mode: {support: none, description: It changes nothing.}
-  idempotent: {support: full, description: It changes nothing.}
+extends_documentation_fragment:
+  - llmfleet.serving.attributes.reads
+  - llmfleet.serving.host
 options:
   nvidia_smi_path:
     description:
@@ -155,20 +154,15 @@ ansible_facts:
               type: bool
 """
 
-import contextlib
 import glob
 import os
-import platform
-import selectors
 import shutil
-import signal
-import time
-
-# AnsibleModule.run_command knows no deadline, and a program that hangs in the driver is what has to be survived here.
-from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.errors import Reply
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.smi import QUERIES, gpu_facts
 
@@ -186,25 +180,13 @@ KERNEL_MODULE = "/proc/driver/nvidia/version"
 PCI_DEVICES = "/sys/bus/pci/devices"
 NVIDIA = "0x10de"
 DISPLAY_CLASS = "0x03"
-# No answer is that long; what is, is cut off and then refused by the parser.
-MAX_BYTES = 8 * 2**20
-# A killed process that waits for the driver does not end; it is left behind after this many seconds.
-SECONDS_TO_DIE = 2.0
 
 ARGUMENTS: dict[str, Any] = {
+    "host": OPTION,
     "nvidia_smi_path": {"type": "path"},
     "timeout": {"type": "int", "default": 30},
     "fail_on_error": {"type": "bool", "default": False},
 }
-
-
-def read_text(path: str) -> str:
-    """Return the text of a small file of the kernel; empty where it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read(65536)
-    except OSError:
-        return ""
 
 
 def nvidia_cards() -> list[str]:
@@ -224,78 +206,10 @@ def find_program(wanted: str | None) -> str | None:
     return os.path.abspath(found) if found else None
 
 
-class Call:
-    """One running nvidia-smi and what it printed so far."""
-
-    def __init__(self, argv: list[str]) -> None:
-        self.printed = {"out": bytearray(), "err": bytearray()}
-        self.failure = ""
-        self.process: Popen[bytes] | None = None
-        try:
-            # AnsibleModule.run_command starts one program at a time and knows no deadline.
-            self.process = Popen(  # pylint: disable=ansible-bad-function
-                argv,
-                stdin=DEVNULL,
-                stdout=PIPE,
-                stderr=PIPE,
-                env={**os.environ, "LC_ALL": "C", "LANGUAGE": ""},
-                start_new_session=True,  # so that a wrapper script dies with what it started
-            )
-        except (OSError, ValueError) as error:
-            self.failure = f"cannot be started ({error})"
-
-    def streams(self) -> list[tuple[Any, bytearray]]:
-        """Return its pipes with what each has brought."""
-        if not self.process:
-            return []
-        return [(self.process.stdout, self.printed["out"]), (self.process.stderr, self.printed["err"])]
-
-    def kill(self) -> None:
-        """Kill it and what it started."""
-        if self.process:
-            with contextlib.suppress(OSError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-
-    def ended(self, deadline: float) -> bool:
-        """Wait for its end until a moment of time.monotonic(); tell whether it came."""
-        if not self.process:
-            return True
-        with contextlib.suppress(TimeoutExpired):
-            self.process.wait(max(0.0, deadline - time.monotonic()))
-        return self.process.returncode is not None
-
-    def reply(self) -> Reply:
-        """Return what it brought."""
-        out, err = (bytes(text).decode("utf-8", "replace") for text in self.printed.values())
-        code = self.process.returncode if self.process and not self.failure else None
-        return Reply(out, err, code, self.failure)
-
-
 def ask(program: str, timeout: float) -> dict[str, Reply]:
-    """Ask nvidia-smi everything at once; whatever has not ended after that many seconds is killed."""
-    deadline = time.monotonic() + timeout
-    calls = {name: Call([program, *words]) for name, words in QUERIES.items()}
-    with selectors.DefaultSelector() as selector:
-        for call in calls.values():
-            for stream, printed in call.streams():
-                selector.register(stream, selectors.EVENT_READ, printed)
-        while selector.get_map() and time.monotonic() < deadline:
-            for key, _events in selector.select(max(0.0, deadline - time.monotonic())):
-                chunk = os.read(key.fd, 65536)
-                key.data.extend(chunk)
-                if not chunk or len(key.data) > MAX_BYTES:
-                    selector.unregister(key.fileobj)
-                    key.fileobj.close()  # type: ignore[union-attr]
-    for call in calls.values():
-        if not call.ended(deadline):
-            call.failure = f"did not answer within {timeout:g} s"
-            call.kill()
-    deadline = time.monotonic() + SECONDS_TO_DIE
-    for call in calls.values():
-        call.ended(deadline)
-        for stream, _printed in call.streams():
-            stream.close()
-    return {name: call.reply() for name, call in calls.items()}
+    """Ask nvidia-smi everything at once."""
+    commands = {name: [program, *words] for name, words in QUERIES.items()}
+    return {name: Reply(*ended) for name, ended in programs.run_together(commands, timeout).items()}
 
 
 def gather(params: dict[str, Any]) -> dict[str, Any]:
@@ -314,10 +228,10 @@ def main() -> None:
     """Gather the facts and report them."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if module.params["timeout"] < 1:
-        module.fail_json(msg=f"timeout is {module.params['timeout']}: give at least 1 second.")
+        fail(module, f"timeout is {module.params['timeout']}: give at least 1 second.")
     facts = gather(module.params)
     if facts["error"] and module.params["fail_on_error"]:
-        module.fail_json(msg=f"{platform.node()}: {facts['error']}", ansible_facts={"gpu_facts": facts})
+        fail(module, f"{facts['error']}", ansible_facts={"gpu_facts": facts})
     module.exit_json(changed=False, ansible_facts={"gpu_facts": facts})
 
 

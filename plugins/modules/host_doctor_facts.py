@@ -17,10 +17,11 @@ description:
     ports.
   - Every check has a time limit of its own. What hangs is killed, or left behind where the driver does not let it die.
   - A host on which nothing changed since it was found without an error is not examined again, unless O(always=true).
+extends_documentation_fragment: llmfleet.serving.attributes
 attributes:
-  check_mode: {support: full, description: It examines as ever and keeps no record.}
-  diff_mode: {support: none, description: It changes nothing.}
-  idempotent: {support: full, description: It changes nothing; the record in O(state_file) is of its own.}
+  check_mode: {support: full, details: It examines as ever and keeps no record.}
+  diff_mode: {support: none, details: It changes nothing.}
+  idempotent: {support: full, details: It changes nothing; the record in O(state_file) is of its own.}
 options:
   host:
     description: The host's name in messages.
@@ -175,9 +176,9 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import fin
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import gpu as doctor_gpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import host as doctor_host
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import xid as doctor_xid
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import disk_speed
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import disk_speed, programs
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as process_table
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs as bounded
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_json
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import host_requirements
 
 IOMMU_GROUPS = "/sys/kernel/iommu_groups"
@@ -223,8 +224,8 @@ def disk(params: dict[str, Any]) -> tuple[list[doctor.Finding], dict[str, int], 
     if not instances:
         return [], {}, None
     folders = {str(one["name"]): doctor_host.model_folder(one, params["models_root"]) for one in instances}
-    heard = bounded.apart(lambda: disk_speed.measure_disk(folders), disk_speed.READ_SECONDS * 3)
-    failure = "" if heard else f"reading weights did not end within {disk_speed.READ_SECONDS * 3:.0f} s"
+    heard = programs.run_in_child(lambda: disk_speed.measure_disk(folders), disk_speed.READ_SECONDS * 3)
+    failure = "" if heard else f"reading weights did not end within {disk_speed.READ_SECONDS * 3:g} s"
     heard = heard or {"sizes": {}, "read": 0, "seconds": 0.0}
     rate = heard["read"] / heard["seconds"] if heard["read"] and heard["seconds"] else None
     base = params["start_seconds"]
@@ -236,10 +237,12 @@ def disk(params: dict[str, Any]) -> tuple[list[doctor.Finding], dict[str, int], 
 def clock(params: dict[str, Any]) -> list[doctor.Finding]:
     """Judge the clock."""
     offset = time.time() - params["control_time"] if params["control_time"] else None
-    said, _ending = bounded.run(["timedatectl", "show", "--property=NTPSynchronized", "--value"], SMALL_SECONDS)
+    said, _ending = programs.run_program(
+        ["timedatectl", "show", "--property=NTPSynchronized", "--value"], SMALL_SECONDS
+    )
     kept = {"yes": True, "no": False}.get(said.strip())
     if not kept:
-        said, ending = bounded.run(["chronyc", "-n", "tracking"], SMALL_SECONDS)
+        said, ending = programs.run_program(["chronyc", "-n", "tracking"], SMALL_SECONDS)
         leap = re.search(r"^Leap status\s*:\s*(.+)$", said, re.M)
         kept = leap[1].strip() != "Not synchronised" if leap and not ending else kept
     return [doctor_host.clock(kept, offset)]
@@ -247,11 +250,11 @@ def clock(params: dict[str, Any]) -> list[doctor.Finding]:
 
 def xids(gpu_facts: dict[str, Any] | None) -> list[doctor.Finding]:
     """Judge the kernel's log."""
-    said, ending = bounded.run(
+    said, ending = programs.run_program(
         ["journalctl", "-k", "-b", "-q", "--no-pager", "-o", "short-unix", "-n", "50000"], SMALL_SECONDS
     )
     if ending or not said.strip():
-        said, ending = bounded.run(["dmesg"], SMALL_SECONDS)
+        said, ending = programs.run_program(["dmesg"], SMALL_SECONDS)
     if ending:
         words = "it cannot be read here; Xid errors show on the machine itself"
         return [doctor.fine(doctor_xid.CHECK, "kernel log", words)]
@@ -291,7 +294,7 @@ def try_engine(engine: dict[str, Any], params: dict[str, Any]) -> list[doctor.Fi
         environment = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(gpus), **environment}
     argv = [*engine["python"], "-", json.dumps(request)]
     # The program ends by itself before that.
-    said, ending = bounded.run(argv, request["total_seconds"] + 30, params["program"], environment)
+    said, ending = programs.run_program(argv, request["total_seconds"] + 30, params["program"], environment)
     answer = doctor_engine.answer(said)
     if answer is None:
         return [doctor_engine.failed(name, ending or "no answer", said)]
@@ -310,7 +313,7 @@ def gpus(params: dict[str, Any]) -> list[doctor.Finding]:
     program = (facts or {}).get("source") or shutil.which("nvidia-smi")
     # A second question to a driver that hangs would only wait once more.
     asked = program and facts and not (facts.get("error") and not facts.get("gpus"))
-    xml = bounded.run([str(program), "-q", "-x"], SMI_SECONDS)[0] if asked else ""
+    xml = programs.run_program([str(program), "-q", "-x"], SMI_SECONDS)[0] if asked else ""
     found = doctor_gpu.driver(facts)
     return found + doctor_gpu.present(facts, params["engines"]) + doctor_gpu.health(facts, xml) + xids(facts)
 
@@ -326,14 +329,6 @@ def examine(params: dict[str, Any]) -> tuple[list[doctor.Finding], dict[str, int
     found += doctor_engine.missing(params["instances"], params["engines"])
     disk_found, sizes, rate = disk(params)
     return found + disk_found + clock(params) + (ports(params) if params["instances"] else []), sizes, rate
-
-
-def load(path: str | None) -> Any:
-    """Return the record of the last examination; None where there is none that can be read."""
-    try:
-        return json.loads(process_table.read_text(path)) if path else None
-    except ValueError:
-        return None
 
 
 def keep(path: str, record: dict[str, Any]) -> None:
@@ -360,7 +355,7 @@ def main() -> None:
                 msg=f"{params['host']}: python of engine {engine['name']} is empty: give its command line."
             )
     parts = doctor.fingerprint(params["gpu_facts"], os.uname().release, params["engines"], params["program"])
-    record = load(params["state_file"])
+    record: Any = read_json(params["state_file"]) if params["state_file"] else None
     why = doctor.reasons(record, parts)
     examined = bool(why or params["always"])
     if examined:

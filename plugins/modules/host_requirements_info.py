@@ -19,10 +19,7 @@ description:
   - What the collection already runs here never counts as a problem, so that a host that serves passes again. That
     holds for processes whose main process was killed, too - they still run as one of its users.
   - Run it as root, else the owners of ports cannot be seen.
-attributes:
-  check_mode: {support: full, description: It only reads.}
-  diff_mode: {support: none, description: It changes nothing.}
-  idempotent: {support: full, description: It changes nothing.}
+extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:
   host: {description: Name of this host in the inventory., type: str, required: true}
   problems:
@@ -145,14 +142,15 @@ pids:
 """
 
 import glob
-import json
 import os
 import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as process_table
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import python_choice
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_json, read_text
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import host_requirements
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.check import distribution_problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, render
@@ -166,7 +164,7 @@ def read_memory(ours: set[int]) -> dict[str, int]:
     """Return the MiB of memory this machine or container has, that are available, and that our processes hold."""
     table = dict(re.findall(r"^(\w+):\s+(\d+) kB", process_table.read_proc("meminfo"), re.MULTILINE))
     total, available = int(table.get("MemTotal", 0)) // 1024, int(table.get("MemAvailable", 0)) // 1024
-    limits = [process_table.read_text(path).strip() for path in MEMORY_LIMITS]
+    limits = [read_text(path).strip() for path in MEMORY_LIMITS]
     total = min([total, *(int(limit) // 1024**2 for limit in limits if limit.isdigit())])
     pages = sum(int((process_table.read_proc(f"{pid}/statm").split() or ["0", "0"])[1]) for pid in ours)
     return {"total": total, "available": min(available, total), "ours": pages * os.sysconf("SC_PAGE_SIZE") // 1024**2}
@@ -211,10 +209,7 @@ def measure_disk(wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def read_config(folder: str) -> dict[str, Any] | None:
     """Return a model's ``config.json``, or null where there is none that can be read."""
-    try:
-        config = json.loads(process_table.read_text(os.path.join(folder, "config.json")))
-    except ValueError:
-        return None
+    config = read_json(os.path.join(folder, "config.json"))
     return config if isinstance(config, dict) else None
 
 
@@ -256,7 +251,7 @@ def check(params: dict[str, Any]) -> tuple[list[Problem], dict[str, int], set[in
     problems += python_choice.problems(host, python["path"], params["pythons"], can_bring)
     problems += host_requirements.core_problems(host, params["instances"], os.sched_getaffinity(0))
     for instance in params["instances"]:
-        if instance["path"] and instance["source"].startswith("path:"):
+        if instance["path"] and sources.parse(instance["source"]).directory:
             problems += host_requirements.folder_problems(host, instance, read_config(instance["path"]))
     return problems, memory, ours
 

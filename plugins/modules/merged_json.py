@@ -18,10 +18,13 @@ description:
     O(state=absent) takes away all of it; what others set stays, also where it is the same.
   - The memory holds digests, no values.
   - A file that holds no JSON object is never overwritten; the module fails.
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.host
 attributes:
-  check_mode: {support: full, description: Says what it would change; O(validate) runs.}
-  diff_mode: {support: full, description: Shows the file before and after. Set C(diff=false) for secrets.}
-  idempotent: {support: full, description: A file that says what is wanted is left alone.}
+  check_mode: {support: full, details: Says what it would change; O(validate) runs.}
+  diff_mode: {support: full, details: Shows the file before and after. Set C(diff=false) for secrets.}
+  idempotent: {support: full, details: A file that says what is wanted is left alone.}
 options:
   path: {description: The file., type: path, required: true}
   record: {description: The file that remembers what is ours; its directory must exist., type: path, required: true}
@@ -62,16 +65,17 @@ backup_file: {description: The file as it was., returned: when O(backup=true) an
 """
 
 import os
-import platform
 import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import merged_json
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
 
 NEW_MODE = 0o644
 
 ARGUMENTS: dict[str, Any] = {
+    "host": OPTION,
     "path": {"type": "path", "required": True},
     "record": {"type": "path", "required": True},
     "values": {"type": "dict", "default": {}},
@@ -91,10 +95,7 @@ def read(module: AnsibleModule, path: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, merged_json.DocumentError) as error:
-        module.fail_json(
-            msg=f"{platform.node()}: {path} holds no JSON object ({error}). "
-            "It is not overwritten: mend it or move it away."
-        )
+        fail(module, f"{path} holds no JSON object ({error}). It is not overwritten: mend it or move it away.")
     return None
 
 
@@ -126,10 +127,7 @@ def check(module: AnsibleModule, text: str) -> None:
     os.unlink(temporary)
     if code:
         said = (err.strip() or out.strip()).replace(temporary, module.params["path"])
-        module.fail_json(
-            msg=f"{platform.node()}: '{argv[0]}' refuses what {module.params['path']} would say; "
-            f"nothing was changed. {said}"
-        )
+        fail(module, f"'{argv[0]}' refuses what {module.params['path']} would say; nothing was changed. {said}")
 
 
 def mode_differs(path: str, mode: str | None) -> bool:

@@ -17,10 +17,13 @@ description:
   - A GPU that processes use is never touched - the module fails and says who uses it, and changes no other GPU either.
   - MIG mode is switched on and off as the layout needs it. Cards that take it over at a reset alone are reset; where
     that fails, RV(reboot_required) is true.
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.host
 attributes:
-  check_mode: {support: full, description: Says which layouts would change.}
-  diff_mode: {support: full, description: Shows the profiles of each card.}
-  idempotent: {support: full, description: A card that is as it should be is left alone.}
+  check_mode: {support: full, details: Says which layouts would change.}
+  diff_mode: {support: full, details: Shows the profiles of each card.}
+  idempotent: {support: full, details: A card that is as it should be is left alone.}
 options:
   layout:
     description: What each GPU is to be cut into.
@@ -79,19 +82,26 @@ commands:
   elements: list
 """
 
-import platform
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import mig as mig_layout
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.mig import Change
 
 ENTRY = {"card": {"type": "str", "required": True}, "profiles": {"type": "list", "elements": "str", "required": True}}
 ARGUMENTS: dict[str, Any] = {
+    "host": OPTION,
     "layout": {"type": "list", "elements": "dict", "required": True, "options": ENTRY},
     "gpus": {"type": "list", "elements": "dict", "required": True},
     "nvidia_smi_path": {"type": "path", "default": "nvidia-smi"},
 }
+
+# Seconds that nvidia-smi may take; the reset of a card takes some.
+SECONDS = 300
+# As timeout(1) ends.
+TIMED_OUT = 124
 
 
 class Cards:
@@ -100,12 +110,12 @@ class Cards:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.program: str = module.params["nvidia_smi_path"]
-        module.run_command_environ_update = {"LC_ALL": "C", "LANGUAGE": "C"}
 
     def call(self, words: list[str]) -> tuple[int, str]:
         """Call nvidia-smi; return its status and everything it said."""
-        code, out, err = self.module.run_command([self.program, *words])
-        return code, f"{out}\n{err}".strip()
+        ended = programs.execute([self.program, *words], SECONDS)
+        status = TIMED_OUT if ended.code is None else ended.code
+        return status, f"{ended.out}\n{ended.err}\n{ended.failure}".strip()
 
     def mig_is_on(self, change: Change) -> bool:
         """Tell whether a card is in MIG mode now."""
@@ -117,10 +127,11 @@ class Cards:
         for number, words in enumerate(change.commands):
             code, said = self.call(words)
             if code and not mig_layout.NOTHING_THERE.search(said):
-                self.module.fail_json(
-                    msg=f"{platform.node()}: {change.name}: 'nvidia-smi {' '.join(words)}' ended with status {code}, "
+                fail(
+                    self.module,
+                    f"{change.name}: 'nvidia-smi {' '.join(words)}' ended with status {code}, "
                     f"saying '{' '.join(said.split())[:300]}': stop what holds the card (monitoring too), or "
-                    "take a layout that 'nvidia-smi mig -lgipp' allows, then run again."
+                    "take a layout that 'nvidia-smi mig -lgipp' allows, then run again.",
                 )
             if number == 0 and change.enable and not self.mig_is_on(change):
                 self.call(["--gpu-reset", "-i", change.uuid])
@@ -132,7 +143,7 @@ class Cards:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    layout = mig_layout.plan(module.params["layout"], module.params["gpus"], platform.node())
+    layout = mig_layout.plan(module.params["layout"], module.params["gpus"], host_name(module.params))
     if layout.problems:
         module.fail_json(msg=" ".join(layout.problems))
     cards = Cards(module)

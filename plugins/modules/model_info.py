@@ -2,7 +2,7 @@
 # Copyright (c) 2026, llmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Thin I/O around module_utils/model_config.py, safetensors.py, model_sources.py and hub_client.py."""
+"""Thin I/O around module_utils/checkpoint: config, files, folder and hub."""
 
 from __future__ import annotations
 
@@ -59,14 +59,9 @@ options:
     description: Whether to ask no hub, so that a V(hf://) source has to be in the cache.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
-    support: none
-    details: Changes nothing.
+extends_documentation_fragment:
+  - llmfleet.serving.attributes.reads
+  - llmfleet.serving.host
 author:
   - llmfleet contributors (@llmfleet)
 """
@@ -225,31 +220,26 @@ model_info:
     buffer_bytes: 33554944
 """
 
-import http.client
 import os
-import platform
 import pwd
-import socket
-import ssl
-import stat
-import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import files as model_sources
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import hub as hub_client
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import safetensors
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import ConfigError, describe
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files import Source, SourceError
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.safetensors import SafetensorsError, Tensor
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.folder import Folder
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.hub import Hub
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.safetensors import SafetensorsError
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.sources import Source, SourceError
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import http
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, host_name
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "host": OPTION,
     "source": {"type": "str", "required": True},
     "revision": {"type": "str"},
     "cache_dir": {"type": "path"},
@@ -260,238 +250,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "timeout": {"type": "int", "default": 30},
     "offline": {"type": "bool", "default": False},
 }
-# Requests at once: a large checkpoint has a hundred shards and more, each asked twice.
-AT_ONCE = 8
 MAIN = "main"
-PIECE = 64 * 1024
-
-
-class Folder:
-    """The files of a model in a directory of the host."""
-
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
-
-    def _open(self, name: str) -> tuple[Any, int] | None:
-        """Return a file and its size; only what a model can have: no device, no pipe that would hang."""
-        path = os.path.join(self.directory, name)
-        try:
-            status = os.stat(path)
-            if not stat.S_ISREG(status.st_mode):
-                raise SourceError(f"{path} is no regular file; put the model's own file there")
-            return open(path, "rb"), status.st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise SourceError(f"{path} cannot be read ({error.strerror}); mend its permissions") from error
-
-    def _read(self, name: str, size: int) -> tuple[bytes, int] | None:
-        found = self._open(name)
-        if found is None:
-            return None
-        with found[0] as file:
-            return file.read(size), found[1]
-
-    def read(self, name: str, limit: int) -> bytes | None:
-        """Return a whole file."""
-        found = self._read(name, limit + 1)
-        return within(found[0], limit, name) if found else None
-
-    def weights(self, suffix: str) -> list[str]:
-        """Return the files with this ending."""
-        try:
-            return sorted(name for name in os.listdir(self.directory) if name.endswith(suffix))
-        except OSError as error:
-            raise SourceError(f"{self.directory} cannot be read ({error.strerror}); mend its permissions") from error
-
-    def headers(self, names: Sequence[str]) -> list[dict[str, Tensor]] | None:
-        """Return the tensors of each file."""
-        headers, allowed = [], safetensors.Allowance()
-        for name in names:
-            found = self._open(name)
-            if found is None:
-                return None
-            file, size = found
-            with file:
-                length = allowed.take(safetensors.header_length(file.read(safetensors.PREFIX), name, size))
-                headers.append(safetensors.parse_header(file.read(length), name, size))
-        return headers
-
-    def sizes(self, names: Sequence[str]) -> list[int] | None:
-        """Return the bytes of each file."""
-        found = [self._read(name, 0) for name in names]
-        return None if None in found else [entry[1] for entry in found if entry]
-
-
-def within(data: bytes, limit: int, name: str) -> bytes:
-    """Return what was read if it is the whole, read to one byte beyond the limit."""
-    if len(data) > limit:
-        raise SourceError(f"{name} has more than {limit // 1_000_000} MB; choose another model")
-    return data
-
-
-class Unredirected(urllib.request.HTTPRedirectHandler):
-    """Redirects are followed by who knows where the token may go."""
-
-    def redirect_request(self, *_request: Any) -> None:
-        """Follow none."""
-
-
-class Hub:
-    """The files of a model in a hub, each request with a deadline and a limit, no weights among them."""
-
-    def __init__(self, params: dict[str, Any], repository: str, revision: str) -> None:
-        self.endpoint = hub_client.check_endpoint(params["endpoint"])
-        # A token out of a file ends with a line break.
-        self.token, self.timeout = (params["token"] or "").strip(), params["timeout"]
-        if not (self.token.isascii() and self.token.isprintable()) or " " in self.token:
-            raise SourceError("the token holds characters that no token has; set token to a single word")
-        self.repository, self.revision = repository, revision
-        self.allowed = safetensors.Allowance()
-        self.commit: str | None = revision if model_sources.COMMIT.fullmatch(revision) else None
-        try:
-            tls = ssl.create_default_context()
-            if params["ca_path"]:
-                tls.load_verify_locations(cafile=params["ca_path"])
-        except OSError as error:
-            problem = f"ca_path {params['ca_path']} holds no certificate ({error.strerror or error})"
-            raise SourceError(f"{problem}; set it to a PEM file on this host") from error
-        # Proxies are those of the environment, no_proxy included.
-        self.proxies: dict[str, str] = urllib.request.getproxies() if params["use_proxy"] else {}
-        self.opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler(self.proxies), urllib.request.HTTPSHandler(context=tls), Unredirected()
-        )
-
-    def _ask(self, name: str, headers: dict[str, str], take: Callable[[Any, float], Any]) -> Any:
-        """Ask for a file, go where the hub leads, and hand over the answer; nothing for a file that is not there."""
-        url = hub_client.file_url(self.endpoint, self.repository, self.commit or self.revision, name)
-        known = bool(self.token)
-        deadline = time.monotonic() + self.timeout
-        for _redirect in range(hub_client.MOST_REDIRECTS + 1):
-            sent = {"User-Agent": "llmfleet-model-facts", "Accept-Encoding": "identity", **headers}
-            if known:
-                sent["Authorization"] = f"Bearer {self.token}"
-            try:
-                left = max(0.001, deadline - time.monotonic())
-                with self.opener.open(urllib.request.Request(url, headers=sent), timeout=left) as answer:
-                    self.commit = self.commit or hub_client.commit_of(url, answer.headers)
-                    return take(answer, deadline)
-            except urllib.error.HTTPError as error:
-                error.close()
-                self.commit = self.commit or hub_client.commit_of(url, error.headers)
-                if error.code in hub_client.REDIRECTS:
-                    url, same = hub_client.follow(url, error.headers.get("Location") or "")
-                    known = known and same
-                    continue
-                code = error.headers.get("X-Error-Code") or ""
-                if error.code == 404 and name != model_sources.CONFIG:
-                    return None
-                message = hub_client.refusal(error.code, code, self.endpoint, name, bool(self.token))
-                raise SourceError(message) from error
-            except SourceError:
-                raise
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                raise SourceError(self._trouble(error, url)) from error
-        raise SourceError(f"{self.endpoint} redirects in circles; correct endpoint")
-
-    def _trouble(self, error: BaseException, url: str) -> str:
-        """Return what went wrong on the way, and what to do about it."""
-        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
-        if isinstance(error, urllib.error.URLError) and isinstance(error.reason, BaseException):
-            error = error.reason
-        way, proxy = host, self.proxies.get(scheme)
-        if proxy and not urllib.request.proxy_bypass(host):
-            # Never with what stands before the @ of its URL.
-            way = f"{host} by way of the proxy {proxy.rpartition('@')[2].rpartition('//')[2]}"
-        otherwise = f"correct endpoint or {scheme}_proxy, or give a copy on this host as path:/directory"
-        if isinstance(error, ssl.SSLCertVerificationError):
-            problem = f"the certificate of {host} is not trusted ({error.verify_message})"
-            return f"{problem}; set ca_path to the PEM file of its authority"
-        if isinstance(error, ssl.SSLError):
-            return f"no TLS with {way} ({error.reason or error}); {otherwise}"
-        if isinstance(error, (socket.timeout, TimeoutError)):
-            return f"{way} does not answer within {self.timeout} s; raise timeout, {otherwise}"
-        if isinstance(error, socket.gaierror):
-            return f"the name of {way} does not resolve; {otherwise}"
-        if isinstance(error, http.client.HTTPException):
-            return f"{way} does not answer in HTTP ({type(error).__name__}); {otherwise}"
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return f"{way} cannot be reached ({reason}); {otherwise}"
-
-    def read(self, name: str, limit: int) -> bytes | None:
-        """Return a whole file."""
-        data: bytes | None = self._ask(name, {}, lambda answer, deadline: body(answer, limit + 1, deadline))
-        return None if data is None else within(data, limit, name)
-
-    def _part(self, name: str, first: int, size: int) -> tuple[bytes, int | None] | None:
-        """Return a part of a file, and the size of the whole; a server that sends it all is cut off."""
-
-        def take(answer: Any, deadline: float) -> tuple[bytes, int | None]:
-            extent = hub_client.extent(answer.status, answer.headers, first, name)
-            return body(answer, extent.skip + size, deadline)[extent.skip :], extent.size
-
-        found: tuple[bytes, int | None] | None = self._ask(name, {"Range": f"bytes={first}-{first + size - 1}"}, take)
-        return found
-
-    def _header(self, name: str) -> dict[str, Tensor] | None:
-        prefix = self._part(name, 0, safetensors.PREFIX)
-        if prefix is None:
-            return None
-        length = self.allowed.take(safetensors.header_length(prefix[0], name, prefix[1]))
-        header = self._part(name, safetensors.PREFIX, length)
-        return None if header is None else safetensors.parse_header(header[0], name, prefix[1])
-
-    def _size(self, name: str) -> int | None:
-        found = self._part(name, 0, 1)
-        return found[1] if found else None
-
-    def weights(self, suffix: str) -> list[str]:
-        """Return the one file that holds the weights where there is no index."""
-        return ["model.safetensors" if suffix == model_sources.SAFETENSORS else "pytorch_model.bin"]
-
-    def headers(self, names: Sequence[str]) -> list[dict[str, Tensor]] | None:
-        """Return the tensors of each file."""
-        found = each(self._header, names)
-        return None if None in found else found
-
-    def sizes(self, names: Sequence[str]) -> list[int] | None:
-        """Return the bytes of each file."""
-        found = each(self._size, names)
-        return None if None in found else found
-
-
-def each(ask: Callable[[str], Any], names: Sequence[str]) -> list[Any]:
-    """Ask for several files at once; the first to fail, or to be missing, spares the rest."""
-    missing = False
-
-    def unless_missing(name: str) -> Any:
-        nonlocal missing
-        found = None if missing else ask(name)
-        missing = missing or found is None
-        return found
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        waiting = [pool.submit(unless_missing, name) for name in names]
-        try:
-            return [future.result() for future in waiting]
-        finally:
-            missing = True
-
-
-def body(answer: Any, size: int, deadline: float) -> bytes:
-    """Read at most so many bytes of an answer, before the deadline whatever the pace."""
-    pieces = []
-    while size > 0:
-        piece = answer.read1(min(size, PIECE))
-        if not piece:
-            if answer.length:
-                raise http.client.IncompleteRead(b"", answer.length)
-            break
-        pieces.append(piece)
-        size -= len(piece)
-        if time.monotonic() > deadline:
-            raise socket.timeout
-    return b"".join(pieces)
 
 
 def told(files: model_sources.Files, source: Source, revision: str | None) -> dict[str, Any]:
@@ -503,7 +262,7 @@ def told(files: model_sources.Files, source: Source, revision: str | None) -> di
 def cached(params: dict[str, Any], source: Source, revision: str) -> tuple[str, Folder] | None:
     """Return the commit and the folder of a snapshot in the hub's cache that has at least its config."""
     root = params["cache_dir"] or model_sources.cache_root(os.environ, pwd.getpwuid(os.geteuid()).pw_dir)
-    folder = model_sources.cache_folder(root, source.repository)
+    folder = os.path.join(root, source.cache_folder)
     noted = Folder(os.path.dirname(model_sources.reference(folder, revision))).read(os.path.basename(revision), 100)
     place = model_sources.snapshot(folder, revision, noted.decode("ascii", "replace") if noted else None)
     if place is None or not os.path.isfile(os.path.join(place[1], model_sources.CONFIG)):
@@ -513,7 +272,9 @@ def cached(params: dict[str, Any], source: Source, revision: str) -> tuple[str, 
 
 def look(params: dict[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
     """Return the facts of a model: from its folder, from the hub's cache, else from the hub."""
-    source = model_sources.parse_source(params["source"])
+    source = sources.parse(params["source"])
+    if source.demo:
+        raise SourceError("the demo model is made on the host", "give the directory where it is as path:/directory")
     if source.directory:
         if not os.path.isdir(source.directory):
             raise SourceError(
@@ -529,7 +290,11 @@ def look(params: dict[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
             return facts
     elif params["offline"]:
         raise SourceError("no snapshot of it is in the hub's cache; correct cache_dir, or set offline to false")
-    hub = Hub(params, source.repository, at_hand[0] if at_hand else revision)
+    # Proxies are those of the environment, no_proxy included.
+    proxies = urllib.request.getproxies() if params["use_proxy"] else {}
+    client = http.Client("llmfleet-model-info", params["ca_path"], proxies)
+    asked = at_hand[0] if at_hand else revision
+    hub = Hub(client, params["endpoint"], params["token"] or "", params["timeout"], source.repository, asked)
     if not at_hand:
         facts = told(hub, source, None)
         return {**facts, "revision": hub.commit}
@@ -546,11 +311,11 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     secrets = [(module.params["token"] or "").strip()]
     where = module.params["source"]
-    if where.startswith("hf://"):
+    if where.startswith(sources.HUB):
         where += f" at revision {module.params['revision'] or MAIN}"
 
     def fail(problem: str) -> None:
-        module.fail_json(msg=redact(f"{platform.node()}: {where}: {problem}.", secrets))
+        module.fail_json(msg=redact(f"{host_name(module.params)}: {where}: {problem}.", secrets))
 
     try:
         facts = look(module.params, lambda text: module.warn(redact(text, secrets)))

@@ -15,10 +15,7 @@ description:
   - Reads the PCI bus, the loaded kernel modules, Secure Boot and the driver's packages. Nothing needs to be installed.
   - On a host without a NVIDIA card it reads the bus and nothing else.
   - What the GPUs themselves say is told by M(llmfleet.serving.gpu_facts), once there is a driver.
-attributes:
-  check_mode: {support: full, description: It only reads.}
-  diff_mode: {support: none, description: It changes nothing.}
-  idempotent: {support: full, description: It changes nothing.}
+extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:
   sysfs_root:
     description: Where sysfs is mounted.
@@ -79,6 +76,7 @@ import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import driver_state, pci_ids
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import errors as nvidia_errors
 
@@ -98,18 +96,9 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def read(path: str) -> bytes:
-    """Return the beginning of a file; empty where it cannot be read."""
-    try:
-        with open(path, "rb") as handle:
-            return handle.read(262144)
-    except OSError:
-        return b""
-
-
 def text(*path: str) -> str:
     """Return the text of a small file."""
-    return read(os.path.join(*path)).decode("utf-8", "replace")
+    return read_text(os.path.join(*path), 262144)
 
 
 def bus(sysfs_root: str) -> pci_ids.Bus:
@@ -173,7 +162,7 @@ def gather(module: AnsibleModule) -> dict[str, Any]:
     version, is_open = nvidia_errors.kernel_module(text(proc, "driver/nvidia/version"))
     facts.update(
         # Four bytes of attributes, then the value.
-        secure_boot=read(os.path.join(sysfs, SECURE_BOOT))[4:5] == b"\x01",
+        secure_boot=text(sysfs, SECURE_BOOT)[4:5] == "\x01",
         nouveau_loaded=os.path.isdir(os.path.join(sysfs, "module/nouveau")),
         loaded_version=version,
         loaded_open=is_open,

@@ -16,10 +16,11 @@ description:
   - An upgrade builds its environment beside the one in use, and a new revision of a model is a snapshot beside the old
     one. This removes those that neither a file of a service, nor a link, nor a running process names.
   - Files of a hub's cache that only removed snapshots needed are removed with them.
+extends_documentation_fragment: llmfleet.serving.attributes
 attributes:
-  check_mode: {support: full, description: Returns what would be removed.}
-  diff_mode: {support: full, description: Shows the paths.}
-  idempotent: {support: full, description: A second run finds nothing.}
+  check_mode: {support: full, details: Returns what would be removed.}
+  diff_mode: {support: full, details: Shows the paths.}
+  idempotent: {support: full, details: A second run finds nothing.}
 options:
   candidates:
     description: Patterns of the directories that may be removed.

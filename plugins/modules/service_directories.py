@@ -15,10 +15,13 @@ author: llmfleet contributors (@llmfleet)
 description:
   - Does for a list what M(ansible.builtin.file) does for one directory. A run that changes nothing then costs one call
     for a service instead of three.
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.host
 attributes:
-  check_mode: {support: full, description: Says which directories would be made or changed.}
-  diff_mode: {support: full, description: Shows them.}
-  idempotent: {support: full, description: A directory that is as it should be is left alone.}
+  check_mode: {support: full, details: Says which directories would be made or changed.}
+  diff_mode: {support: full, details: Shows them.}
+  idempotent: {support: full, details: A directory that is as it should be is left alone.}
 options:
   directories:
     description: Directories, each after those that it lies in.
@@ -56,6 +59,7 @@ import stat
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
 
 
 def state_of(path: str) -> str:
@@ -80,6 +84,7 @@ def main() -> None:
     """Run the module."""
     entry = {"path": {"type": "path", "required": True}, **{k: {"required": True} for k in ("owner", "group", "mode")}}
     spec: dict[str, Any] = {
+        "host": OPTION,
         "directories": {"type": "list", "elements": "dict", "required": True, "options": entry},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
@@ -91,7 +96,7 @@ def main() -> None:
         if found == goal:
             continue
         if found.endswith("(no directory)"):
-            module.fail_json(msg=f"{path} is no directory: move it away, for the collection needs one there.")
+            fail(module, f"{path} is no directory: move it away, for the collection needs one there.")
         paths.append(path)
         before += f"{path}: {found}\n"
         after += f"{path}: {goal}\n"

@@ -22,10 +22,13 @@ description:
     the end of its log.
   - Services of one call start together, except where one names another in C(after). Those that run are restarted one
     at a time, each when the one before it is ready, so that a change does not take all replicas of a model away.
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.host
 attributes:
-  check_mode: {support: full, description: "Says what it would start, restart or reload and changes nothing."}
-  diff_mode: {support: full, description: Shows the action per service.}
-  idempotent: {support: full, description: A second call changes nothing.}
+  check_mode: {support: full, details: "Says what it would start, restart or reload and changes nothing."}
+  diff_mode: {support: full, details: Shows the action per service.}
+  idempotent: {support: full, details: A second call changes nothing.}
 options:
   manager:
     description: Who keeps the services.
@@ -141,78 +144,28 @@ prepared:
 """
 
 import glob
-import hashlib
 import json
 import os
 import shutil
-import socket
-import ssl
 import time
-import urllib.error
-import urllib.request
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import sockets, stamps
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import stamps
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import (
+    read_json,
+    read_text,
+)
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import readiness
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import wait as service_wait
 from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import (
-    PATH,
     Manager,
     Supervisor,
     Systemd,
 )
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import parse_environment_file, redact
-
-
-def digest_of(paths: list[str], extra: str) -> str:
-    """Digest the contents of files and a further text; a file that is not there counts as such."""
-    digest = hashlib.sha256(extra.encode())
-    for path in paths:
-        digest.update(path.encode() + b"\0")
-        try:
-            with open(path, "rb") as handle:
-                digest.update(hashlib.sha256(handle.read()).digest())
-        except OSError:
-            digest.update(b"absent")
-    return digest.hexdigest()
-
-
-def program_identity(path: str) -> str:
-    """Tell one build of a program from the next: real path, size in bytes and modification time."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return "absent"
-    return f"{os.path.realpath(path)} {status.st_size} {int(status.st_mtime)}"
-
-
-def answers(ready: dict[str, Any]) -> str:
-    """Ask the readiness URL once; return an empty string if it answers as wanted, else what was wrong."""
-    request = urllib.request.Request(ready["url"], headers={k: str(v) for k, v in ready["headers"].items()})
-    context = ssl.create_default_context(cafile=ready["ca"]) if ready["url"].startswith("https:") else None
-    # A proxy meant for downloads must not be asked for a neighbour.
-    handlers: list[Any] = [urllib.request.ProxyHandler({})]
-    if context:
-        handlers.append(urllib.request.HTTPSHandler(context=context))
-    try:
-        with urllib.request.build_opener(*handlers).open(request, timeout=5) as response:
-            code = response.status
-    except urllib.error.HTTPError as error:
-        code = error.code
-    except (OSError, ValueError) as error:
-        return f"{ready['url']} does not answer ({getattr(error, 'reason', error)})"
-    return "" if code in ready["status"] else f"{ready['url']} answers {code}"
-
-
-def wanted_digests(manager: Manager, service: dict[str, Any]) -> dict[str, str]:
-    """Digest what the service would be started with now."""
-    return {
-        "restart": digest_of(
-            manager.definition_files(service["name"]) + service["restart_files"], program_identity(service["command"])
-        ),
-        "reload": digest_of(service["reload_files"], ""),
-    }
 
 
 class Run:
@@ -240,20 +193,15 @@ class Run:
         except OSError as error:
             code, out, err = 127, "", str(error)
         if check and code != 0:
-            self.module.fail_json(
-                msg=f"{socket.gethostname()}: '{' '.join(argv)}' failed with {code}: {(err or out).strip()}"
-            )
+            fail(self.module, f"'{' '.join(argv)}' failed with {code}: {(err or out).strip()}")
         return str(out if code == 0 else out + err)
 
     def _marker(self, name: str) -> str:
         return os.path.join(self.params["state_root"], ".started", name)
 
     def _started_with(self, name: str) -> dict[str, str]:
-        try:
-            with open(self._marker(name), encoding="utf-8") as handle:
-                return dict(json.load(handle))
-        except (OSError, ValueError):
-            return {}
+        found = read_json(self._marker(name))
+        return found if isinstance(found, dict) else {}
 
     def _remember(self, name: str, digests: dict[str, str]) -> None:
         os.makedirs(os.path.dirname(self._marker(name)), mode=0o700, exist_ok=True)
@@ -266,7 +214,7 @@ class Run:
         wanted: dict[str, dict[str, str]] = {}
         for service in self.params["services"]:
             name = service["name"]
-            wanted[name] = wanted_digests(self.manager, service)
+            wanted[name] = readiness.wanted_digests(self.manager, service)
             self.actions[name] = logic.decide(
                 states[name], wanted[name], self._started_with(name), bool(service["reload_signal"])
             )
@@ -296,21 +244,15 @@ class Run:
         for one in service["prepare"]:
             if stamps.is_stamped(one["stamp"]):
                 continue
-            code, output = self._beside(service, "prepare", one["command"], one["timeout"])
+            code, output = readiness.run_beside(
+                self.module.run_command, service["beside"], "prepare", one["command"], one["timeout"]
+            )
             if code:
                 unit = self.params["prefix"] + service["name"]
                 shown = redact(output, self._secrets(service["name"]))
-                text = logic.prepare_failure(socket.gethostname(), unit, one["command"], code, shown)
+                text = logic.prepare_failure(host_name(self.params), unit, one["command"], code, shown)
                 self.module.fail_json(msg=text, actions=self.actions, prepared=self.prepared)
             stamps.stamp(one["stamp"])
-
-    def _beside(self, service: dict[str, Any], kind: str, command: list[str], seconds: int) -> tuple[int, str]:
-        """Run a command as the service would, for a limited time."""
-        argv = ["timeout", "--kill-after=5", str(seconds), "env", "-i", "LANG=C.UTF-8", f"PATH={PATH}"]
-        argv += [service["beside"], kind, *command]
-        # What a dollar stands for is the command's business.
-        code, out, err = self.module.run_command(argv, expand_user_and_vars=False)
-        return int(code), str(out + err)
 
     def _await(self, service: dict[str, Any], began: float) -> None:
         """Look at a service until it is ready; fail where it will not be."""
@@ -328,29 +270,15 @@ class Run:
         name = service["name"]
         state = self.manager.states([name])[name]
         run = self.manager.incarnation(name)
-        problem = self._unready(service) if state == logic.RUNNING else ""
+        run_command, hidden = self.module.run_command, self._secrets(name)
+        problem = readiness.unready(run_command, service, hidden) if state == logic.RUNNING else ""
         return service_wait.Look(time.monotonic() - began, state, run, problem)
-
-    def _unready(self, service: dict[str, Any]) -> str:
-        """Ask once, in the service's own way, whether it is ready; return an empty string if it is."""
-        ready = service["ready"]
-        if ready["tcp"]:
-            return sockets.refusal(ready["tcp"]["address"], ready["tcp"]["port"])
-        if ready["command"]:
-            code, output = self._beside(service, "ready", ready["command"], 5)
-            last = redact(output, self._secrets(service["name"])).strip().splitlines()[-1:]
-            return (
-                f"'{' '.join(ready['command'])}' ends with {code}{''.join(f' ({line})' for line in last)}"
-                if code
-                else ""
-            )
-        return answers(ready) if ready["url"] else ""
 
     def _fail(self, service: dict[str, Any], cause: str) -> None:
         name = service["name"]
         log = redact(self.manager.log_tail(name, 40), self._secrets(name))
         text = logic.failure_text(
-            socket.gethostname(),
+            host_name(self.params),
             self.params["prefix"] + name,
             service["ready"],
             cause,
@@ -361,11 +289,7 @@ class Run:
 
     def _secrets(self, name: str) -> list[str]:
         """Return the values that no message may show."""
-        try:
-            with open(os.path.join(self._configuration(name), "secrets.env"), encoding="utf-8") as handle:
-                return list(parse_environment_file(handle.read()).values())
-        except OSError:
-            return []
+        return list(parse_environment_file(read_text(os.path.join(self._configuration(name), "secrets.env"))).values())
 
     def remove(self) -> None:
         """Stop every service and take it from its manager."""
@@ -425,12 +349,8 @@ class Run:
         found = {}
         for path in sorted(glob.glob(f"{glob.escape(prefix)}*{ending}")):
             name = path[len(prefix) : -len(ending)]
-            try:
-                with open(path, encoding="utf-8", errors="replace") as handle:
-                    found[name] = logic.is_ours(handle.read(), self._configuration(name))
-            except OSError:
-                # A masked unit is a link to nowhere that a run of ours never made.
-                found[name] = False
+            # A masked unit is a link to nowhere that a run of ours never made; its text is empty.
+            found[name] = logic.is_ours(read_text(path), self._configuration(name))
         return found
 
     def _all_names(self) -> list[str]:
@@ -481,6 +401,7 @@ def main() -> None:
     }
     module = AnsibleModule(
         argument_spec={
+            "host": OPTION,
             "manager": {"type": "str", "choices": ["systemd", "supervisor"], "required": True},
             "prefix": {"type": "str", "default": "llm-"},
             "services": {"type": "list", "elements": "dict", "default": [], "options": service},

@@ -19,10 +19,7 @@ description:
   - What runs stays where it is, with the numbers that it has, unless its request changed. The same input always gives
     the same plan.
   - It computes, and touches nothing. Run it where Ansible runs.
-attributes:
-  check_mode: {support: full, description: It only computes.}
-  diff_mode: {support: none, description: It changes nothing.}
-  idempotent: {support: full, description: It changes nothing.}
+extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:
   hosts:
     description:

@@ -115,15 +115,17 @@ options:
         elements: str
         choices: [api, chat, metrics]
         default: [api, chat, metrics]
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.host
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
     support: partial
     details: Sends no request in check mode, as the chain may not exist yet, and says that it was skipped.
   diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
     support: none
     details: Changes nothing.
+  idempotent: {support: full, details: It changes nothing.}
 author:
   - llmfleet contributors (@llmfleet)
 """
@@ -193,12 +195,8 @@ hop:
   sample: llm-vllm-chat-0
 """
 
-import http.client
 import json
-import platform
 import secrets
-import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -206,6 +204,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import http
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
 from ansible_collections.llmfleet.serving.plugins.module_utils.verify.judge import (
     Break,
@@ -245,6 +245,7 @@ HOP_OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "host": OPTION,
     "api_url": {"type": "str", "default": ""},
     "chat_url": {"type": "str", "default": ""},
     "prometheus_url": {"type": "str", "default": ""},
@@ -262,61 +263,14 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-class ResolvedConnection(http.client.HTTPConnection):
-    """A connection to one address under the name of another; no proxy of the environment comes between."""
-
-    def __init__(self, host: str, port: int, address: str, timeout: float, tls: ssl.SSLContext | None) -> None:
-        # The port of the scheme stays out of the Host header, as every client does it.
-        self.default_port = 443 if tls else 80
-        super().__init__(host, port, timeout=timeout)
-        self.address = address
-        self.tls = tls
-
-    def connect(self) -> None:
-        """Connect to the address, with the TLS of the name."""
-        self.sock = socket.create_connection((self.address, self.port), self.timeout)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.tls:
-            self.sock = self.tls.wrap_socket(self.sock, server_hostname=self.host)
-
-
-def error_text(error: Exception, timeout: float) -> str:
-    """What went wrong with a connection, in an operator's words."""
-    if isinstance(error, socket.timeout):
-        return f"nothing within {timeout:g} s"
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, socket.gaierror):
-        return "its name does not resolve"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
-    return str(error) or type(error).__name__
-
-
 class Client:
     """Sends the requests; every failure to connect or to read is part of the reply."""
 
     def __init__(self, params: dict[str, Any]) -> None:
         self.timeout = float(params["timeout"])
-        self.address = params["connect_address"]
-        self.ca_file = params["ca_file"]
-        self.doors = {urlsplit(params[key]).hostname for key in ("api_url", "chat_url") if params[key]}
-        self._tls: ssl.SSLContext | None = None
-
-    def _connection(self, url: str) -> tuple[ResolvedConnection, str]:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url} is no http or https URL")
-        tls = None
-        if parts.scheme == "https":
-            if self._tls is None:
-                self._tls = ssl.create_default_context(cafile=self.ca_file or None)
-            tls = self._tls
-        host = parts.hostname
-        address = self.address if self.address and host in self.doors else host
-        port = parts.port or (443 if tls else 80)
-        path = (parts.path or "/") + ("?" + parts.query if parts.query else "")
-        return ResolvedConnection(host, port, address, self.timeout, tls), path
+        doors = {urlsplit(params[key]).hostname or "" for key in ("api_url", "chat_url") if params[key]}
+        addresses = dict.fromkeys(doors, params["connect_address"]) if params["connect_address"] else {}
+        self.http = http.Client("llmfleet-verify", params["ca_file"], addresses=addresses)
 
     def send(
         self, method: str, url: str, headers: dict[str, str] | None = None, payload: dict[str, Any] | None = None
@@ -324,38 +278,18 @@ class Client:
         """Send one request and read its reply to the end, noting when each piece of it came."""
         start = time.monotonic()
         pieces: list[tuple[float, bytes]] = []
-        status, content_type, retry_after, size = 0, "", 0.0, 0
-        connection = None
-        error = ""
-        sent = {"User-Agent": "llmfleet-verify", "Connection": "close", **(headers or {})}
-        body = None
-        if payload is not None:
-            body = json.dumps(payload).encode()
-            sent["Content-Type"] = "application/json"
+        status, content_type, retry_after, error = 0, "", 0.0, ""
+        sent = {**(headers or {}), **({"Content-Type": "application/json"} if payload is not None else {})}
+        body = None if payload is None else json.dumps(payload).encode()
         try:
-            connection, path = self._connection(url)
-            connection.request(method, path, body, sent)
-            stream = connection.sock
-            response = connection.getresponse()
-            status, content_type = response.status, response.getheader("Content-Type", "").lower()
-            after = response.getheader("Retry-After", "")
-            retry_after = float(after) if after.isdigit() else 1.0
-            # Newer Pythons close the socket with the last byte, and a closed one takes no timeout.
-            while size < LARGEST_BODY and not response.isclosed():
-                remaining = self.timeout - (time.monotonic() - start)
-                if remaining <= 0:
-                    raise TimeoutError()
-                stream.settimeout(remaining)
-                piece = response.read1(65536)
-                if not piece:
-                    break
-                size += len(piece)
-                pieces.append((time.monotonic() - start, piece))
-        except (OSError, http.client.HTTPException, ValueError) as exc:
-            error = error_text(exc, self.timeout)
-        finally:
-            if connection is not None:
-                connection.close()
+            with self.http.open(url, self.timeout, sent, method, body) as answer:
+                status, content_type = answer.status, answer.headers.get("Content-Type", "").lower()
+                after = answer.headers.get("Retry-After", "")
+                retry_after = float(after) if after.isdigit() else 1.0
+                for piece in answer.pieces(LARGEST_BODY):
+                    pieces.append((time.monotonic() - start, piece))  # noqa: PERF401 - what came before a failure counts
+        except http.TroubleError as trouble:
+            error = trouble.reason
         return Reply(status, content_type, pieces, time.monotonic() - start, retry_after, error)
 
     def ask(
@@ -510,14 +444,14 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
     if not (params["api_url"] or params["chat_url"] or params["prometheus_url"]):
-        module.fail_json(msg="Nothing to verify: give at least one of api_url, chat_url and prometheus_url.")
+        fail(module, "nothing to verify: give at least one of api_url, chat_url and prometheus_url.")
     if params["api_url"] and not (params["api_key"] and (params["models"] or params["embedding_models"])):
-        module.fail_json(msg="api_url needs api_key and at least one of models and embedding_models.")
+        fail(module, "api_url needs api_key and at least one of models and embedding_models.")
     if module.check_mode:
         module.exit_json(
             changed=False, skipped=True, msg="Skipped: check mode sends no request.", checks=[], timings={}
         )
-    result = Chain(params, platform.node()).run()
+    result = Chain(params, host_name(params)).run()
     if "msg" in result:
         module.fail_json(**result)
     module.exit_json(**result)

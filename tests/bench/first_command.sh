@@ -32,7 +32,7 @@ chmod 755 "$pythons"
 environment=$(python3 tests/support/python_standin.py "$pythons" "$release")
 
 options=(--cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE --security-opt seccomp=unconfined --security-opt apparmor=unconfined
-  --cgroupns host --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --tmpfs /run --tmpfs /run/lock --tmpfs /tmp:exec,mode=1777 --tmpfs /root/serving:exec,mode=0755 --shm-size 1g
+  --cgroupns host --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --tmpfs /run --tmpfs /run/lock --tmpfs "/tmp:exec,mode=1777" --tmpfs "/root/serving:exec,mode=0755" --shm-size 1g
   --volume "llmfleet-bench-uv:$shared/uv" --volume "llmfleet-bench-pip:$shared/pip" --volume "$pythons:$pythons:ro")
 exports=("$environment" "export UV_CACHE_DIR=$shared/uv PIP_CACHE_DIR=$shared/pip PYTHONDONTWRITEBYTECODE=1")
 bundle=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}

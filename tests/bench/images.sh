@@ -16,7 +16,8 @@ scripts=/usr/share/debootstrap/scripts
 sudo=()
 [ "$(id -u)" -eq 0 ] || sudo=(sudo)
 work=$(mktemp -d)
-trap '"${sudo[@]}" rm -rf "$work"' EXIT
+# debootstrap that was killed leaves /proc mounted there.
+trap '"${sudo[@]}" rm -rf --one-file-system "$work"' EXIT
 
 need_debootstrap() {
   command -v debootstrap >/dev/null && return 0
@@ -70,7 +71,7 @@ build() {
   # Every container is a machine of its own.
   "${sudo[@]}" truncate -s 0 "$root/etc/machine-id"
   "${sudo[@]}" tar -C "$root" -c . | docker import --change 'CMD ["/lib/systemd/systemd"]' - "$image" >/dev/null
-  "${sudo[@]}" rm -rf "$root"
+  "${sudo[@]}" rm -rf --one-file-system "$root"
   docker tag "$image" "$repository/$name:current"
   echo "images: $image built in $((SECONDS - start)) s"
 }

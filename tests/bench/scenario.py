@@ -4,27 +4,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run a Molecule scenario stage by stage, measure each stage and search its output for secrets.
 
-    tests/bench/scenario.py [SCENARIO] [--from STAGE] [--to STAGE] [--keep]
+    tests/bench/scenario.py [SCENARIO] [--from STAGE] [--to STAGE] [--keep] [--unless-green]
 
 Molecule's own test sequence knows no second check mode that asserts "nothing changed", keeps no output and takes no
-times; every stage here is one Molecule command whose exit code counts.
+times; every stage here is one Molecule command whose exit code counts. A whole green run leaves a record of its inputs
+in tests/bench/green/; with --unless-green the scenario is skipped where they are still the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import green
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 Scan = runpy.run_path(str(ROOT / "tests" / "leaks" / "scan_secrets.py"))["Scan"]
+# What scenarios share, there already unless this is the first run on the machine.
+SETUP: dict[str, list[str]] = {
+    "engine": ["tests/bench/docker.sh"],
+    "images": ["tests/bench/images.sh"],
+}
 STAGES: dict[str, list[str]] = {
     "destroy": ["destroy"],
     "create": ["create"],
@@ -36,6 +45,8 @@ STAGES: dict[str, list[str]] = {
     "verify": ["verify"],
     "removal": ["side-effect"],
 }
+# Stages that restart nothing, so that hosts need not be taken one after another.
+ALL_AT_ONCE = {"check-virgin", "check-converged", "idempotence"}
 STAGE_LIMIT_SECONDS = 3000
 REASON_LINES, REASON_LINE = 4, 300
 
@@ -65,7 +76,7 @@ class Scenario:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=self.environment,
+                env={**self.environment, **({"BENCH_SERIAL": "100"} if stage in ALL_AT_ONCE else {})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -73,10 +84,15 @@ class Scenario:
                 errors="replace",
             )
             assert process.stdout is not None
-            for line in process.stdout:
-                sink.write(line)
-                sys.stdout.write(line)
-            code = process.wait(timeout=STAGE_LIMIT_SECONDS)
+            try:
+                for line in process.stdout:
+                    sink.write(line)
+                    sys.stdout.write(line)
+                code = process.wait(timeout=STAGE_LIMIT_SECONDS)
+            except BaseException:
+                process.terminate()
+                process.wait()
+                raise
         self.seconds[stage] = round(time.monotonic() - started, 1)
         self.remember_secrets()
         outcome = "passed" if code == 0 else "FAILED"
@@ -123,44 +139,85 @@ class Scenario:
         )
         for host in self.hosts():
             print(f"bench: {self.name}: state of {host}", flush=True)
-            subprocess.run(["docker", "exec", host, "sh", "-c", look], check=False, timeout=60)
+            command = ["docker", "exec", host, "sh", "-c", look]
+            subprocess.run(command, env=self.environment, check=False, timeout=60)
+
+    def set_up(self) -> bool:
+        """Bring the engine and the images; two scenarios that start at once do it one after the other."""
+        with (self.logs.parent / "setup.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return all(self.run(stage, command) for stage, command in SETUP.items())
+
+    def run_stages(self, stages: list[str]) -> str:
+        """Run the stages in order; return the reason of the first that failed, '' when all passed."""
+        for stage in stages:
+            command, *rest = STAGES[stage]
+            if not self.run(stage, ["molecule", command, "--scenario-name", self.name, *rest]):
+                self.diagnose()
+                return f"{stage}:\n{self.reason(stage)}"
+        return ""
+
+    def destroy(self) -> bool:
+        """Remove the hosts, whoever wants this program to end meanwhile."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        return self.run("cleanup", ["molecule", "destroy", "--scenario-name", self.name])
+
+
+def terminated(_number: int, _frame: object) -> None:
+    """End as after an interrupt from the keyboard, so that no host stays behind."""
+    raise KeyboardInterrupt
 
 
 def main() -> int:
+    stages = [*SETUP, *STAGES]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scenario", nargs="?", default="default")
     parser.add_argument("--from", dest="first", choices=STAGES, default="destroy", help="first stage to run")
-    parser.add_argument("--to", dest="last", choices=STAGES, default="removal", help="last stage to run")
+    parser.add_argument("--to", dest="last", choices=stages, default="removal", help="last stage to run")
     parser.add_argument("--keep", action="store_true", help="leave the hosts for a look")
+    parser.add_argument(
+        "--unless-green", action="store_true", help="skip it where no input changed since it was seen green"
+    )
     arguments = parser.parse_args()
 
-    names = list(STAGES)
-    wanted = names[names.index(arguments.first) : names.index(arguments.last) + 1]
+    between = stages[stages.index(arguments.first) : stages.index(arguments.last) + 1]
+    wanted = [stage for stage in between if stage in STAGES]
+    seen = green.seen_green(ROOT, arguments.scenario) if arguments.unless_green else None
+    if seen is not None:
+        if wanted:
+            print(green.skipped(arguments.scenario, seen))
+        return 0
+
+    signal.signal(signal.SIGTERM, terminated)
+    before = green.digest_of_inputs(ROOT, arguments.scenario)
     scenario = Scenario(arguments.scenario)
-    passed = scenario.run("engine", ["tests/bench/docker.sh"]) and scenario.run("images", ["tests/bench/images.sh"])
-    reason = ""
-    for stage in wanted if passed else []:
-        command, *rest = STAGES[stage]
-        if not scenario.run(stage, ["molecule", command, "--scenario-name", scenario.name, *rest]):
-            scenario.diagnose()
-            passed, reason = False, f"{stage}:\n{scenario.reason(stage)}"
-            break
-    if not arguments.keep:
-        passed = scenario.run("cleanup", ["molecule", "destroy", "--scenario-name", scenario.name]) and passed
+    reason, interrupted, destroyed = "", False, True
+    try:
+        passed = scenario.set_up()
+        if passed:
+            reason = scenario.run_stages(wanted)
+    except KeyboardInterrupt:
+        passed, interrupted = False, True
+        print(f"bench: {scenario.name}: interrupted, removing the hosts")
+    if wanted and not arguments.keep:
+        destroyed = scenario.destroy()
 
     leaks = scenario.leaks()
     for leak in leaks:
         print(f"bench: {leak}", file=sys.stderr)
     (scenario.logs / "seconds.json").write_text(json.dumps(scenario.seconds, indent=2) + "\n", encoding="utf-8")
-    width = max(map(len, scenario.seconds))
+    width = max(map(len, scenario.seconds), default=0)
     for stage, seconds in scenario.seconds.items():
         print(f"  {stage:<{width}}  {seconds:>7.1f} s")
-    passed = passed and not leaks
+    passed = passed and not reason and destroyed and not leaks
     outcome = "passed" if passed else "FAILED"
     print(f"bench: {scenario.name}: {outcome}, its output searched for {len(scenario.secrets)} secrets")
     if reason:
         print(f"bench: {scenario.name}: {reason}")
-    return 0 if passed else 1
+    if passed and wanted == list(STAGES) and not arguments.keep:
+        print(green.record_run(ROOT, scenario.name, before, scenario.environment))
+    return 130 if interrupted else 0 if passed else 1
 
 
 if __name__ == "__main__":

@@ -148,7 +148,8 @@ def test_both_see_the_same_variables(elsewhere: Path, tmp_path: Path) -> None:
     for play in plays:
         for host, variables in play["hosts"].items():
             assert not shipped - set(variables), f"{play['play']}, {host}: group_vars are not loaded"
-            if variables.keys() & {"llm_models"}:
+            # That one asks the control node alone about the groups, and has no role.
+            if play["play"] != "Check the groups of the inventory":
                 assert not defaults - set(variables), f"{play['play']}, {host}: fleet_defaults is not loaded"
     assert seen["playbooks/site.yml"] == plays
     assert seen["llmfleet.serving.site"] == plays

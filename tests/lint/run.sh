@@ -32,6 +32,7 @@ check 'mypy scripts' mypy scripts
 check shellcheck shellcheck --severity=warning --external-sources "${shell[@]}"
 check actionlint actionlint
 check changelog antsibull-changelog lint
+check 'yaml twins' python3 tests/lint/yaml_twins.py
 check ansible-lint ansible-lint --offline
 
 if [ "${#failures[@]}" -gt 0 ]; then

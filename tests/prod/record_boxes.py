@@ -17,7 +17,7 @@ import json
 import re
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.model_config import describe
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import describe
 from ansible_collections.llmfleet.serving.tests.prod import record
 
 HOST = "box"

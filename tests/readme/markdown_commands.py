@@ -46,7 +46,8 @@ class Block:
 
 def files() -> list[Path]:
     """Markdown that people read; generated pages have no commands."""
-    return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("tests/*/README.md")])
+    pages = ("*.md", ".github/*.md", "docs/*.md", "docs/contributing/*.md", "tests/*/README.md")
+    return sorted(path for pattern in pages for path in ROOT.glob(pattern))
 
 
 def blocks(path: Path) -> list[Block]:

@@ -27,7 +27,7 @@ trap 'rm -rf "$work"' EXIT
 sanity() {
   local venv=$1 folder=$work/$2
   shift 2
-  export HOME=$root/.cache/ansible-test/$(basename "$venv") PATH=$venv/bin:$PATH
+  export HOME=$root/.cache/ansible-test/${venv##*/} PATH=$venv/bin:$PATH
   python "$root/tests/sanity/prepare_home.py" "$HOME"
   # Where the checkout is in sight, it counts as installed.
   ANSIBLE_COLLECTIONS_PATH=$folder ansible-galaxy collection install --offline --no-deps -p "$folder" "$work"/llmfleet-serving-*.tar.gz >/dev/null

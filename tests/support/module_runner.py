@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from types import ModuleType
 from typing import Any, Callable
 
 import pytest
+import yaml
 from ansible.module_utils import basic
 
 
@@ -21,10 +24,23 @@ def run_module(
 ) -> dict[str, Any]:
     """Return a module's result, whose ``failed`` must be what its exit status says."""
     monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode())
-    # From ansible-core 2.19 on a module is told how its arguments are serialised.
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+    # A module is told how its arguments are serialised.
+    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy")
     with pytest.raises(SystemExit) as stop:
         main()
     result: dict[str, Any] = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert bool(stop.value.code) == bool(result.get("failed"))
     return result
+
+
+def documented_options(module: ModuleType) -> dict[str, Any]:
+    """Return the options that a module documents, with those of the collection's documentation fragments."""
+    document = yaml.safe_load(module.DOCUMENTATION)
+    fragments = document.get("extends_documentation_fragment") or []
+    options: dict[str, Any] = {}
+    for name in [fragments] if isinstance(fragments, str) else fragments:
+        parts = name.split(".")
+        fragment = importlib.import_module(f"ansible_collections.llmfleet.serving.plugins.doc_fragments.{parts[2]}")
+        text = getattr(fragment.ModuleDocFragment, parts[3].upper() if parts[3:] else "DOCUMENTATION")
+        options.update(yaml.safe_load(text)["options"])
+    return {**options, **document["options"]}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import markdown_commands
 import pytest
+import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as model_schema
 
 ROOT = markdown_commands.ROOT
@@ -55,6 +56,39 @@ def test_playbooks_exist(path: Path) -> None:
             else ROOT / called
         )
         assert where.exists(), f"{name(path)}: no such playbook: {called}"
+
+
+def known_variables() -> set[str]:
+    """Every variable that a role documents, and those that only a playbook reads."""
+    found: set[str] = set()
+    for path in ROOT.glob("roles/*/meta/argument_specs.yml"):
+        for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
+            found |= set(entry.get("options") or {})
+    for path in (*ROOT.glob("playbooks/*.yml"), *ROOT.glob("playbooks/tasks/*.yml")):
+        found |= set(re.findall(r"\b(\w+) \| default\(", path.read_text()))
+        found |= set(re.findall(r"\b(\w+) is defined", path.read_text()))
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_variables_and_tags_of_commands_exist(path: Path) -> None:
+    code = "\n".join(
+        [block.text for block in markdown_commands.blocks(path)] + re.findall(r"`([^`\n]+)`", path.read_text())
+    )
+    unknown = set(re.findall(r"-e ([a-z_]\w*)=", code)) - known_variables()
+    assert not unknown, f"{name(path)}: no such variable: {sorted(unknown)}"
+    playbooks = "\n".join(playbook.read_text() for playbook in ROOT.glob("playbooks/*.yml"))
+    tags = {tag for line in re.findall(r"tags: \[([^\]]+)\]", playbooks) for tag in line.split(", ")}
+    asked = {tag for words in re.findall(r"--tags ([\w,]+)", code) for tag in words.split(",")}
+    assert not asked - tags, f"{name(path)}: no such tag: {sorted(asked - tags)}"
+
+
+def test_the_index_for_contributors_names_every_page() -> None:
+    index = (ROOT / "docs" / "contributing" / "README.md").read_text()
+    missing = [
+        path.name for path in ROOT.glob("docs/contributing/*.md") if path.stem != "README" and path.name not in index
+    ]
+    assert not missing
 
 
 @pytest.mark.parametrize("path", sorted([*FILES, *ROOT.glob("roles/*/README.md"), *ROOT.glob("docs/*/*.md")]), ids=name)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,22 @@ def test_licence_header_of_every_python_and_shell_file() -> None:
         if "SPDX-License-Identifier: GPL-3.0-or-later" not in path.read_text()[:400]
     ]
     assert not missing, f"without licence header: {missing}"
+
+
+def _code_lines(path: Path) -> int:
+    """Return the lines of a file without the documentation blocks that a module must hold itself."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    blocks = [
+        (node.end_lineno or node.lineno) - node.lineno + 1
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and getattr(node.targets[0], "id", "") in ("DOCUMENTATION", "EXAMPLES", "RETURN")
+    ]
+    return len(text.splitlines()) - sum(blocks)
+
+
+def test_no_file_of_the_plugins_is_too_long() -> None:
+    """What takes more than 300 lines has more than one subject."""
+    found = {str(path.relative_to(ROOT)): _code_lines(path) for path in (ROOT / "plugins").rglob("*.py")}
+    assert {path: lines for path, lines in found.items() if lines > 300} == {}

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import Any, Mapping, NamedTuple, Protocol, Sequence
+from typing import Any, Mapping, Protocol, Sequence
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import safetensors
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.sources import SourceError
 
 CONFIG = "config.json"
 # A config takes kilobytes; an index about 100 bytes for each tensor.
@@ -32,25 +33,9 @@ NO_WEIGHTS = ("training_args.bin", "optimizer.bin", "scheduler.bin", "scaler.bin
 SECOND_COPY = "consolidated"
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 REVISION = re.compile(r"\w[\w.+-]*(?:/\w[\w.+-]*)*")
 PART = re.compile(r"(.*)-(\d{1,9})-of-(\d{1,9})\.\w+")
 SNAPSHOT = re.compile(r".*/models--[^/]+/snapshots/([0-9a-f]{40})")
-
-
-class SourceError(ValueError):
-    """A model's files cannot be had; the text is one clause with a remedy."""
-
-
-class Source(NamedTuple):
-    """Where a model comes from."""
-
-    text: str
-    """As it was given."""
-    directory: str = ""
-    """Of ``path:``."""
-    repository: str = ""
-    """Of ``hf://``: organisation/name."""
 
 
 class Files(Protocol):
@@ -69,24 +54,11 @@ class Files(Protocol):
         """Return the bytes of these files, nothing if one of them is missing or its size unknown."""
 
 
-def parse_source(text: str) -> Source:
-    """Return the parts of a source.
-
-    :raises SourceError: it is none, or one without a place of its own.
-    """
-    if text.startswith("path:"):
-        directory = text[len("path:") :]
-        if not posixpath.isabs(directory) or "\0" in directory:
-            raise SourceError("path: needs an absolute directory; write path:/srv/models/name")
-        return Source(text, directory=directory)
-    if text.startswith("hf://"):
-        repository = text[len("hf://") :]
-        if not REPOSITORY.fullmatch(repository) or ".." in repository:
-            raise SourceError("it is no repository; write hf://organisation/name, and the revision apart")
-        return Source(text, repository=repository)
-    if text.startswith("demo:"):
-        raise SourceError("the vllm role makes the demo model; give the directory where it is as path:/directory")
-    raise SourceError("it is unknown; use hf://organisation/name or path:/directory")
+def within(data: bytes, limit: int, name: str) -> bytes:
+    """Return what was read if it is the whole, read to one byte beyond the limit."""
+    if len(data) > limit:
+        raise SourceError(f"{name} has more than {limit // 1_000_000} MB; choose another model")
+    return data
 
 
 def check_revision(revision: str) -> str:
@@ -110,11 +82,6 @@ def cache_root(environment: Mapping[str, str], home: str) -> str:
     return environment.get("HF_HUB_CACHE") or posixpath.join(hub_home, "hub")
 
 
-def cache_folder(cache: str, repository: str) -> str:
-    """Return the directory of a repository in a hub's cache."""
-    return posixpath.join(cache, "models--" + repository.replace("/", "--"))
-
-
 def reference(folder: str, revision: str) -> str:
     """Return the file of a cached repository that names the commit of a branch or tag."""
     return posixpath.join(folder, "refs", revision)
@@ -123,7 +90,7 @@ def reference(folder: str, revision: str) -> str:
 def snapshot(folder: str, revision: str, noted: str | None) -> tuple[str, str] | None:
     """Return the commit of a revision and the directory of its files, as far as the cache knows it.
 
-    :param folder: what :func:`cache_folder` gave.
+    :param folder: the directory of a repository in a hub's cache.
     :param revision: branch, tag or commit.
     :param noted: the text of :func:`reference`, if there is such a file.
     """

@@ -4,23 +4,36 @@
 
 """How a model hub is asked, and what its answers mean: addresses, ranges, redirects, refusals.
 
-Pure functions; the sockets are the module's. No Ansible, no files, no network.
+Requests are made with the host's HTTP client. No Ansible, no files.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple, Protocol
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, NamedTuple, Protocol, Sequence
 from urllib.parse import quote, urljoin, urlsplit
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files import COMMIT, SourceError
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import safetensors
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files import (
+    COMMIT,
+    CONFIG,
+    SAFETENSORS,
+    within,
+)
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.safetensors import Tensor
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.sources import SourceError
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import http
 
 REDIRECTS = (301, 302, 303, 307, 308)
 # huggingface.co needs two: to the commit's own address, and to where large files are kept.
 MOST_REDIRECTS = 5
+# Requests at once: a large checkpoint has a hundred shards and more, each asked twice.
+AT_ONCE = 8
 CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 # The address of a small file, once the revision is resolved.
-RESOLVED = re.compile(r"/resolve-cache/models/[^/]+/[^/]+/([0-9a-f]{40})/")
+RESOLVED = re.compile(r"/resolve-cache/models/(?:[^/]+/){1,2}([0-9a-f]{40})/")
 
 
 class Headers(Protocol):
@@ -147,3 +160,133 @@ def refusal(status: int, code: str, endpoint: str, name: str, token: bool) -> st
     if status >= 500:
         return f"{endpoint} has trouble of its own (status {status}); try again later"
     return f"{endpoint} answers for {name} with status {status}; correct endpoint"
+
+
+class Hub:
+    """The files of a model in a hub, each request with a deadline and a limit, no weights among them."""
+
+    def __init__(self, client: http.Client, endpoint: str, token: str, seconds: float, repository: str, revision: str):
+        """Prepare requests.
+
+        :param token: of an account that may read it; empty for strangers.
+        :param seconds: how long each file may take.
+        :raises SourceError: endpoint, token or the client's authorities are none.
+        """
+        self.client = client
+        self.endpoint = check_endpoint(endpoint)
+        # A token out of a file ends with a line break.
+        self.token, self.seconds = token.strip(), seconds
+        if not (self.token.isascii() and self.token.isprintable()) or " " in self.token:
+            raise SourceError("the token holds characters that no token has", "set token to a single word")
+        self.repository, self.revision = repository, revision
+        self.allowed = safetensors.Allowance()
+        self.commit: str | None = revision if COMMIT.fullmatch(revision) else None
+        try:
+            client.tls()
+        except http.TroubleError as error:
+            raise SourceError(f"ca_path {error}", "set it to a PEM file on this host") from error
+
+    def _ask(self, name: str, headers: dict[str, str], take: Callable[[http.Answer], Any]) -> Any:
+        """Ask for a file, go where the hub leads, and hand over the answer; nothing for a file that is not there."""
+        url = file_url(self.endpoint, self.repository, self.commit or self.revision, name)
+        known = bool(self.token)
+        deadline = time.monotonic() + self.seconds
+        for _redirect in range(MOST_REDIRECTS + 1):
+            sent = {"Accept-Encoding": "identity", **headers}
+            if known:
+                sent["Authorization"] = f"Bearer {self.token}"
+            try:
+                with self.client.open(url, deadline - time.monotonic(), sent) as answer:
+                    self.commit = self.commit or commit_of(url, answer.headers)
+                    if answer.status in (200, 206):
+                        return take(answer)
+                    status, told = answer.status, answer.headers
+            except http.TroubleError as error:
+                raise self._trouble(error, url) from error
+            if status in REDIRECTS:
+                url, same = follow(url, told.get("Location") or "")
+                known = known and same
+            elif status == 404 and name != CONFIG:
+                return None
+            else:
+                code = told.get("X-Error-Code") or ""
+                raise SourceError(refusal(status, code, self.endpoint, name, bool(self.token)))
+        raise SourceError(f"{self.endpoint} redirects in circles", "correct endpoint")
+
+    def _trouble(self, error: http.TroubleError, url: str) -> SourceError:
+        """Return what went wrong on the way, and what to do about it."""
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
+        proxy = self.client.proxy(url)
+        way = f"{host} by way of the proxy {proxy}" if proxy else host
+        otherwise = f"correct endpoint or {scheme}_proxy, or give a copy on this host as path:/directory"
+        if error.kind == http.CERTIFICATE:
+            problem = f"the certificate of {host} is not trusted ({error.reason.partition(': ')[2]})"
+            return SourceError(problem, "set ca_path to the PEM file of its authority")
+        if error.kind == http.TLS:
+            return SourceError(f"no TLS with {way} ({error.reason})", otherwise)
+        if error.kind == http.TIMEOUT:
+            return SourceError(f"{way} does not answer within {self.seconds:g} s", f"raise timeout, {otherwise}")
+        if error.kind == http.NAME:
+            return SourceError(f"the name of {way} does not resolve", otherwise)
+        if error.kind == http.PROTOCOL:
+            return SourceError(f"{way} does not answer in HTTP ({error.reason})", otherwise)
+        return SourceError(f"{way} cannot be reached ({error.reason})", otherwise)
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """Return a whole file."""
+        data: bytes | None = self._ask(name, {}, lambda answer: answer.read(limit + 1))
+        return None if data is None else within(data, limit, name)
+
+    def _part(self, name: str, first: int, size: int) -> tuple[bytes, int | None] | None:
+        """Return a part of a file, and the size of the whole; a server that sends it all is cut off."""
+
+        def take(answer: http.Answer) -> tuple[bytes, int | None]:
+            part = extent(answer.status, answer.headers, first, name)
+            return answer.read(part.skip + size)[part.skip :], part.size
+
+        found: tuple[bytes, int | None] | None = self._ask(name, {"Range": f"bytes={first}-{first + size - 1}"}, take)
+        return found
+
+    def _header(self, name: str) -> dict[str, Tensor] | None:
+        prefix = self._part(name, 0, safetensors.PREFIX)
+        if prefix is None:
+            return None
+        length = self.allowed.take(safetensors.header_length(prefix[0], name, prefix[1]))
+        header = self._part(name, safetensors.PREFIX, length)
+        return None if header is None else safetensors.parse_header(header[0], name, prefix[1])
+
+    def _size(self, name: str) -> int | None:
+        found = self._part(name, 0, 1)
+        return found[1] if found else None
+
+    def weights(self, suffix: str) -> list[str]:
+        """Return the one file that holds the weights where there is no index."""
+        return ["model.safetensors" if suffix == SAFETENSORS else "pytorch_model.bin"]
+
+    def headers(self, names: Sequence[str]) -> list[dict[str, Tensor]] | None:
+        """Return the tensors of each file."""
+        found = each(self._header, names)
+        return None if None in found else found
+
+    def sizes(self, names: Sequence[str]) -> list[int] | None:
+        """Return the bytes of each file."""
+        found = each(self._size, names)
+        return None if None in found else found
+
+
+def each(ask: Callable[[str], Any], names: Sequence[str]) -> list[Any]:
+    """Ask for several files at once; the first to fail, or to be missing, spares the rest."""
+    missing = False
+
+    def unless_missing(name: str) -> Any:
+        nonlocal missing
+        found = None if missing else ask(name)
+        missing = missing or found is None
+        return found
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting = [pool.submit(unless_missing, name) for name in names]
+        try:
+            return [future.result() for future in waiting]
+        finally:
+            missing = True

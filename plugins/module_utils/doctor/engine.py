@@ -14,14 +14,15 @@ from typing import Any, Iterable, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import causes
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding import ERROR, WARNING, Finding, fine
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.shared_memory import ENGINE_SHARED_MIB
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.shared_memory import (
+    ENGINE_SHARED_MIB,
+    GROUP_SHARED_MIB,
+)
 
 CUDA, REDUCE, SHARED = "cuda", "all-reduce", "shared memory"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - it is looked for, nothing is put there
 # What the program's answer begins with: images may print what they like before it.
 MARK = "LLMFLEET-DOCTOR "
-# MiB of shared memory that several GPUs do well with: NCCL's buffers where GPUs do not reach each other, and vLLM's.
-GROUP_SHARED_MIB = 1024
 EXCERPT = 300
 VARIABLES = ("NCCL_", "GLOO_", "CUDA_", "TORCH_NCCL_", "LD_LIBRARY_PATH")
 # MiB that CUDA, NCCL and a small tensor take of a GPU: with less, trying could take it from a running engine.

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any, Iterable, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding import ERROR, WARNING, Finding, fine
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import fabric
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.smi_xml import Node, number, pci_bus_id, read_xml
 
 DRIVER, GPU = "driver", "gpu"
@@ -143,15 +144,13 @@ def _one(gpu: Mapping[str, Any]) -> list[Finding]:
                 RESET,
             )
         )
-    fabric = gpu.get("fabric") or {}
-    state, status = fabric.get("state"), fabric.get("status")
-    if state and (state != "Completed" or status not in (None, "Success")):
+    if fabric.fabric_state(gpu.get("fabric")) in (fabric.PENDING, fabric.FAILED):
         found.append(
             Finding(
                 GPU,
                 ERROR,
                 subject,
-                f"fabric {state}, status {status}",
+                f"NVLink fabric: {fabric.said(gpu.get('fabric'))}",
                 "the NVSwitches are not set up: the fabric manager does not run, or is not of the driver's version",
                 "have nvidia-fabricmanager in exactly the driver's version, restart it, and read its log",
             )

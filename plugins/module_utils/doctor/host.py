@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Mapping
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding import ERROR, WARNING, Finding, fine
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
@@ -19,7 +20,6 @@ CLOCK, DISK, PORT = "clock", "disk", "port"
 OFFSET_WARNING, OFFSET_ERROR = 30, 300
 # Seconds that weights may take before somebody should know.
 SLOW = 600
-MODELS_HUB = "hub/models--"
 
 
 def clock(synchronized: bool | None, offset: float | None) -> Finding:
@@ -50,12 +50,10 @@ def model_folder(instance: Mapping[str, Any], root: str) -> str:
 
     :param root: where models live on the host.
     """
-    kind, _colon, rest = str(instance.get("source") or "").partition(":")
-    if kind == "path":
-        return str(instance.get("path") or rest)
-    if kind == "hf":
-        return f"{root}/{MODELS_HUB}{rest.strip('/').replace('/', '--')}"
-    return f"{root}/{kind}"
+    source = sources.parse(str(instance["source"]))
+    if source.directory:
+        return str(instance.get("path") or source.directory)
+    return f"{root}/hub/{source.cache_folder}" if source.repository else f"{root}/demo"
 
 
 def disk(

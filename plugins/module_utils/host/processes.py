@@ -11,6 +11,7 @@ import pwd
 import re
 from typing import Container, Iterable, Mapping
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.sockets import (
     Process,
     Socket,
@@ -18,17 +19,6 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.host.sockets impo
 )
 
 PROC = "/proc"
-# Characters of /proc/net/tcp: 150 for each socket.
-MOST = 2**24
-
-
-def read_text(path: str) -> str:
-    """Return the text of a file, empty where it cannot be read: processes come and go."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read(MOST)
-    except OSError:
-        return ""
 
 
 def read_proc(name: str) -> str:

@@ -10,17 +10,25 @@ import contextlib
 import json
 import os
 import select
+import selectors
 import signal
 import time
 
-# AnsibleModule.run_command knows no deadline.
+# AnsibleModule.run_command knows no deadline, and a program that hangs in a driver is what has to be survived here.
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
-from typing import Any, Callable
+from typing import Any, Callable, Mapping, NamedTuple
 
+# A killed process that waits for the driver does not end; it is left behind after this many seconds.
 SECONDS_TO_DIE = 5.0
+# No answer of a small program is that long; what is, is cut off.
+MAX_BYTES = 8 * 2**20
+# What programs say is read by words.
+PLAIN = {"LC_ALL": "C", "LANGUAGE": ""}
 
 
-def run(argv: list[str], seconds: float, given: str = "", environment: dict[str, str] | None = None) -> tuple[str, str]:
+def run_program(
+    argv: list[str], seconds: float, given: str = "", environment: dict[str, str] | None = None
+) -> tuple[str, str]:
     """Run a program; return what it printed, and how it ended where that was not well."""
     try:
         process = Popen(  # pylint: disable=ansible-bad-function
@@ -28,7 +36,7 @@ def run(argv: list[str], seconds: float, given: str = "", environment: dict[str,
             stdin=PIPE if given else DEVNULL,
             stdout=PIPE,
             stderr=PIPE,
-            env={**os.environ, "LC_ALL": "C", **(environment or {})},
+            env={**os.environ, **PLAIN, **(environment or {})},
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
@@ -39,13 +47,13 @@ def run(argv: list[str], seconds: float, given: str = "", environment: dict[str,
         if process.returncode:
             ending = f"ended with status {process.returncode}"
     except TimeoutExpired:
-        ending = f"did not end within {seconds:.0f} s"
-        out, err = put_down(process)
+        ending = f"did not end within {seconds:g} s"
+        out, err = terminate(process)
     printed = out.decode(errors="replace")
     return (f"{printed}\n{err.decode(errors='replace')}" if ending else printed), ending
 
 
-def put_down(process: Popen[bytes]) -> tuple[bytes, bytes]:
+def terminate(process: Popen[bytes]) -> tuple[bytes, bytes]:
     """End a program with what it started: asked first, as `docker run` takes its container with it, then killed."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(OSError):
@@ -60,7 +68,7 @@ def put_down(process: Popen[bytes]) -> tuple[bytes, bytes]:
     return b"", b""
 
 
-def apart(work: Callable[[], Any], seconds: float) -> Any:
+def run_in_child(work: Callable[[], Any], seconds: float) -> Any:
     """Return what a function returns in a process of its own, None where it does not end in time: disks hang too."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -89,3 +97,93 @@ def apart(work: Callable[[], Any], seconds: float) -> Any:
         return json.loads(heard)
     except ValueError:
         return None
+
+
+class Ended(NamedTuple):
+    """What a program printed, and how it ended."""
+
+    out: str
+    err: str
+    code: int | None
+    """Exit status; None where it never ended by itself."""
+    failure: str
+    """What became of a program that did not end by itself; else empty."""
+
+
+class _Running:
+    """A running program and what it printed so far."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self.printed = {"out": bytearray(), "err": bytearray()}
+        self.failure = ""
+        self.process: Popen[bytes] | None = None
+        try:
+            # AnsibleModule.run_command starts one program at a time and knows no deadline.
+            self.process = Popen(  # pylint: disable=ansible-bad-function
+                argv,
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=PIPE,
+                env={**os.environ, **PLAIN},
+                start_new_session=True,  # so that a wrapper script dies with what it started
+            )
+        except (OSError, ValueError) as error:
+            self.failure = f"cannot be started ({error})"
+
+    def streams(self) -> list[tuple[Any, bytearray]]:
+        """Return its pipes with what each has brought."""
+        if not self.process:
+            return []
+        return [(self.process.stdout, self.printed["out"]), (self.process.stderr, self.printed["err"])]
+
+    def kill(self) -> None:
+        """Kill it and what it started."""
+        if self.process:
+            with contextlib.suppress(OSError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    def ended(self, deadline: float) -> bool:
+        """Wait for its end until a moment of time.monotonic(); tell whether it came."""
+        if not self.process:
+            return True
+        with contextlib.suppress(TimeoutExpired):
+            self.process.wait(max(0.0, deadline - time.monotonic()))
+        return self.process.returncode is not None
+
+    def result(self) -> Ended:
+        """Return what it brought."""
+        out, err = (bytes(text).decode("utf-8", "replace") for text in self.printed.values())
+        code = self.process.returncode if self.process and not self.failure else None
+        return Ended(out, err, code, self.failure)
+
+
+def run_together(commands: Mapping[str, list[str]], seconds: float) -> dict[str, Ended]:
+    """Run programs at the same time; whatever has not ended after that many seconds is killed."""
+    deadline = time.monotonic() + seconds
+    calls = {name: _Running(argv) for name, argv in commands.items()}
+    with selectors.DefaultSelector() as selector:
+        for call in calls.values():
+            for stream, printed in call.streams():
+                selector.register(stream, selectors.EVENT_READ, printed)
+        while selector.get_map() and time.monotonic() < deadline:
+            for key, _events in selector.select(max(0.0, deadline - time.monotonic())):
+                chunk = os.read(key.fd, 65536)
+                key.data.extend(chunk)
+                if not chunk or len(key.data) > MAX_BYTES:
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()  # type: ignore[union-attr]
+    for call in calls.values():
+        if not call.ended(deadline):
+            call.failure = f"did not answer within {seconds:g} s"
+            call.kill()
+    deadline = time.monotonic() + SECONDS_TO_DIE
+    for call in calls.values():
+        call.ended(deadline)
+        for stream, _printed in call.streams():
+            stream.close()
+    return {name: call.result() for name, call in calls.items()}
+
+
+def execute(argv: list[str], seconds: float) -> Ended:
+    """Run a program; a status that is no success, and one that does not end, are answers."""
+    return run_together({"": argv}, seconds)[""]

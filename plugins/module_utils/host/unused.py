@@ -11,6 +11,8 @@ import os
 import re
 from typing import Iterable
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
+
 # A unit file or a configuration is far smaller.
 MOST_BYTES = 2**22
 
@@ -33,8 +35,7 @@ def texts_in_force(patterns: Iterable[str]) -> list[str]:
             if os.path.islink(path):
                 texts.append(os.readlink(path))
             elif os.path.isfile(path):
-                with open(path, encoding="utf-8", errors="replace") as handle:
-                    texts.append(handle.read(MOST_BYTES).replace("\0", " "))
+                texts.append(read_text(path, MOST_BYTES).replace("\0", " "))
         except OSError:
             # Processes come and go.
             continue

@@ -13,6 +13,7 @@ import fnmatch
 import re
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as model_schema
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import InventoryError, Problem, plain
 
@@ -53,11 +54,8 @@ def catalog_id(source: str) -> str:
     ``hf://org/model`` is ``org/model``, ``path:/srv/models/org/model`` the last two parts of the path (a folder that
     is not kept under its organisation is found by its own name, see :func:`family`), ``demo:`` itself.
     """
-    if source.startswith("hf://"):
-        return source[len("hf://") :]
-    if source.startswith("path:"):
-        return "/".join(source[len("path:") :].rstrip("/").split("/")[-2:])
-    return source
+    parts = sources.parse(source)
+    return parts.repository or "/".join(parts.directory.rstrip("/").split("/")[-2:]) or source
 
 
 def _literal(pattern: str) -> tuple[int, str]:
@@ -183,7 +181,7 @@ def examine(
         problems += found
         for key in ("name", "source"):
             if isinstance(raw, dict) and raw.get(key) is None:
-                remedy = "give the name clients ask for" if key == "name" else f"use {model_schema.SCHEMES}"
+                remedy = "give the name clients ask for" if key == "name" else f"use {sources.SCHEMES}"
                 problems.append(Problem(f"{label}.{key}", None, "every model needs it", remedy))
         own.append((label, clean))
     problems += _twice(own)
@@ -193,7 +191,7 @@ def examine(
             continue
         model = layer(BUILT_IN, base)
         like = clean.pop("catalog", None)
-        name, staged = like or catalog_id(clean["source"]), not like and clean["source"].startswith("path:")
+        name, staged = like or catalog_id(clean["source"]), not like and bool(sources.parse(clean["source"]).directory)
         entries = [family(book, name, staged) for book in books]
         if like and not any(entries):
             remedy = "name a model that a pattern of llm_catalog matches, or add one to llm_catalog_extra"

@@ -14,13 +14,12 @@ import math
 import re
 from typing import Any, Callable, Dict, Union
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, nearest
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,46}[a-z0-9])?")
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-SCHEMES = "hf://ORGANISATION/MODEL, path:/absolute/directory or demo:"
 
 # Flags that the collection sets itself, and what sets them.
 RESERVED_ARGS = {
@@ -108,16 +107,11 @@ def anything(value: Any) -> Any:
 
 def _source(value: Any) -> str:
     if not isinstance(value, str):
-        raise RefusedError("a text is needed", f"use {SCHEMES}")
-    if value == "demo:" or (value.startswith("path:/") and len(value) > len("path:/")):
-        return value
-    if value.startswith("hf://") and HUB_ID.fullmatch(value[5:]):
-        return value
-    if value.startswith("/"):
-        raise RefusedError("it has no scheme", f"write path:{value}")
-    if "/" in value and HUB_ID.fullmatch(value):
-        raise RefusedError("it has no scheme", f"write hf://{value}")
-    raise RefusedError("the source is unknown", f"use {SCHEMES}")
+        raise RefusedError("a text is needed", f"use {sources.SCHEMES}")
+    try:
+        return sources.parse(value).text
+    except sources.SourceError as error:
+        raise RefusedError(error.problem, error.remedy) from error
 
 
 def _context(value: Any) -> Any:

@@ -40,6 +40,9 @@ QUERIES: dict[str, tuple[str, ...]] = {
 LISTED_GPU = re.compile(r"GPU ([0-9]{1,4}): (.*?) *\(UUID: ([^()\s]+)\)\s*")
 LISTED_MIG = re.compile(r"\s+MIG (\S+)\s+Device +([0-9]{1,4}): \(UUID: ([^()\s]+)\)\s*")
 CAPABILITY = re.compile(r"[0-9]{1,3}\.[0-9]{1,2}")
+VERSION = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,5}){1,3}")
+# nvidia-smi's manual, "Return value": the infoROM of a card is corrupted. The answer is complete.
+WARNS = 14
 
 
 class Listed(NamedTuple):
@@ -153,9 +156,18 @@ def _problems(
         "capabilities": bool(gpus),
     }
     for query, wanted in needed.items():
-        if wanted and replies[query].code:
+        if wanted and replies[query].code not in (0, WARNS, None):
             found.append(errors.cause(command[query], replies[query], module_version))
     return list(dict.fromkeys(found))
+
+
+def _version(root: Node | None, *names: str) -> str | None:
+    """Return the first version under one of these names; drivers from 610 on put a remark behind the old ones."""
+    for name in names if root else ():
+        found = VERSION.match(root.value(name) or "") if root else None
+        if found:
+            return found[0]
+    return None
 
 
 def _fits(module: str, library: str) -> bool:
@@ -183,8 +195,7 @@ def gpu_facts(
     listed = parse_list(replies["list"].out)
     gpus = _gpus(document, listed, parse_capabilities(replies["capabilities"].out))
     said = "\n".join(reply.said for reply in replies.values())
-    driver = document.root.value("driver_version") if document.root else None
-    driver = driver or errors.library_version(said)
+    driver = _version(document.root, "driver_version", "kmd_version") or errors.library_version(said)
     mismatch = errors.MISMATCH in said.lower()
     if source is None:
         error = errors.without_program(cards, wanted)
@@ -208,7 +219,7 @@ def gpu_facts(
         "source": source,
         "error": error,
         "driver_version": driver,
-        "cuda_driver_version": document.root.value("cuda_version") if document.root else None,
+        "cuda_driver_version": _version(document.root, "cuda_version", "cuda_umd_version"),
         "kernel_module_version": module_version,
         "kernel_module_open": module_open,
         "reboot_required": reboot,

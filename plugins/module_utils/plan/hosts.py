@@ -48,8 +48,3 @@ def usable_cores(facts: dict[str, Any]) -> list[int]:
     cpu = facts.get("cpu") or {}
     cores = cpu.get("cores")
     return sorted(set(parse_cores(cores))) if cores else list(range(int(cpu.get("vcpus") or 0)))
-
-
-def bracketed(address: str) -> str:
-    """Return an address as it stands before a port."""
-    return f"[{address}]" if ":" in address else address

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import bracketed
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, machines
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import unplaced as plan_unplaced
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import CpuHost
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import CONTEXT_SHARE, Device, devices
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Placed, Sizer
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.hosts import bracketed, unfit, usable_cores
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.hosts import unfit
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.stability import settle
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
@@ -76,7 +75,7 @@ def plan(
     if problems:
         return {"instances": [], "models": {}, "unplaced": [], "hosts": {}, "problems": [p._asdict() for p in problems]}
     on_gpus = {i for i, model in enumerate(models) if _device(model, hosts) == "cuda"}
-    gpu_hosts, refused = _gpu_hosts(hosts, in_force)
+    gpu_hosts, refused = machines.gpu_hosts(hosts, in_force)
     models = [_weighed(model) for model in models]
     gpu_models = [(index, model) for index, model in enumerate(models) if index in on_gpus]
     known = [(index, model) for index, model in gpu_models if plan_unplaced.unknown(model) is None]
@@ -87,7 +86,7 @@ def plan(
     frozen += unasked
     missing += [(model, n) for model in blind for n in _absent(model, in_force, hosts)]
     plan_fill.grow(gpu_hosts, placed)
-    cpu_placed, cpu_problems = _on_cpus(models, hosts, on_gpus, in_force)
+    cpu_placed, cpu_problems = machines.on_cpus(models, hosts, on_gpus, in_force)
     instances = _instances(models, hosts, placed, frozen, cpu_placed, in_force, first_port)
     limits.set_stream_intervals(instances, models, gateways or {}, in_force)
     rank = {model["name"]: number for number, model in enumerate(models)}
@@ -98,7 +97,7 @@ def plan(
         "instances": instances,
         "models": {model["name"]: _given(model, instances) for model in models},
         "unplaced": unplaced,
-        "hosts": {host.name: _host(host, refused.get(host.name, [])) for host in gpu_hosts},
+        "hosts": {host.name: machines.host_report(host, refused.get(host.name, [])) for host in gpu_hosts},
         "problems": [p._asdict() for p in problems],
     }
 
@@ -154,59 +153,6 @@ def _device(model: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> str:
 def _frozen_hosts(hosts: dict[str, dict[str, Any]]) -> set[str]:
     """Return GPU hosts of which nothing is known: outside the limit, or down. Their instances stay as they are."""
     return {name for name, facts in hosts.items() if facts.get("device") == "cuda" and facts.get("gpu_facts") is None}
-
-
-def _gpu_hosts(
-    hosts: dict[str, dict[str, Any]], in_force: dict[str, dict[str, Any]]
-) -> tuple[list[GpuHost], dict[str, list[str]]]:
-    found, refused = [], {}
-    for order, (name, facts) in enumerate(hosts.items()):
-        if facts.get("device") != "cuda" or facts.get("gpu_facts") is None:
-            continue
-        planned: dict[str, int] = {}
-        for one in (one for one in in_force.values() if one.get("host") == name):
-            # Its CUDA context is ours as well.
-            context = int(int((one.get("memory") or {}).get("total") or 0) * CONTEXT_SHARE)
-            for uuid in one.get("gpus") or []:
-                planned[uuid] = planned.get(uuid, 0) + plan_fill.held(one) + context
-        gpu_facts = facts["gpu_facts"]
-        usable, sentences = devices(
-            gpu_facts,
-            [str(uuid) for uuid in facts.get("gpus") or []],
-            set(facts.get("own_pids") or []),
-            planned,
-            int((facts.get("cpu") or {}).get("memory_mib") or 0),
-        )
-        if not usable and gpu_facts.get("error"):
-            sentences = [str(gpu_facts["error"]), *sentences]
-        refused[name] = sentences
-        found.append(GpuHost(name, order, usable))
-    return found, refused
-
-
-def _on_cpus(
-    models: list[dict[str, Any]],
-    hosts: dict[str, dict[str, Any]],
-    on_gpus: set[int],
-    in_force: dict[str, dict[str, Any]],
-) -> tuple[list[dict[str, Any]], list[Problem]]:
-    cpu_hosts = [
-        CpuHost(name, order, usable_cores(facts), int((facts.get("cpu") or {}).get("memory_mib") or 0))
-        for order, (name, facts) in enumerate(hosts.items())
-        if (facts.get("device") or "cpu") == "cpu"
-    ]
-    wanted = [(index, model) for index, model in enumerate(models) if index not in on_gpus]
-    problems = plan_cpu.place(wanted, cpu_hosts, in_force)
-    if problems:
-        return [], problems
-    placed = []
-    for host in filter(lambda host: host.placed, cpu_hosts):
-        own = [models[index] for index, _replica in host.placed]
-        numbers, found = plan_cpu.sizes(host, own)
-        problems += found
-        for (index, replica), values in zip(host.placed, numbers):
-            placed.append({"model": models[index], "replica": replica, "host": host.name, "values": values})
-    return placed, problems
 
 
 def _ports(names: dict[str, list[str]], in_force: dict[str, dict[str, Any]], first: int) -> dict[str, int]:
@@ -274,7 +220,7 @@ def _instance(
         "device": "cuda" if cuda else "cpu",
         "source": source,
         "revision": model["revision"],
-        "path": source[len("path:") :] if source.startswith("path:") else "",
+        "path": sources.parse(source).directory,
         "cpu": {"cores": "", "kv_cache_space_gib": None},
         "gpus": [],
         "args": args,
@@ -310,21 +256,3 @@ def _given(model: dict[str, Any], instances: list[dict[str, Any]]) -> dict[str, 
     asked = {key: model[key] for key in ("replicas", "context", "concurrency")}
     given = {"replicas": len(own), "context": min(lengths, default=None), "concurrency": sum(at_once) or None}
     return {"asked": asked, "given": given}
-
-
-def _host(host: GpuHost, refused: list[str]) -> dict[str, Any]:
-    return {"gpus": [_gpu(device) for device in host.devices], "unusable": refused}
-
-
-def _gpu(device: Device) -> dict[str, Any]:
-    return {
-        "uuid": device.uuid,
-        "index": device.index,
-        "product_name": device.name,
-        "total": device.total,
-        "foreign": device.foreign,
-        "foreign_owners": device.owners,
-        "planned": device.taken + device.held,
-        "headroom": device.left,
-        "instances": sorted(device.shared),
-    }

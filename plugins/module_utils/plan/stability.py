@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import (
@@ -21,7 +20,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing i
     Sizer,
     width,
 )
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.instance_memory import Shape
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.in_force import home, keep, resize, restore
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.search import Placer
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.start_order import order_starts
 
@@ -146,7 +145,7 @@ def _attempt(
     for rank, model, replica in wanted:
         name = f"{model['name']}-{replica}"
         current = in_force.get(name)
-        stays = None if name in movable or shrink else _kept(model, replica, current, by_name, sizer)
+        stays = None if name in movable or shrink else keep(model, replica, current, by_name, sizer)
         if stays:
             stays.host.take(stays)
             placed.append(stays)
@@ -155,7 +154,7 @@ def _attempt(
         else:
             waiting.append((rank, model, replica))
     for rank, model, replica in resized:
-        again = _resized(model, replica, in_force[f"{model['name']}-{replica}"], by_name, sizer)
+        again = resize(model, replica, in_force[f"{model['name']}-{replica}"], by_name, sizer)
         if again:
             again.host.take(again)
             placed.append(again)
@@ -164,7 +163,7 @@ def _attempt(
     homeless = {f"{model['name']}-{replica}" for _rank, model, replica in waiting} & set(in_force) - movable
     missing = _newcomers(waiting, hosts, in_force, sizer, placed, homeless)
     if shrink:
-        _restore(placed, in_force, sizer)
+        restore(placed, in_force, sizer)
     placed.sort(key=lambda one: one.kept is None)
     return Attempt(placed, missing)
 
@@ -207,7 +206,7 @@ def _newcomers(
         current = in_force.get(chosen.name)
         if current and current.get("gpus") != [device.uuid for device in chosen.devices]:
             cause = (
-                "it does not fit there any more" if _home(model, current, by_name) else "its GPUs are not there for it"
+                "it does not fit there any more" if home(model, current, by_name) else "its GPUs are not there for it"
             )
             chosen.why.append(f"moved from {current.get('host')}: {cause}")
         chosen.host.take(chosen)
@@ -227,92 +226,3 @@ def _size(model: dict[str, Any], kinds: dict[Kind, Device], sizer: Sizer) -> int
         if needs:
             return min(needs) * width(division)
     return 0
-
-
-def _home(
-    model: dict[str, Any], current: dict[str, Any] | None, by_name: dict[str, GpuHost]
-) -> tuple[GpuHost, list[Any]] | None:
-    """Return the host and GPUs on which an instance runs, if it may go on there."""
-    host = by_name.get(str((current or {}).get("host")))
-    if not current or host is None or (model["hosts"] and host.name not in model["hosts"]):
-        return None
-    devices = {device.uuid: device for device in host.devices}
-    gpus = [str(uuid) for uuid in current.get("gpus") or []]
-    if not gpus or any(uuid not in devices for uuid in gpus):
-        return None
-    return host, [devices[uuid] for uuid in gpus]
-
-
-def _kept(
-    model: dict[str, Any],
-    replica: int,
-    current: dict[str, Any] | None,
-    by_name: dict[str, GpuHost],
-    sizer: Sizer,
-    restored: bool = False,
-) -> Placed | None:
-    """Return an instance in force as it is, if its request is the same and its memory is still there.
-
-    :param restored: whether newcomers are there already, who must not cost anybody the margin.
-    """
-    home = _home(model, current, by_name)
-    if not current or home is None or current.get("request") != plan_fill.request_digest(model):
-        return None
-    host, devices = home
-    memory = current.get("memory") or {}
-    if not plan_fill.held(current):
-        return None
-    one = Placed(model, replica, host, devices, _shape_in_force(model, current, devices, sizer))
-    for part in ("weights", "activation", "cuda_graphs", "other"):
-        setattr(one.shape, part, int(memory.get(part) or 0))
-    one.kept = current
-    one.kv = int(memory.get("kv_cache") or 0)
-    one.kv_least = one.kv
-    # The margin is for estimates that are wrong: what others take meanwhile of it disturbs nobody who runs.
-    return one if all(d.free + (0 if restored else d.margin) >= one.held for d in devices) else None
-
-
-def _shape_in_force(model: dict[str, Any], current: dict[str, Any], devices: list[Any], sizer: Sizer) -> Shape:
-    parallel = tuple(whole(current.get(f"{kind}_parallel_size")) or 1 for kind in ("tensor", "pipeline", "data"))
-    return Shape(
-        model,
-        devices[0],
-        (parallel[0], parallel[1], parallel[2]),
-        whole(current.get("max_num_batched_tokens")) or 1,
-        whole(current.get("max_num_seqs")) or 1,
-        sizer.overheads,
-    )
-
-
-def _resized(
-    model: dict[str, Any], replica: int, current: dict[str, Any], by_name: dict[str, GpuHost], sizer: Sizer
-) -> Placed | None:
-    """Return an instance in force on the same GPUs, as small as its request allows; it grows again afterwards."""
-    home = _home(model, current, by_name)
-    if home is None:
-        return None
-    host, devices = home
-    if len({device.kind for device in devices}) > 1:
-        return None
-    divisions = [division for division in sizer.divisions(model) if width(division) == len(devices)]
-    for kv, shape in [sized for division in divisions for sized in sizer.shapes(model, devices[0], division)]:
-        if all(device.free >= shape.held(kv) for device in devices):
-            one = Placed(model, replica, host, devices, shape)
-            one.kv = one.kv_least = kv
-            return one
-    return None
-
-
-def _restore(placed: list[Placed], in_force: dict[str, dict[str, Any]], sizer: Sizer) -> None:
-    """Give instances their present size back wherever the newcomers left room for it: no restart without need."""
-    for number, one in enumerate(placed):
-        current = in_force.get(one.name)
-        if not current or one.kept is not None:
-            continue
-        one.host.release(one)
-        stays = _kept(one.model, one.replica, current, {one.host.name: one.host}, sizer, restored=True)
-        if stays and [d.uuid for d in stays.devices] == [d.uuid for d in one.devices]:
-            placed[number] = stays
-            stays.host.take(stays)
-        else:
-            one.host.take(one)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Iterator, Mapping
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import describe
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.demo import DEMO_CONFIG, DEMO_WEIGHT_BYTES
 
@@ -41,7 +42,7 @@ def models_to_read(
     return [
         model
         for model in models
-        if model["source"] != "demo:"
+        if not sources.parse(model["source"]).demo
         and next((name for name in model["hosts"] or hosts if name in reached), None) == host
     ]
 
@@ -58,7 +59,7 @@ def with_facts(
     for model in models:
         own, earlier = read.get(model["name"]), known.get(model["name"]) or {}
         facts = own
-        if model["source"] == "demo:":
+        if sources.parse(model["source"]).demo:
             facts = {**describe(DEMO_CONFIG), "weight_bytes": DEMO_WEIGHT_BYTES}
         elif (not own or own.get("error")) and earlier.get("asked") == asked(model):
             facts = earlier.get("facts") or own

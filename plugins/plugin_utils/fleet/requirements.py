@@ -12,11 +12,10 @@ from __future__ import annotations
 import posixpath
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files import COMMIT, cache_folder
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files import COMMIT
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
-
-HUB = "hf://"
 
 
 def memory_mib(instances: list[dict[str, Any]], models: list[dict[str, Any]], host: str) -> int:
@@ -48,8 +47,9 @@ def downloads(
     found = {}
     for instance in instances:
         source, revision = instance["source"], instance["revision"]
-        if instance["host"] == host and source.startswith(HUB):
-            folder = cache_folder(posixpath.join(root, "hub"), source[len(HUB) :])
+        cached = sources.parse(source).cache_folder
+        if instance["host"] == host and cached:
+            folder = posixpath.join(root, "hub", cached)
             # What a branch or tag points to is known to the hub alone; one snapshot is taken for it.
             snapshot = revision if COMMIT.fullmatch(revision or "") else "*"
             found[source, revision] = {

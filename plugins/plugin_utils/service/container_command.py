@@ -13,8 +13,10 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-# Bytes of /dev/shm: what Docker gives, and what an engine gets whose GPUs talk through it.
-SHARED_MEMORY, ENGINE_SHARED_MEMORY = "64m", "16g"
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.shared_memory import GPU_CONTAINER, container_size
+
+# What Docker and Podman give as /dev/shm, enough for what is no engine.
+SHARED_MEMORY = "64m"
 # The container's own, where programs may lie that were compiled a moment ago.
 TEMPORARY = "/tmp:mode=1777,exec"  # noqa: S108 - no path of the host's
 # What a process needs that becomes another user for good.
@@ -88,7 +90,7 @@ def probe(image: str, program: str, gpus: list[str], options: dict[str, Any]) ->
     argv += ["--network", options["network"], "--user", "65534:65534", "--cap-drop", "ALL"]
     argv += ["--security-opt", "no-new-privileges", "--log-driver", "none", "--read-only"]
     argv += ["--tmpfs", TEMPORARY, "--env", "HOME=/tmp", "--env", "USER=nobody"]
-    argv += ["--shm-size", options.get("shared_memory") or (ENGINE_SHARED_MEMORY if gpus else SHARED_MEMORY)]
+    argv += ["--shm-size", options.get("shared_memory") or container_size(bool(gpus))]
     argv += ["--ulimit", "memlock=-1"] if gpus and options["memlock"] else []
     argv += [shlex.split(part)[0] for part in _gpus(gpus, options["gpu_mode"])]
     return [*argv, "--entrypoint", program, image]
@@ -117,7 +119,7 @@ def service(spec: dict[str, Any], options: dict[str, Any], argv: list[str] | Non
     """
     inside, own = spec["container"], [_bare(capability) for capability in spec["capabilities"]]
     added = own + [_bare(capability) for capability in inside.get("capabilities", [])] + list(BECOME if own else ())
-    shared = inside.get("shared_memory") or (ENGINE_SHARED_MEMORY if spec["gpus"] else SHARED_MEMORY)
+    shared = inside.get("shared_memory") or (GPU_CONTAINER if spec["gpus"] else SHARED_MEMORY)
     name = f"{options['prefix']}{spec['name']}"
     lines: list[list[str]] = [
         ["--name", shlex.quote(name)],

@@ -128,3 +128,10 @@ def test_files_that_others_cannot_reach_are_no_leak(tmp_path: Path) -> None:
         (top / "app").chmod(folder_mode)
         path.chmod(mode)
         assert readable_by_others(path, top) is open_to_all
+
+
+def test_without_secrets_nothing_is_found() -> None:
+    """The bench searches the logs of scenarios that have none, too."""
+    scanner = runpy.run_path(str(SCRIPT))["Scan"]({})
+    assert list(scanner.found_in(b"any\nlog\n")) == []
+    assert scanner.hide("any log") == "any log"

@@ -23,7 +23,6 @@ from typing import Any
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 # What the service's sandbox hides from it.
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108
 
@@ -54,9 +53,8 @@ def unreadable(directory: Path) -> str:
     return next((str(path) for path in sorted(directory.iterdir()) if not path.stat().st_mode & 0o004), "")
 
 
-def from_path(source: str) -> Path:
+def from_path(directory: Path) -> Path:
     """Check a directory of the host."""
-    directory = Path(source[len("path:") :])
     if not directory.is_dir():
         raise ModelError(f"{directory} is no directory of this host; copy the model there, or correct the source")
     directory = directory.resolve()
@@ -97,15 +95,12 @@ class Demo:
 class Hub:
     """A repository of a model hub, in the cache layout of the hub's own tools, so that caches can be staged."""
 
-    def __init__(self, source: str, revision: str, request: dict[str, Any]) -> None:
-        self.repository = source[len("hf://") :]
-        if not REPOSITORY.fullmatch(self.repository):
-            raise ModelError("the source is no repository; write hf://organisation/name, and the revision apart")
+    def __init__(self, source: dict[str, str], revision: str, request: dict[str, Any]) -> None:
         self.revision = revision
         self.cache = Path(request["root"]) / "hub"
-        self.folder = self.cache / f"models--{self.repository.replace('/', '--')}"
+        self.folder = self.cache / source["cache_folder"]
         self.refresh = request["hub"]["refresh"] and not COMMIT.fullmatch(revision)
-        self.command = [request["python"], request["hub"]["program"], self.repository, revision, str(self.cache)]
+        self.command = [request["python"], request["hub"]["program"], source["repository"], revision, str(self.cache)]
         self.command += request["hub"]["ignore"]
 
     def cached(self) -> Path | None:
@@ -150,39 +145,35 @@ def provision(request: dict[str, Any]) -> dict[str, Any]:
     done: dict[tuple[str, str], Path] = {}
     for model, source in request["sources"].items():
         revision = request["revisions"].get(model) or "main"
-        if (source, revision) not in done:
+        asked = source["text"], revision
+        if asked not in done:
             try:
-                done[source, revision] = one(source, revision, request, result)
+                done[asked] = one(source, revision, request, result)
             except ModelError as error:
-                at = f" at revision {revision}" if source.startswith("hf://") else ""
-                where = f'{request["host"]}: llm_models[{model}].source is "{source}"{at}'
+                at = f" at revision {revision}" if source["repository"] else ""
+                where = f'{request["host"]}: llm_models[{model}].source is "{source["text"]}"{at}'
                 raise ModelError(f"{where}: {error}.") from error
-        result["paths"][model] = str(done[source, revision])
+        result["paths"][model] = str(done[asked])
     return result
 
 
-def one(source: str, revision: str, request: dict[str, Any], result: dict[str, Any]) -> Path:
+def one(source: dict[str, str], revision: str, request: dict[str, Any], result: dict[str, Any]) -> Path:
     """Bring one model into place and note what was done for it."""
-    if source.startswith("path:"):
-        return from_path(source)
-    if source == "demo:":
-        origin: Demo | Hub = Demo(request)
-    elif source.startswith("hf://"):
-        origin = Hub(source, revision, request)
-    else:
-        raise ModelError("the source is unknown; use hf://organisation/name, path:/directory or demo:")
+    if source["directory"]:
+        return from_path(Path(source["directory"]))
+    origin = Hub(source, revision, request) if source["repository"] else Demo(request)
     found = origin.find()
     if found:
         return found
     if request["check"]:
         result["changed"] = True
-        result["actions"].append(f"would make {source} ready in {origin.directory}")
+        result["actions"].append(f"would make {source['text']} ready in {origin.directory}")
         return origin.directory
     before, started = (origin.cached() if isinstance(origin, Hub) else None), time.monotonic()
     made = origin.make()
     if made != before:
         result["changed"] = True
-        result["actions"].append(f"{source} is ready in {made} after {time.monotonic() - started:.0f} s")
+        result["actions"].append(f"{source['text']} is ready in {made} after {time.monotonic() - started:.0f} s")
     return made
 
 

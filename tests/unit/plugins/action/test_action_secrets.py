@@ -149,10 +149,9 @@ def test_an_encrypted_file_without_its_password(path: Path, call: Call) -> None:
 def test_a_single_encrypted_value_is_not_written_in_the_clear(
     path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # From ansible-core 2.19 on such a value is decrypted with the passwords of the run, not of the loader.
-    context = getattr(ansible_vault, "VaultSecretsContext", None)
-    if context is not None:
-        monkeypatch.setattr(context, "_current", context(VAULT_SECRETS))
+    # Such a value is decrypted with the passwords of the run, not of the loader.
+    context = ansible_vault.VaultSecretsContext
+    monkeypatch.setattr(context, "_current", context(VAULT_SECRETS))
     cipher = VaultLib(VAULT_SECRETS).encrypt(CANARY).decode().replace("\n", "\n      ")
     path.write_text(f"id: {OURS}\nsecrets:\n  master_key: !vault |\n      {cipher}\n")
     path.chmod(0o600)
@@ -160,8 +159,7 @@ def test_a_single_encrypted_value_is_not_written_in_the_clear(
         call(vault=VAULT_SECRETS)
     result = call(vault=VAULT_SECRETS, names={"master_key": {}})
     assert result["secrets"] == {"master_key": CANARY}
-    if context is not None:
-        monkeypatch.setattr(context, "_current", context([]))
+    monkeypatch.setattr(context, "_current", context([]))
     with pytest.raises(AnsibleActionFail, match="cannot be decrypted"):
         call()
 

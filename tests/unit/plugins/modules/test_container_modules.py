@@ -19,7 +19,7 @@ from ansible_collections.llmfleet.serving.plugins.modules import (
     container_engine_restart,
     gpu_containers,
 )
-from module_runner import run_module
+from module_runner import documented_options, run_module
 
 NODE = os.uname().nodename
 GPUS = "echo 'GPU 0: NVIDIA H100 (UUID: GPU-aaaa)'\necho 'GPU 1: NVIDIA H100 (UUID: GPU-bbbb)'"
@@ -424,7 +424,7 @@ class Module(Protocol):
 
 @pytest.mark.parametrize("module", [cdi_specification, container_engine_restart, gpu_containers])
 def test_documentation_and_options_agree(module: Module) -> None:
-    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
+    documented = documented_options(module)
     assert set(documented) == set(module.ARGUMENTS)
     for name, option in module.ARGUMENTS.items():
         assert option["type"] == documented[name]["type"]

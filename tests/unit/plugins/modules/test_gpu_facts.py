@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import time
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.modules import gpu_facts
-from module_runner import run_module
+from module_runner import documented_options, run_module
 
 DATA = Path(__file__).parents[1] / "module_utils" / "data" / "nvidia_smi"
 ANSWERS = f"""
@@ -36,7 +35,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(gpu_facts, "PCI_DEVICES", str(tmp_path / "devices"))
     monkeypatch.setattr(gpu_facts, "KERNEL_MODULE", str(tmp_path / "version"))
     monkeypatch.setattr(gpu_facts, "DIRECTORIES", ())
-    monkeypatch.setattr(gpu_facts, "SECONDS_TO_DIE", 1.0)
+    monkeypatch.setattr(gpu_facts.programs, "SECONDS_TO_DIE", 1.0)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
     (tmp_path / "bin").mkdir()
     return tmp_path
@@ -171,8 +170,8 @@ def test_a_program_that_closes_its_output_and_stays(machine: Path) -> None:
 def test_one_that_no_signal_ends_is_left_behind(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add_program(machine, "exec sleep 30")
     kill, spared = os.killpg, []
-    monkeypatch.setattr(gpu_facts.os, "killpg", lambda pid, _signal: spared.append(pid))
-    monkeypatch.setattr(gpu_facts, "SECONDS_TO_DIE", 0.2)
+    monkeypatch.setattr(gpu_facts.programs.os, "killpg", lambda pid, _signal: spared.append(pid))
+    monkeypatch.setattr(gpu_facts.programs, "SECONDS_TO_DIE", 0.2)
     start = time.monotonic()
     found = gather(timeout=1)
     assert time.monotonic() - start < 3
@@ -183,7 +182,7 @@ def test_one_that_no_signal_ends_is_left_behind(machine: Path, monkeypatch: pyte
 
 
 def test_a_flood_is_cut_off(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_facts, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(gpu_facts.programs, "MAX_BYTES", 100_000)
     add_program(machine, "exec yes '<nvidia_smi_log>'")
     replies = gpu_facts.ask(str(machine / "bin" / "nvidia-smi"), 30)
     assert {name: len(reply.out) < 200_000 for name, reply in replies.items()} == dict.fromkeys(replies, True)
@@ -216,11 +215,11 @@ def test_the_language_of_the_user_is_not_asked_for(machine: Path, monkeypatch: p
 def test_a_timeout_that_is_none(
     timeout: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, capsys, timeout=timeout)["msg"] == f"timeout is {timeout}: give at least 1 second."
+    assert run(monkeypatch, capsys, timeout=timeout)["msg"].endswith(f": timeout is {timeout}: give at least 1 second.")
 
 
 def test_documentation_and_options_agree() -> None:
-    documented = yaml.safe_load(gpu_facts.DOCUMENTATION)["options"]
+    documented = documented_options(gpu_facts)
     assert set(documented) == set(gpu_facts.ARGUMENTS)
     for name, option in gpu_facts.ARGUMENTS.items():
         assert option["type"] == documented[name]["type"]
@@ -237,9 +236,3 @@ def test_every_fact_is_documented(machine: Path) -> None:
     assert set(found["gpus"][0]) == set(gpu)
     assert set(found["gpus"][0]["mig_devices"][0]) == set(gpu["mig_devices"]["contains"])
     assert set(found["topology"]) == set(documented["topology"]["contains"])
-
-
-def test_it_writes_nothing() -> None:
-    tree = ast.parse(Path(str(gpu_facts.__file__)).read_text())
-    opened = [call for call in ast.walk(tree) if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "open"]
-    assert [len(call.args) for call in opened] == [1]

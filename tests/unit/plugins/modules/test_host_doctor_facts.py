@@ -18,10 +18,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.engine import MARK
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import disk_speed
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs as bounded
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import disk_speed, programs
 from ansible_collections.llmfleet.serving.plugins.modules import host_doctor_facts
-from module_runner import run_module
+from module_runner import documented_options, run_module
 
 DATA = Path(__file__).parents[1] / "module_utils" / "data" / "nvidia_smi"
 UUID = "GPU-00000000-0000-0000-0000-000000000000"
@@ -55,7 +54,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine whose clock is kept, whose kernel is silent and whose nvidia-smi replays one H100."""
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
-    monkeypatch.setattr(bounded, "SECONDS_TO_DIE", 0.5)
+    monkeypatch.setattr(programs, "SECONDS_TO_DIE", 0.5)
     monkeypatch.setattr(host_doctor_facts, "IOMMU_GROUPS", str(tmp_path / "iommu"))
     add(tmp_path, "nvidia-smi", f"cat {DATA}/h100.xml")
     add(tmp_path, "timedatectl", "echo yes")
@@ -381,7 +380,7 @@ def test_a_port_of_a_stranger_and_one_of_our_own(machine: Path) -> None:
 
 
 def test_documentation_and_options_agree() -> None:
-    documented = yaml.safe_load(host_doctor_facts.DOCUMENTATION)["options"]
+    documented = documented_options(host_doctor_facts)
 
     def compare(options: dict[str, Any], described: dict[str, Any]) -> None:
         assert set(described) == set(options)

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.llmfleet.serving.plugins.modules import mig_layout
-from module_runner import run_module
+from module_runner import documented_options, run_module
 
 # It keeps the calls that change something, and MIG mode as a real one tells it. What "stubborn" holds takes a mode over
 # after a reset, "dead" never, "busy" fails as a card does that somebody has opened.
@@ -135,7 +134,7 @@ def test_what_nvidia_smi_refuses(host: Host) -> None:
 
 
 def test_documentation_and_options_agree() -> None:
-    documented = yaml.safe_load(mig_layout.DOCUMENTATION)["options"]
+    documented = documented_options(mig_layout)
     assert set(documented) == set(mig_layout.ARGUMENTS)
     for name, option in mig_layout.ARGUMENTS.items():
         for key in ("type", "elements"):

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils import basic
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import safetensors
 from ansible_collections.llmfleet.serving.plugins.modules import model_info
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -205,8 +206,8 @@ def ask(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     def call(**args: Any) -> dict[str, Any]:
         given = {"timeout": 20, "source": f"hf://{REPOSITORY}", **args}
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode())
-        # From ansible-core 2.19 on a module is told how its arguments are serialised.
-        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+        # A module is told how its arguments are serialised.
+        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy")
         with pytest.raises(SystemExit) as stop:
             model_info.main()
         out, err = capsys.readouterr()
@@ -360,7 +361,7 @@ def test_a_folder_that_may_not_be_read(ask: Ask, tmp_path: Path, monkeypatch: py
         ("path:models", "path: needs an absolute directory"),
         ("demo:", "give the directory where it is as path:/directory"),
         ("small", "it is unknown; use hf://"),
-        ("hf://../x", "it is no repository"),
+        ("hf://../x", "it names no repository"),
     ],
 )
 def test_what_is_no_source(ask: Ask, source: str, words: str) -> None:
@@ -462,7 +463,7 @@ def test_a_header_of_2_gb_is_not_fetched(ask: Ask, hub: Hub) -> None:
 
 
 def test_headers_have_a_limit_together(ask: Ask, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_info.safetensors, "HEADER_LIMIT", len(SHARDED[ONE]) - 1200 + 50)
+    monkeypatch.setattr(safetensors, "HEADER_LIMIT", len(SHARDED[ONE]) - 1200 + 50)
     folder = write(tmp_path / "m", SHARDED)
     for result in (ask(endpoint=hub.url), ask(source=f"path:{folder}")):
         assert "the headers of its safetensors files take more than 0 MB; choose another checkpoint" in result["msg"]
@@ -614,7 +615,7 @@ def free_port() -> int:
 
 def test_a_port_where_nothing_listens(ask: Ask) -> None:
     message = ask(endpoint=f"http://127.0.0.1:{free_port()}")["msg"]
-    assert "127.0.0.1 cannot be reached (Connection refused); correct endpoint or http_proxy, or give a copy" in message
+    assert "127.0.0.1 cannot be reached (connection refused); correct endpoint or http_proxy, or give a copy" in message
 
 
 def test_a_name_that_does_not_resolve(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

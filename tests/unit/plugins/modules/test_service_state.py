@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import readiness
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 from ansible_collections.llmfleet.serving.plugins.modules import service_state
 from cryptography import x509
@@ -262,11 +263,11 @@ def door(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 def test_busy_then_ready_behind_tls(door: tuple[str, Path]) -> None:
     url, ca = door
     ready: dict[str, Any] = {"url": url, "ca": str(ca), "headers": {"X-Probe": 1}, "status": [200]}
-    assert [service_state.answers(ready) for _ in range(3)] == [f"{url} answers 503"] * 2 + [""]
-    assert "certificate" in service_state.answers({**ready, "ca": None}).lower()
-    assert service_state.answers({**ready, "headers": {}, "status": [503]}) == ""
+    assert [readiness.answers(ready) for _ in range(3)] == [f"{url} answers 503"] * 2 + [""]
+    assert "certificate" in readiness.answers({**ready, "ca": None}).lower()
+    assert readiness.answers({**ready, "headers": {}, "status": [503]}) == ""
 
 
 def test_nobody_at_the_door() -> None:
     ready: dict[str, Any] = {"url": "http://127.0.0.1:1/", "ca": None, "headers": {}, "status": [200]}
-    assert "does not answer (" in service_state.answers(ready)
+    assert "does not answer (" in readiness.answers(ready)

@@ -240,11 +240,15 @@ def test_check_mode_sends_nothing(chain: Stub, verify: Verify) -> None:
 
 @pytest.mark.parametrize("args", [{"api_key": None}, {"models": []}])
 def test_the_api_needs_a_key_and_a_model(verify: Verify, args: dict[str, Any]) -> None:
-    assert verify(**args)["msg"].startswith("api_url needs api_key")
+    assert ": api_url needs api_key" in verify(**args)["msg"]
 
 
 def test_nothing_to_verify(verify: Verify) -> None:
-    assert verify(api_url=None, chat_url=None, prometheus_url=None)["msg"].startswith("Nothing to verify")
+    assert (
+        verify(api_url=None, chat_url=None, prometheus_url=None)["msg"]
+        .partition(": ")[2]
+        .startswith("nothing to verify")
+    )
 
 
 def test_the_hop_that_broke_is_named(chain: Stub, verify: Verify) -> None:
@@ -342,18 +346,6 @@ def test_a_port_where_nothing_listens(verify: Verify) -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
         assert "no answer (connection refused)" in verify(api_url=url, hops=[])["msg"]
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (socket.gaierror(-2, "x"), "its name does not resolve"),
-        (ValueError(), "ValueError"),
-        (OSError(113, "No route to host"), "[Errno 113] No route to host"),
-    ],
-)
-def test_error_text(error: Exception, words: str) -> None:
-    assert verify_chain.error_text(error, 5) == words
 
 
 def test_a_url_that_is_none(verify: Verify) -> None:

@@ -40,17 +40,18 @@ HOSTS: dict[str, tuple[str, str, str, dict[str, Any], dict[str, Any]]] = {
     "alma-8": ("AlmaLinux", "8", "RedHat", {"container_engine_name": "podman"}, {}),
     "rocky-9-old": ("Rocky", "9", "RedHat", {"nvidia_container_toolkit_version": "1.18.2"}, OLD),
 }
+SOURCES = "lookup('ansible.builtin.template', roles ~ '/service/templates/apt.sources.j2',"
 EXPRESSIONS = {
     "repository": "{{ __container_engine_repository }}",
     "key": "{{ __container_engine_key }}",
     "plan": "{{ __container_engine_plan }}",
-    "sources": "{{ lookup('ansible.builtin.template', roles ~ '/container_engine/templates/docker.sources.j2') }}",
+    "sources": f"{{{{ {SOURCES} template_vars={{'service_apt_repository': docker_repository}}) }}}}",
     "preferences": "{{ lookup('ansible.builtin.template', roles ~ '/container_engine/templates/preferences.j2') }}",
     "registries": "{{ lookup('ansible.builtin.template', roles ~ '/container_engine/templates/registries.conf.j2') }}",
     "containers": "{{ lookup('ansible.builtin.template', roles ~ '/container_engine/templates/containers.conf.j2') }}",
     "proxy": "{{ lookup('ansible.builtin.template', roles ~ '/container_engine/templates/proxy.env.j2') }}",
     "toolkit_sources": (
-        "{{ lookup('ansible.builtin.template', roles ~ '/nvidia_container_toolkit/templates/toolkit.sources.j2') }}"
+        f"{{{{ {SOURCES} template_vars={{'service_apt_repository': __nvidia_container_toolkit_repository}}) }}}}"
     ),
     "toolkit_missing": "{{ __nvidia_container_toolkit_missing }}",
     "toolkit_other": "{{ __nvidia_container_toolkit_other }}",
@@ -87,6 +88,8 @@ def variables(name: str) -> dict[str, Any]:
     for role in ("container_engine", "nvidia_container_toolkit"):
         for folder in ("defaults", "vars"):
             found.update(yaml.safe_load((ROLES / role / folder / "main.yml").read_text()))
+    (add,) = yaml.safe_load((ROLES / "container_engine" / "tasks" / "repository_debian.yml").read_text())
+    found["docker_repository"] = add["vars"]["service_apt_repository"]
     for key, task in TASKS.items():
         found[f"rendered_{key}"], own = arguments(*task)
         found.update(own)
@@ -154,6 +157,8 @@ def test_repository_of_docker(rendered: dict[str, dict[str, Any]]) -> None:
     assert "URIs: http://mirror/ubuntu" in sources
     assert "Suites: noble" in sources
     assert "Architectures: arm64" in sources
+    assert "Components: stable" in sources
+    assert sources[-1] == "Signed-By: /etc/apt/keyrings/llmfleet-docker.asc"
     assert "Pin: version 5:28.5*" in rendered["debian-13"]["preferences"]
     repository = rendered["rhel-9"]["engine_repository"]
     assert repository["baseurl"] == f"{root}/rhel/$releasever/$basearch/stable"
@@ -181,7 +186,9 @@ def test_podman(rendered: dict[str, dict[str, Any]]) -> None:
 def test_toolkit(rendered: dict[str, dict[str, Any]]) -> None:
     base = "https://nvidia.github.io/libnvidia-container/stable"
     assert f"URIs: {base}/deb/amd64" in rendered["debian-13"]["toolkit_sources"]
-    assert f"URIs: {base}/deb/arm64" in rendered["ubuntu-24"]["toolkit_sources"]
+    flat = rendered["ubuntu-24"]["toolkit_sources"].splitlines()
+    assert {f"URIs: {base}/deb/arm64", "Suites: /"} < set(flat)
+    assert not any(line.startswith(("Components", "Architectures")) for line in flat)
     repository = rendered["rhel-9"]["toolkit_repository"]
     assert (repository["baseurl"], repository["repo_gpgcheck"]) == (f"{base}/rpm/$basearch", True)
     assert rendered["rhel-9"]["toolkit_dnf"]["name"] == ["nvidia-container-toolkit-base"]

@@ -197,7 +197,7 @@ def test_deadlines_of_starts(instance: dict[str, Any], size: int, rate: float | 
         ({"source": "path:/srv/x", "path": "/srv/x"}, "/srv/x"),
         ({"source": "path:/srv/x"}, "/srv/x"),
         ({"source": "demo:"}, "/m/demo"),
-        ({}, "/m/"),
+        ({"source": "hf://gpt2"}, "/m/hub/models--gpt2"),
     ],
 )
 def test_where_weights_lie(instance: dict[str, Any], folder: str) -> None:
@@ -277,9 +277,12 @@ def test_driver(given: dict[str, Any] | None, severity: str, word: str, remedy: 
             "MIG is Disabled and will be Enabled",
         ),
         ({"mig_mode_current": "Enabled", "mig_mode_pending": "Enabled"}, OK, "healthy"),
-        ({"fabric": {"state": "In Progress", "status": None}}, ERROR, "fabric In Progress"),
+        ({"fabric": {"state": "In Progress", "status": None}}, ERROR, "state In Progress, status nothing"),
         ({"fabric": {"state": "Completed", "status": "Failure"}}, ERROR, "status Failure"),
         ({"fabric": {"state": "Completed", "status": "Success"}}, OK, "healthy"),
+        ({"fabric": {"state": "completed", "status": "success"}}, OK, "healthy"),
+        ({"fabric": {"state": "Completed", "status": None}}, ERROR, "status nothing"),
+        ({"fabric": {"state": None, "status": None}}, OK, "healthy"),
         ({"persistence_mode": "Disabled"}, WARNING, "persistence mode is off"),
     ],
 )

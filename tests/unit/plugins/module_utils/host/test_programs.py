@@ -10,12 +10,12 @@ import os
 import time
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs as bounded
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded, "SECONDS_TO_DIE", 0.5)
+    monkeypatch.setattr(programs, "SECONDS_TO_DIE", 0.5)
 
 
 @pytest.mark.parametrize(
@@ -27,11 +27,11 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_a_program_says(script: str, answer: tuple[str, str]) -> None:
-    assert bounded.run(["/bin/sh", "-c", script], 10, "given", {"COLOUR": "blue"}) == answer
+    assert programs.run_program(["/bin/sh", "-c", script], 10, "given", {"COLOUR": "blue"}) == answer
 
 
 def test_a_program_that_is_not_there() -> None:
-    said, ending = bounded.run(["/nonexistent/program"], 1)
+    said, ending = programs.run_program(["/nonexistent/program"], 1)
     assert said == ""
     assert ending.startswith("cannot be started ([Errno 2]")
 
@@ -39,24 +39,24 @@ def test_a_program_that_is_not_there() -> None:
 def test_a_program_that_hangs_is_asked_to_end_and_then_killed() -> None:
     start = time.monotonic()
     script = "trap 'echo asked' TERM; echo waiting; while :; do sleep 0.1; done"
-    said, ending = bounded.run(["/bin/sh", "-c", script], 0.5)
+    said, ending = programs.run_program(["/bin/sh", "-c", script], 0.5)
     assert time.monotonic() - start < 5
-    assert ending == "did not end within 0 s"
+    assert ending == "did not end within 0.5 s"
     assert said.split()[:2] == ["waiting", "asked"]
 
 
 def test_a_program_that_no_signal_ends_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     kill, spared = os.killpg, []
-    monkeypatch.setattr(bounded.os, "killpg", lambda pid, _signal: spared.append(pid))
-    said, ending = bounded.run(["/bin/sleep", "30"], 0.2, "given")
-    assert (said.strip(), ending) == ("", "did not end within 0 s")
+    monkeypatch.setattr(programs.os, "killpg", lambda pid, _signal: spared.append(pid))
+    said, ending = programs.run_program(["/bin/sleep", "30"], 0.2, "given")
+    assert (said.strip(), ending) == ("", "did not end within 0.2 s")
     kill(spared[0], 9)
     os.waitpid(spared[0], 0)
 
 
 def test_a_function_in_a_process_of_its_own() -> None:
-    assert bounded.apart(lambda: {"pid": os.getpid()}, 10)["pid"] != os.getpid()
-    assert bounded.apart(lambda: 1 // 0, 10) is None
+    assert programs.run_in_child(lambda: {"pid": os.getpid()}, 10)["pid"] != os.getpid()
+    assert programs.run_in_child(lambda: 1 // 0, 10) is None
     start = time.monotonic()
-    assert bounded.apart(lambda: time.sleep(600), 0.2) is None
+    assert programs.run_in_child(lambda: time.sleep(600), 0.2) is None
     assert time.monotonic() - start < 5

@@ -2,14 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""MIG layouts: what differs, what nvidia-smi is told, and what is refused. The fabric of NVSwitches."""
+"""MIG layouts: what differs, what nvidia-smi is told, and what is refused."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import fabric as fabric_state
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import mig as mig_layout
 
 
@@ -131,28 +130,3 @@ def test_a_card_in_use_is_refused() -> None:
     found = plan([entry(0, "7g.80gb")], cut("3g.40gb", processes=users))
     assert found.changes == []
     assert "is in use by 42 python3, 43 of somebody else, and changing its layout would kill them" in found.problems[0]
-
-
-@pytest.mark.parametrize(
-    ("facts", "words"),
-    [
-        ({"error": None, "gpus": [gpu(fabric={"state": "Completed", "status": "Success"})]}, ""),
-        ({"error": None, "gpus": [gpu(fabric=None, mig_mode_current="Enabled")]}, ""),
-        (
-            {"error": None, "gpus": [gpu(fabric={"state": "In Progress", "status": None})]},
-            "state In Progress, status nothing.",
-        ),
-        (
-            {"error": None, "gpus": [gpu(fabric={"state": "Completed", "status": "Failure"})]},
-            "GPU 0 says state Completed",
-        ),
-        ({"error": None, "gpus": [gpu(fabric=None)]}, "GPU 0 says state nothing"),
-        ({"error": None, "gpus": []}, "nvidia-smi shows no GPU."),
-        ({"error": "It hangs.", "gpus": []}, "It hangs."),
-        ({}, "nvidia-smi shows no GPU."),
-    ],
-)
-def test_the_fabric(facts: dict[str, Any], words: str) -> None:
-    found = fabric_state.fabric_problem(facts)
-    assert words in found
-    assert bool(found) is bool(words)

@@ -582,3 +582,42 @@ def test_no_output_whatsoever_raises(replies: dict[str, Reply], module: str, pro
             assert gpu[key] is None or gpu[key] >= 0
     if found["topology"]["matrix"] is not None:
         assert [len(row) for row in found["topology"]["matrix"]] == [len(found["gpus"])] * len(found["gpus"])
+
+
+XML = (
+    "<?xml version='1.0'?><nvidia_smi_log>{versions}<attached_gpus>1</attached_gpus><gpu id='00000000:01:00.0'>"
+    "<uuid>GPU-1</uuid><fb_memory_usage><total>46068 MiB</total></fb_memory_usage></gpu></nvidia_smi_log>{after}"
+)
+MODULE_610 = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  610.57.04  Release Build"
+
+
+@pytest.mark.parametrize(
+    "versions",
+    [
+        "<driver_version>610.57.04</driver_version><cuda_version>13.3</cuda_version>",
+        "<driver_version>610.57.04 [Deprecated]</driver_version><cuda_version>13.3 [Deprecated]</cuda_version>",
+        "<kmd_version>610.57.04</kmd_version><cuda_umd_version>13.3</cuda_umd_version>",
+        "<driver_version>N/A</driver_version><kmd_version>610.57.04</kmd_version><cuda_umd_version>13.3</cuda_umd_version>",
+    ],
+)
+def test_versions_with_remarks_or_under_new_names(versions: str) -> None:
+    replies = {"xml": Reply(XML.format(versions=versions, after=""))}
+    facts = nvidia_smi.gpu_facts(replies, source="/usr/bin/nvidia-smi", kernel_module=MODULE_610)
+    assert (facts["driver_version"], facts["cuda_driver_version"]) == ("610.57.04", "13.3")
+    assert facts["reboot_required"] is False
+
+
+def test_a_warning_is_no_error() -> None:
+    """A card with a corrupted infoROM works; nvidia-smi ends with status 14 after a complete answer."""
+    said = XML.format(versions="", after="WARNING: infoROM is corrupted at gpu 0000:01:00.0\n")
+    warning = "WARNING: infoROM is corrupted at gpu 0000:01:00.0"
+    replies = {
+        "xml": Reply(said, "", 14),
+        "list": Reply(f"GPU 0: NVIDIA L40S (UUID: GPU-1)\n{warning}\n", "", 14),
+        "capabilities": Reply(f"0, GPU-1, 8.9\n{warning}\n", "", 14),
+    }
+    facts = nvidia_smi.gpu_facts(replies, source="/usr/bin/nvidia-smi")
+    assert facts["error"] is None
+    assert [gpu["health"] for gpu in facts["gpus"]] == ["ok"]
+    replies["capabilities"] = Reply("", "", 9)
+    assert "ended with status 9" in nvidia_smi.gpu_facts(replies, source="/usr/bin/nvidia-smi")["error"]

@@ -125,7 +125,7 @@ def test_divisions_are_those_that_the_model_allows() -> None:
 
 def test_activations_grow_with_tokens_and_shrink_with_ranks() -> None:
     dense, experts = model("m")["facts"], model("m", "Qwen3-Next-80B-A3B-Instruct")["facts"]
-    assert instance_memory.activation(dense, 1, 2048, 256) == 2 * 2048 * 4096 * 11 + 256 * 128256 * 4
+    assert instance_memory.activation(dense, 1, 2048, 256) == 2 * 2048 * 4096 * 11 + 3 * 256 * 128256 * 4
     assert instance_memory.activation(dense, 2, 2048, 0) == int(2 * 2048 * 4096 * 6.5)
     # Widths between the measured ones are taken as the next smaller one.
     assert instance_memory.activation(dense, 3, 2048, 0) == instance_memory.activation(dense, 2, 2048, 0)

@@ -1,0 +1,34 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Filters from the address of a listener to the one it is asked at: thin wrappers around module_utils/addresses.py."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ansible_collections.llmfleet.serving.plugins.module_utils import addresses
+
+
+def reachable(listen: Any) -> str:
+    """Return the address at which a listener is asked from its own host."""
+    return addresses.reachable(str(listen))
+
+
+def bracketed(address: Any) -> str:
+    """Return an address as it stands before a port."""
+    return addresses.bracketed(str(address))
+
+
+def authority(listen: Any, port: Any) -> str:
+    """Return ``host:port`` of a URL that asks a listener from its own host."""
+    return addresses.authority(str(listen), int(port))
+
+
+class FilterModule:
+    """Filters of addresses."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Name the filters."""
+        return {"authority": authority, "bracketed": bracketed, "reachable": reachable}

@@ -1,0 +1,31 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Name the host that a module runs on, as the inventory does."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any, Mapping
+
+# The documentation of it is the fragment llmfleet.serving.host.
+OPTION: dict[str, Any] = {"type": "str", "default": ""}
+
+
+def host_name(params: Mapping[str, Any]) -> str:
+    """Return the host's name for messages: the one that the inventory has, else the machine's own.
+
+    :param params: parameters of a module, with the option ``host``.
+    """
+    return str(params.get("host") or platform.node())
+
+
+def fail(module: Any, text: str, **result: Any) -> None:
+    """Fail a module with a message that begins with the host's name.
+
+    :param module: an ``AnsibleModule`` with the option ``host``.
+    :param text: what is wrong, and the remedy.
+    :param result: what else the module returns.
+    """
+    module.fail_json(msg=f"{host_name(module.params)}: {text}", **result)
