@@ -2,20 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Filters over the table of applications: thin wrappers around plugin_utils/fleet/applications.py.
+"""Filters over the table of applications and the variables of hosts: thin wrappers around plugin_utils/fleet.
 
-The rows are handed on as they are: Ansible computes a value when it is asked for, and not all are there at all times.
+Both are handed on as they are: Ansible computes a value when it is asked for, and not all are there at all times.
 """
 
 from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import applications
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import applications, memory
 
 
 class FilterModule:
-    """Filters over the table of applications."""
+    """Filters over the table of applications and the variables of hosts."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
@@ -27,4 +27,7 @@ class FilterModule:
             "application_listeners": applications.listeners,
             "application_scrape_jobs": applications.scrape_jobs,
             "application_services": applications.services,
+            "driverless_hosts": memory.driverless_hosts,
+            "fleet_hosts": memory.fleet_hosts,
+            "fleet_models": memory.fleet_models,
         }

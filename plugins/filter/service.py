@@ -13,6 +13,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import eng
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import removal
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import as_user, container_command
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import image as container_image
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import package as service_package
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
 
 
@@ -32,6 +33,15 @@ def package_images(package: dict[str, Any], root: str, pinned: bool = True) -> l
     try:
         return container_image.packages(package, root, pinned)
     except container_image.ImageError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def package_on(package: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """Choose what a package is on one distribution; see plugin_utils/service/package.py."""
+    distribution, version = str(facts.get("distribution", "")), str(facts.get("distribution_version", ""))
+    try:
+        return service_package.on_distribution(package, distribution, version)
+    except service_package.PackageError as error:
         raise AnsibleFilterError(str(error)) from error
 
 
@@ -76,6 +86,9 @@ class FilterModule:
             "container_service": container_command.service,
             "image_problems": image_problems,
             "package_images": package_images,
+            "package_on": package_on,
+            "package_summary": service_package.summary,
+            "package_wrappers": service_package.wrappers,
             "package_programs": container_image.programs,
             "removable_accounts": removal.accounts,
             "resolve_images": resolve_images,

@@ -9,11 +9,13 @@ Pure functions over dictionaries; no Ansible, no files, no network.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Iterable, Iterator, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import describe
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.demo import DEMO_CONFIG, DEMO_WEIGHT_BYTES
+
+Hosts = Mapping[str, Mapping[str, Any]]
 
 
 def instances_in_force(hosts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -82,6 +84,35 @@ def remember(models: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def remembered_hosts(names: list[str], known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return hosts by name in the given order; one of which nothing was ever known is empty."""
     return {name: known.get(name) or {} for name in names}
+
+
+def _told(names: Iterable[str], hosts: Hosts, key: str) -> Iterator[tuple[str, Any]]:
+    """Give every host that says something under a key, with what it says; each host is looked at once."""
+    for name in names:
+        own = hosts.get(name, {})
+        if key in own:
+            yield name, own[key]
+
+
+def fleet_hosts(names: list[str], hosts: Hosts, known: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what each host tells of itself, by host in the given order: in this run, else in an earlier one.
+
+    :param hosts: variables of hosts, by host; ``llm_host`` is what a host told in this run.
+    :param known: what earlier runs knew, with ``hosts``.
+    """
+    merged = {**(known.get("hosts") or {}), **dict(_told(names, hosts, "llm_host"))}
+    return {name: merged[name] for name in names if merged.get(name)}
+
+
+def fleet_models(names: list[str], hosts: Hosts) -> dict[str, dict[str, Any]]:
+    """Return what this run has read of models, by model; hosts have it in ``llm_models_read``."""
+    return {model: facts for _host, read in _told(names, hosts, "llm_models_read") for model, facts in read.items()}
+
+
+def driverless_hosts(names: list[str], hosts: Hosts) -> list[str]:
+    """Return the hosts that have cards and no driver in the kernel, as their facts say."""
+    drivers = [(name, facts.get("nvidia_driver") or {}) for name, facts in _told(names, hosts, "ansible_facts")]
+    return [name for name, driver in drivers if driver.get("cards") and not driver.get("loaded_version")]
 
 
 def facts_or_error(result: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import package, parts
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
 from role_files import default_files, defaults
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
@@ -141,3 +143,50 @@ def test_every_default_has_a_comment(role: str) -> None:
             elif VARIABLE.match(line) and not commented:
                 bare.append(f"{path.relative_to(ROLES)}: {line.split(':')[0]}")
     assert not bare, "no comment above the variable or its block:\n" + "\n".join(bare)
+
+
+def sections(value: Any) -> list[dict[str, Any]]:
+    """Every dictionary within a document, in depth."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    found = [section for one in inner for section in sections(one)]
+    return [value, *found] if isinstance(value, dict) else found
+
+
+CALLERS = sorted(
+    path
+    for pattern in ("roles/*/tasks/**/*.yml", "playbooks/**/*.yml", "molecule/**/*.yml")
+    for path in ROLES.parent.glob(pattern)
+)
+
+
+def test_what_others_call_by_name_is_an_entry_point() -> None:
+    """A file that is only there for its own role may change; one that others include has a contract."""
+    missing = set()
+    for path in CALLERS:
+        for section in sections(list(yaml.safe_load_all(path.read_text()))):
+            if "tasks_from" in section:
+                role = section["name"].rsplit(".", 1)[-1]
+                entry = section["tasks_from"].removesuffix(".yml")
+                if (ROLES / role).is_dir() and entry not in entry_points(role):
+                    missing.add(f"{role}: {entry}, called in {path.relative_to(ROLES.parent)}")
+    assert not missing, "without an argument spec:\n" + "\n".join(sorted(missing))
+
+
+def test_service_specs_are_specified_as_they_are_read() -> None:
+    specified = entry_points("service")["main"]["options"]["service_specs"]["options"]
+    stated = {name: one["default"] for name, one in specified.items() if "default" in one}
+    assert stated == service_spec.DEFAULTS
+    assert set(specified) - set(stated) == {"name", "command", "user"}
+    for part, keys in parts.DEFAULTS.items():
+        assert {name: one["default"] for name, one in specified[part]["options"].items()} == keys
+
+
+def test_packages_are_specified_as_they_are_read() -> None:
+    specified = entry_points("service")["package"]["options"]["service_package"]["options"]
+    assert tuple(specified) == package.KEYS
+    for path in CALLERS:
+        for section in sections(list(yaml.safe_load_all(path.read_text()))):
+            given = section.get("service_package")
+            assert not isinstance(given, dict) or not set(given) - set(specified), (
+                f"{path}: a key of service_package that is not specified"
+            )

@@ -69,6 +69,9 @@ INSTANCE: dict[str, Any] = {
     "stream_interval": 8,
     "tensor_parallel_size": 2,
 }
+CONTRACT = yaml.safe_load((ROOT / "roles" / "service" / "meta" / "argument_specs.yml").read_text())["argument_specs"][
+    "main"
+]["options"]["service_specs"]
 # Docker that says what it is asked for.
 STAND_IN = """#!{python}
 import json, sys
@@ -100,6 +103,13 @@ def application(role: str) -> dict[str, Any]:
             {
                 "ansible.builtin.include_role": {"name": "llmfleet.serving.service", "tasks_from": "package.yml"},
                 "vars": {"service_package": "{{ golden_package }}"},
+            },
+            {
+                # What the role's own argument specs would refuse.
+                "ansible.builtin.validate_argument_spec": {
+                    "argument_spec": {"service_specs": CONTRACT},
+                    "provided_arguments": {"service_specs": "{{ specs }}"},
+                }
             },
             {
                 "ansible.builtin.template": {
@@ -169,7 +179,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     (folder / "parameters.json").write_text(json.dumps(parameters))
     plays = [application(role) for role in APPLICATIONS]
     for play in plays:
-        play["tasks"][1]["ansible.builtin.template"]["src"] = "{{ item.folder }}{{ item.src }}"
+        play["tasks"][-1]["ansible.builtin.template"]["src"] = "{{ item.folder }}{{ item.src }}"
     (folder / "play.yml").write_text(yaml.safe_dump(plays))
     groups = {f"llm_{name}": {"hosts": {"localhost": None}} for name in ("inference", "gateway", "webui", "monitoring")}
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}

@@ -172,3 +172,48 @@ def test_what_is_remembered_is_found_again() -> None:
 )
 def test_a_task_that_failed_says_why(result: dict[str, Any], facts: dict[str, Any]) -> None:
     assert fleet_state.facts_or_error(result) == facts
+
+
+def test_hosts_are_known_by_what_they_told_last() -> None:
+    told = {"a": {"llm_host": {"address": "new"}}, "b": {}, "c": {"llm_host": {"address": "c"}}}
+    known = {"hosts": {"a": {"address": "old"}, "b": {"address": "b"}, "gone": {"address": "x"}, "empty": {}}}
+    found = fleet_state.fleet_hosts(["c", "b", "a", "empty", "stranger"], told, known)
+    assert found == {"c": {"address": "c"}, "b": {"address": "b"}, "a": {"address": "new"}}
+    assert list(found) == ["c", "b", "a"]
+    assert fleet_state.fleet_hosts(["a"], told, {}) == {"a": {"address": "new"}}
+
+
+def test_models_are_those_of_all_hosts_that_read_some() -> None:
+    told = {"a": {"llm_models_read": {"chat": 1}}, "b": {"llm_models_read": {"embed": 2}}, "c": {}}
+    assert fleet_state.fleet_models(["a", "b", "c", "d"], told) == {"chat": 1, "embed": 2}
+
+
+@pytest.mark.parametrize(
+    ("driver", "awaited"),
+    [
+        ({"cards": [1], "loaded_version": ""}, True),
+        ({"cards": [1], "loaded_version": None}, True),
+        ({"cards": [1], "loaded_version": "580"}, False),
+        ({"cards": []}, False),
+        (None, False),
+    ],
+)
+def test_cards_without_a_driver(driver: Any, awaited: bool) -> None:
+    hosts = {"a": {"ansible_facts": {"nvidia_driver": driver}}, "b": {"ansible_facts": {}}, "c": {}}
+    assert fleet_state.driverless_hosts(["a", "b", "c", "d"], hosts) == ["a"] * awaited
+
+
+class Counted(dict):  # type: ignore[type-arg]
+    """Variables of hosts that count how often one is looked at."""
+
+    looks = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        Counted.looks += 1
+        return super().get(key, default)
+
+
+def test_each_host_is_looked_at_once() -> None:
+    hosts = Counted({str(number): {"llm_host": {"address": "x"}} for number in range(200)})
+    fleet_state.fleet_hosts(list(hosts), hosts, {})
+    assert Counted.looks == 200
