@@ -2,7 +2,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
-# Python that the environments are made with: the distribution's, so that service users can read it too.
+# The environments are made with the distribution's Python, so that service users can read it, too.
 PYTHON ?= /usr/bin/python3
 export PYTHON
 
@@ -15,6 +15,6 @@ help: ## List the targets
 .venv/%/.complete: requirements/%.txt scripts/venv.sh scripts/bootstrap.sh
 	@scripts/venv.sh .venv/$* $<
 
-# Newer releases of ansible-core want a newer Python than Debian 12 has.
+# Newer releases of ansible-core need a newer Python than Debian 12 has.
 .venv/core-%/.complete: requirements/core-%.txt scripts/venv.sh scripts/bootstrap.sh scripts/newer_python.sh
 	@PYTHON=$$(scripts/newer_python.sh requirements/core-$*.in) scripts/venv.sh .venv/core-$* $<

@@ -1,6 +1,6 @@
-# The demo: this machine as a whole fleet, no GPU, no model hub.
+# The demo runs a whole fleet on this machine, without GPU and without model hub.
 DEMO_INVENTORY ?= inventories/local
-# Without root, and without a sudo that asks nothing, Ansible asks for the password once.
+# Ansible asks for the password once if the user is not root and sudo needs a password.
 BECOME = $(shell [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || echo --ask-become-pass)
 PLAYBOOK = eval "$$(.venv/control/bin/python scripts/uv_env.py shell)" && .venv/control/bin/ansible-playbook -i $(DEMO_INVENTORY) $(BECOME)
 
@@ -24,7 +24,7 @@ demo-clean: .venv/control/.complete ## Remove everything the demo put on this ma
 	@rm -rf $(DEMO_INVENTORY)/.llm_secrets.yml $(DEMO_INVENTORY)/.llm_fleet.json .venv/control
 	@[ -e .venv/test ] || rm -rf .venv/uv .venv/python
 
-# The same with a real model, on this machine's own GPUs.
+# This does the same with a real model on this machine's own GPUs.
 gpu-box gpu-box-plan gpu-box-env gpu-box-stop gpu-box-clean: DEMO_INVENTORY = inventories/gpu-box
 
 gpu-box: .venv/control/.complete ## A real model on the GPUs of this machine: driver, engine, doors, chat page

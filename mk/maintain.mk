@@ -1,4 +1,4 @@
-# What a change of requirements, documentation or version needs.
+# These targets are needed after a change of requirements, documentation or version.
 TEST_BIN := .venv/test/bin
 LOCKS = $(wildcard requirements/*.in roles/*/files/*.in)
 

@@ -24,7 +24,7 @@ SCENARIO = .venv/test/bin/python tests/bench/scenario.py $(UNLESS_GREEN)
 ready: ## Fail where the service of another checkout is on this machine
 	@tests/ready.sh $(DEMO_INVENTORY)
 
-# Lanes share the environments, which is why they are made before.
+# Lanes share the environments, so these are made before the lanes start.
 test: export SCENARIOS = changed
 test: ready .venv/test/.complete .venv/control/.complete ## Prove the collection: every step below, the first failure stops
 	@.venv/test/bin/python tests/run.py $(TEST_STEPS)
@@ -109,6 +109,6 @@ molecule-gpu: .venv/test/.complete ## Drivers, MIG, engine, toolkit, upgrades, r
 molecule-container: .venv/test/.complete ## The whole chain in containers of a real engine, pulled from a registry
 	@$(SCENARIO) container
 
-# A part of it is no proof of the whole, and is not recorded.
+# Running a part of a scenario proves nothing about the whole, so it is not recorded as green.
 first-command: .venv/test/.complete ## `make demo` on Debian 13 and Ubuntu 26.04 as they come: plan, demo, second run, removal
 	@$(if $(FIRST_STEPS),,.venv/test/bin/python tests/bench/green.py $(UNLESS_GREEN) first-command )tests/bench/first_command.sh
