@@ -3,23 +3,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Say which distribution packages can be removed without taking others with them."""
+"""Find the distribution packages that can be removed without removing others."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: apt_removable_info
-short_description: Say which distribution packages can be removed without taking others with them
+short_description: Find the distribution packages that can be removed without removing others
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
-  - Has C(apt-get) simulate the removal of packages that the collection installed.
+  - Simulates with C(apt-get) the removal of packages that the collection installed.
   - A package is kept if packages that are not among them would be removed with it, or if C(apt-get) refuses to remove
     it. Somebody came to rely on it since.
 extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:
   names:
-    description: The packages. Those that C(dpkg) does not know any more are left out.
+    description: The packages. Those that C(dpkg) no longer knows are left out.
     type: list
     elements: str
     required: true
@@ -36,13 +36,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 removable:
-  description: The packages that can be removed together, and nothing else goes or comes.
+  description: The packages that can be removed together without removing or installing any other.
   returned: always
   type: list
   elements: str
   sample: [prometheus]
 kept:
-  description: The packages that must stay, each with the packages that would be touched with it.
+  description: The packages that must stay, each with the packages that its removal would affect.
   returned: always
   type: dict
   sample: {nginx: [certbot-nginx-hook]}

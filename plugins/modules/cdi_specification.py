@@ -3,13 +3,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Keep the CDI specification of the NVIDIA GPUs as the machine is."""
+"""Keep the CDI specification of the NVIDIA GPUs up to date."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cdi_specification
-short_description: Keep the CDI specification of the NVIDIA GPUs as the machine is
+short_description: Keep the CDI specification of the NVIDIA GPUs up to date
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
@@ -17,7 +17,7 @@ description:
     driver than the one that is installed.
   - From version 1.18 on NVIDIA's toolkit writes it itself, by a unit, to a place that a boot empties. A specification
     that older versions left in C(/etc/cdi) is removed then, for it would name devices and libraries of yesterday.
-  - Where C(nvidia-smi) lists no GPU, because its driver is not loaded yet, nothing is done.
+  - It does nothing where C(nvidia-smi) lists no GPU because the driver is not loaded yet.
 extends_documentation_fragment:
   - llmfleet.serving.attributes
   - llmfleet.serving.host

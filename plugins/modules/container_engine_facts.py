@@ -3,13 +3,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tell which container engine a host has."""
+"""Gather facts about the container engine of a host."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: container_engine_facts
-short_description: Tell which container engine a host has
+short_description: Gather facts about the container engine of a host
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:

@@ -3,17 +3,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Have a container engine running with the configuration on the disk, and its containers drained before a restart."""
+"""Run a container engine with the configuration on the disk, and drain its containers before a restart."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: container_engine_restart
-short_description: Have a container engine running with the configuration on the disk
+short_description: Run a container engine with the configuration on the disk
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
-  - Starts an engine that does not run, and restarts one that was started before its configuration changed last.
+  - Starts a container engine that does not run, and restarts one that was started before its configuration last
+    changed.
   - A restart would end every container at once. So the units that run containers are stopped first, in one call and
     with their own deadlines, and exactly those are started again and waited for.
   - It compares with the I(running) process, so that a play that was cut short is finished by the next one.
@@ -30,7 +31,8 @@ options:
   files: {description: Files that it reads when it starts., type: list, elements: path, default: []}
   changed: {description: Restart it in any case., type: bool, default: false}
   units:
-    description: Pattern of the units that may run containers; those do that have a container of their own name.
+    description: Pattern of systemd units that may run containers. A unit runs one if there is a container of the same
+      name.
     type: str
     default: llm-*.service
   timeout: {description: Seconds until the units must be active again., type: int, default: 300}

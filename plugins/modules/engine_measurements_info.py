@@ -3,29 +3,32 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read what the engines of a host measured when they started."""
+"""Read the memory that the engines of a host measured at their start."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: engine_measurements_info
-short_description: Read what the engines of a host measured when they started
+short_description: Read the memory that the engines of a host measured at their start
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
-  - Reads the memory that engines logged at their last start, and keeps what was known of an engine whose log is gone.
-  - The next M(llmfleet.serving.serving_plan_info) uses it instead of estimates, for instances that it plans anew.
+  - Reads the memory that engines logged at their last start, and keeps the earlier values of an engine whose log is
+    missing.
+  - The next M(llmfleet.serving.serving_plan_info) uses these values instead of estimates for instances that it plans
+    anew.
 extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:
   instances: {description: The C(llm_instances_here) of a host., type: list, elements: dict, required: true}
   earlier: {description: What an earlier run returned., type: list, elements: dict, default: []}
   packages:
-    description: C(service_packages), whose C(digest) tells by what an engine was run.
+    description: C(service_packages), whose C(digest) identifies the package that ran an engine.
     type: dict
     default: {}
   prefix: {description: How the names of the units begin., type: str, default: llm-}
   log_root:
-    description: Directory of the logs under supervisor. What has no file there is looked for in the journal.
+    description: Directory of the logs under supervisor. The log of an instance without a file there is read from the
+      journal.
     type: path
     default: /var/log/llmfleet
 notes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: fleet_secrets
-short_description: Give, keep or make the secrets of a fleet
+short_description: Return, keep or generate the secrets of a fleet
 version_added: 0.1.0
 description:
   - Returns one value for each secret that a fleet needs. A given value wins, then the file beside the inventory,
@@ -23,7 +23,7 @@ options:
   path:
     description:
       - File on the control node, mode 0600. Keep it out of version control unless it is encrypted.
-      - Its folder has to exist.
+      - Its directory must exist.
     type: str
     required: true
   names:
@@ -33,12 +33,12 @@ options:
         or V(hex).
       - C(length) is the number of random characters. By default 24 for a password, 32 for a key and 64 for hex; at
         least 16.
-      - C(given) is a value of the user's own. It wins over the file and is not written into it. Empty means none.
+      - C(given) is a value that the user sets. It wins over the file and is not written into it. Empty means none.
     type: dict
     required: true
   fleet_ids:
     description:
-      - Ids of the secrets with which the hosts run, as an earlier run left them there. Empty ones do not count.
+      - IDs of the secrets with which the hosts run, as an earlier run recorded them. Empty ones are ignored.
     type: list
     elements: str
     default: []

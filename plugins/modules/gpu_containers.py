@@ -3,13 +3,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Restart the containers that lost their GPUs, and no others."""
+"""Restart only the containers that lost their GPUs."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: gpu_containers
-short_description: Restart the containers that lost their GPUs, and no others
+short_description: Restart only the containers that lost their GPUs
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
@@ -40,7 +40,7 @@ lost:
   type: dict
   sample: {llm-vllm-8100: [GPU-00000000-0000-0000-0000-000000000000]}
 unknown:
-  description: Containers that could not be asked, for they have no nvidia-smi.
+  description: Containers that could not be checked, because they have no nvidia-smi.
   returned: always
   type: list
   elements: str

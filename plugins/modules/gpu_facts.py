@@ -14,10 +14,10 @@ author: llmfleet contributors (@llmfleet)
 description:
   - Asks C(nvidia-smi), which every NVIDIA driver brings, for everything that planning needs - memory, compute
     capability, MIG devices, links, health, and who uses the GPUs now. Nothing is installed on the host.
-  - The four calls that it takes run at the same time. Where one hangs, it is killed and the others count.
+  - The four calls run at the same time. One that hangs is killed, and the results of the others are used.
   - A host without a GPU, without a driver, with a lost GPU, without permission or with a hanging driver is told of in
     RV(ansible_facts.gpu_facts.error) and fails only where O(fail_on_error=true).
-  - What nvidia-smi does not know (C(N/A), C([Not Supported]), C(GPU is lost) and the like) is null, never 0.
+  - A value that nvidia-smi does not know (C(N/A), C([Not Supported]), C(GPU is lost) and the like) is null, never 0.
 extends_documentation_fragment:
   - llmfleet.serving.attributes.reads
   - llmfleet.serving.host
@@ -32,7 +32,7 @@ options:
     type: int
     default: 30
   fail_on_error:
-    description: Fail where RV(ansible_facts.gpu_facts.error) would be filled in.
+    description: Whether to fail if RV(ansible_facts.gpu_facts.error) would be set.
     type: bool
     default: false
 notes:
@@ -67,7 +67,7 @@ ansible_facts:
       type: dict
       contains:
         source:
-          description: The program that was asked; null where there is none.
+          description: The program that was called; null if there is none.
           type: str
           sample: /usr/bin/nvidia-smi
         error:

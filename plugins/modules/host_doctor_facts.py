@@ -8,15 +8,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_doctor_facts
-short_description: Examine whether engines can run on this host, and say cause and remedy where they cannot
+short_description: Examine whether engines can run on this host, and report cause and remedy if not
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
   - Tries CUDA, and an all-reduce over each planned group of GPUs, in each engine's own environment; looks at driver,
     GPUs, Xid errors in the kernel's log, shared memory, the rate at which weights are read, the clock and the planned
     ports.
-  - Every check has a time limit of its own. What hangs is killed, or left behind where the driver does not let it die.
-  - A host on which nothing changed since it was found without an error is not examined again, unless O(always=true).
+  - Every check has its own time limit. A process that hangs is killed, or left behind if the driver does not let it
+    end.
+  - A host that has not changed since it was last found without errors is not examined again, unless O(always=true).
 extends_documentation_fragment: llmfleet.serving.attributes
 attributes:
   check_mode: {support: full, details: It examines as ever and keeps no record.}
@@ -44,8 +45,8 @@ options:
         required: true
       python:
         description:
-          - Command line that runs the engine's Python, in full - C(docker run) with image and flags, or a path.
-          - It must hand on its standard input (C(docker run -i)).
+          - Complete command line that runs the engine's Python - a path, or the container engine with image and flags.
+          - It must pass on its standard input (C(docker run -i)).
         type: list
         elements: str
         required: true
@@ -55,17 +56,17 @@ options:
         elements: str
         default: []
       ranks:
-        description: Processes that sum up together; left out, one for each GPU.
+        description: Number of processes in the all-reduce; the default is one for each GPU.
         type: int
       environment:
-        description: Variables for that command, for example those of NCCL. No secrets, please.
+        description: Environment variables of that command, for example those of NCCL. They must not be secret.
         type: dict
         default: {}
   gpu_facts:
-    description: What M(llmfleet.serving.gpu_facts) said of this host; left out on a host without GPUs.
+    description: Result of M(llmfleet.serving.gpu_facts) on this host; left out on a host without GPUs.
     type: dict
   needs_gpus:
-    description: Whether this host is to have GPUs. Otherwise neither driver nor GPUs are looked at.
+    description: Whether this host must have GPUs. If false, driver and GPUs are not checked.
     type: bool
     default: false
   program:
@@ -73,30 +74,31 @@ options:
     type: str
     default: ""
   models_root:
-    description: Where models live on the host.
+    description: Directory of models on the host.
     type: path
     default: /var/lib/llmfleet/models
   state_file:
-    description: Where the record of the last examination is kept, if its directory is there. Left out, none is.
+    description: File with the record of the last examination; it is written if its directory exists. Without this
+      option no record is kept.
     type: path
   always:
-    description: Examine the host although nothing changed since it was found well.
+    description: Whether to examine the host even if nothing changed since it was last found healthy.
     type: bool
     default: false
   control_time:
-    description: The control node's clock, in seconds since 1970; 0 to compare none.
+    description: The control node's clock, in seconds since 1970; 0 skips the comparison.
     type: float
     default: 0
   load_seconds:
-    description: Seconds in which an engine's environment has to load torch.
+    description: Seconds within which an engine's environment must load torch.
     type: int
     default: 120
   reduce_seconds:
-    description: Seconds in which an all-reduce has to end.
+    description: Seconds within which an all-reduce must end.
     type: int
     default: 60
   start_seconds:
-    description: Seconds that an instance may take to start beside reading its weights.
+    description: Seconds that an instance may take to start, in addition to the time for reading its weights.
     type: int
     default: 300
   roots:
@@ -105,11 +107,11 @@ options:
     elements: path
     default: [/opt/llmfleet, /etc/llmfleet, /var/lib/llmfleet]
   prefix:
-    description: What names of the collection's units and users begin with.
+    description: Prefix of the names of the collection's units and users.
     type: str
     default: llm-
   fail_on_error:
-    description: Fail where an error was found.
+    description: Whether to fail if an error was found.
     type: bool
     default: false
 """
@@ -131,7 +133,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 examined:
-  description: Whether the host was examined now; if not, what follows is of the last time.
+  description: Whether the host was examined now; if not, the other values are those of the last examination.
   returned: always
   type: bool
 report:
@@ -152,7 +154,7 @@ report:
       type: list
       elements: dict
 ansible_facts:
-  description: Facts for what comes after.
+  description: Facts for later tasks.
   returned: always
   type: dict
   contains:

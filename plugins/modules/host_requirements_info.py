@@ -3,13 +3,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Check a host against what the inventory wants of it, before anything is touched."""
+"""Check whether a host meets the inventory's requirements."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_requirements_info
-short_description: Check a host against what the inventory wants of it
+short_description: Check whether a host meets the inventory's requirements
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
@@ -18,7 +18,7 @@ description:
     that P(llmfleet.serving.inventory_problems#filter) found among them.
   - What the collection already runs here never counts as a problem, so that a host that serves passes again. That
     holds for processes whose main process was killed, too - they still run as one of its users.
-  - Run it as root, else the owners of ports cannot be seen.
+  - Run it as root, otherwise the owners of ports are unknown.
 extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:
   host: {description: Name of this host in the inventory., type: str, required: true}
@@ -32,7 +32,7 @@ options:
   distribution: {description: "The host's C(ansible_facts['distribution']); not checked without.", type: str}
   distribution_version: {description: "The host's C(ansible_facts['distribution_version']).", type: str, default: ''}
   listeners:
-    description: Everything that is to listen on this host.
+    description: All listeners of this host.
     type: list
     elements: dict
     default: []
@@ -41,7 +41,7 @@ options:
       address: {description: Where; empty means everywhere., type: str, default: ''}
       port: {description: TCP port., type: int, required: true}
   disk:
-    description: What needs room. Entries on one file system add up.
+    description: Required disk space. Entries on one file system add up.
     type: list
     elements: dict
     default: []
@@ -50,7 +50,7 @@ options:
       needed_mib: {description: MiB that are needed., type: int, required: true}
       purpose: {description: What for., type: str, required: true}
       creates:
-        description: Nothing is needed any more once something matches this path, which may hold C(*).
+        description: The space is not needed if something matches this path, which may hold C(*).
         type: path
   memory_mib: {description: MiB of memory that are needed; 0 means that it is not checked., type: int, default: 0}
   instances:
@@ -69,7 +69,7 @@ options:
       root: {description: Directory of what uv brought., type: path, default: /opt/llmfleet/python}
       downloads: {description: Whether uv may bring one., type: bool, default: true}
   pythons:
-    description: Programs that are to have a Python environment.
+    description: Programs that get a Python environment.
     type: list
     elements: dict
     default: []

@@ -13,10 +13,11 @@ short_description: Merge settings into a JSON file that others write too
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
-  - Objects are merged key by key, lists are joined, anything else is replaced. What is not named stays as it is.
+  - Objects are merged key by key, lists are joined, other values are replaced. Settings that are not named stay as they
+    are.
   - Remembers in O(record) what of the file is its own. What is wanted no more is taken away again, and
     O(state=absent) takes away all of it; what others set stays, also where it is the same.
-  - The memory holds digests, no values.
+  - The record holds digests, not values.
   - A file that holds no JSON object is never overwritten; the module fails.
 extends_documentation_fragment:
   - llmfleet.serving.attributes
@@ -31,7 +32,7 @@ options:
   values: {description: Settings that win over what the file says., type: dict, default: {}}
   fallback:
     description:
-      - Settings that belong together and are made only where neither O(values) nor anybody else has set one of them.
+      - Settings that belong together and are set only if neither O(values) nor anybody else sets one of them.
     type: dict
     default: {}
   mode: {description: Mode as octal text. Without it that of the file, type: str}

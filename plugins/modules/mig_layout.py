@@ -8,13 +8,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mig_layout
-short_description: Cut NVIDIA GPUs into MIG devices as a layout says
+short_description: Partition NVIDIA GPUs into MIG devices according to a layout
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
   - Compares the layout with the MIG devices that M(llmfleet.serving.gpu_facts) found, and calls C(nvidia-smi) where
     they differ. GPUs that the layout does not name are left alone.
-  - A GPU that processes use is never touched - the module fails and says who uses it, and changes no other GPU either.
+  - A GPU in use is never changed - the module fails with the names of its processes, and changes no other GPU either.
   - MIG mode is switched on and off as the layout needs it. Cards that take it over at a reset alone are reset; where
     that fails, RV(reboot_required) is true.
 extends_documentation_fragment:
@@ -26,17 +26,18 @@ attributes:
   idempotent: {support: full, details: A card that is as it should be is left alone.}
 options:
   layout:
-    description: What each GPU is to be cut into.
+    description: MIG layout of each GPU.
     type: list
     elements: dict
     required: true
     suboptions:
       card:
-        description: Which GPU - index, UUID, PCI address, or a pattern of product names, which may mean many.
+        description: The GPU - index, UUID, PCI address, or a pattern of product names, which may match several.
         type: str
         required: true
       profiles:
-        description: Profiles of its GPU instances, as C(nvidia-smi mig -lgip) lists them. None switches MIG off.
+        description: Profiles of its GPU instances, as C(nvidia-smi mig -lgip) lists them. An empty list switches MIG
+          off.
         type: list
         elements: str
         required: true
@@ -72,7 +73,7 @@ cards:
   type: list
   elements: str
 reboot_required:
-  description: Whether a GPU takes its MIG mode over at a reboot alone; its layout is made by the run after that.
+  description: Whether a GPU changes its MIG mode only at a reboot; its layout is made by the run after that.
   returned: always
   type: bool
 commands:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: model_info
-short_description: Tell what a model needs to be served, without loading it
+short_description: Read what a model needs to be served, without loading it
 version_added: 0.1.0
 description:
   - Reads a model's C(config.json) and, of its weights, no more than the headers and the index, from a folder of the
     host, from the cache of the Hugging Face tools, or from a model hub over HTTPS.
-  - What it returns is what a plan needs - layers and heads for the KV cache, and what the weights take in memory.
+  - It returns the facts that a plan needs - layers and heads for the KV cache, and the memory of the weights.
   - Of a hub it asks for C(config.json), C(model.safetensors.index.json), and the header of each safetensors file by a
     range request; weights are never fetched. A server that sends a whole file all the same is cut off after the header.
-  - The cache comes first. The hub is asked for what the cache does not hold, so a snapshot at hand needs no network.
-  - A model whose weights are missing is no failure; RV(model_info.weight_bytes) is null then.
+  - The cache is used first. Only files that are missing there are requested from the hub, so a complete snapshot needs
+    no network.
+  - A model without weights is not a failure; RV(model_info.weight_bytes) is null then.
 options:
   source:
     description:
@@ -42,7 +43,7 @@ options:
   token:
     description:
       - Token of an account that may read the model.
-      - It goes to the host of O(endpoint) alone, not to those that it redirects to.
+      - It is sent only to the host of O(endpoint), not to hosts that it redirects to.
     type: str
   ca_path:
     description: PEM file on the host with authorities to trust beside those of the system.
@@ -56,7 +57,7 @@ options:
     type: int
     default: 30
   offline:
-    description: Whether to ask no hub, so that a V(hf://) source has to be in the cache.
+    description: Whether to use no hub, so that a V(hf://) source must be in the cache.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -91,7 +92,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 model_info:
-  description: What the model is and what it takes. A fact that does not apply, or that the files do not tell, is null.
+  description: Facts of the model. A fact that does not apply, or that the files do not contain, is null.
   returned: success
   type: dict
   contains:

@@ -13,16 +13,16 @@ version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
   - Reads the PCI bus, the loaded kernel modules, Secure Boot and the driver's packages. Nothing needs to be installed.
-  - On a host without a NVIDIA card it reads the bus and nothing else.
-  - What the GPUs themselves say is told by M(llmfleet.serving.gpu_facts), once there is a driver.
+  - On a host without an NVIDIA card it reads only the bus.
+  - M(llmfleet.serving.gpu_facts) reads the GPUs themselves, after a driver is installed.
 extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:
   sysfs_root:
-    description: Where sysfs is mounted.
+    description: Mount point of sysfs.
     type: path
     default: /sys
   proc_root:
-    description: Where procfs is mounted.
+    description: Mount point of procfs.
     type: path
     default: /proc
 """
@@ -64,7 +64,7 @@ ansible_facts:
           type: dict
         record: {description: Packages that the role C(nvidia_driver) brought., type: list, elements: str}
         initramfs:
-          description: Command that writes the initramfs anew; empty where there is none.
+          description: Command that rebuilds the initramfs; empty if there is none.
           type: list
           elements: str
 """

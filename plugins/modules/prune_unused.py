@@ -3,13 +3,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Remove Python environments and snapshots of models that nothing in force names."""
+"""Remove Python environments and snapshots of models that are not in force."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: prune_unused
-short_description: Remove Python environments and snapshots of models that nothing in force names
+short_description: Remove Python environments and snapshots of models that are not in force
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:

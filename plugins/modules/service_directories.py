@@ -3,13 +3,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Have directories with their owners and modes, all in one call."""
+"""Create directories with their owners and modes in one call."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service_directories
-short_description: Have directories with their owners and modes, all in one call
+short_description: Create directories with their owners and modes in one call
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:

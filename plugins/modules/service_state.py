@@ -58,7 +58,8 @@ options:
       reload_signal: {description: Signal that makes it reload; empty means that it cannot., type: str, default: ''}
       after: {description: Services of this call that must be ready first., type: list, elements: str, default: []}
       beside:
-        description: Program that runs a command as the service would, C(prepare) or C(ready) before it.
+        description: Program that runs a command with the service's rights, C(prepare) or C(ready), before the service
+          starts.
         type: path
       prepare:
         description:
@@ -70,18 +71,18 @@ options:
         suboptions:
           command: {description: The command., type: list, elements: str, required: true}
           stamp:
-            description: File that says that the command has run; it is in the state of the service.
+            description: File that records that the command has run; it is in the state directory of the service.
             type: path
             required: true
           timeout: {description: Seconds it may take., type: int, default: 600}
       ready:
-        description: When it counts as started.
+        description: Condition under which the service counts as started.
         type: dict
         default: {}
         suboptions:
           url: {description: URL to poll., type: str, default: ''}
           tcp:
-            description: A TCP port that takes connections, instead of O(services[].ready.url).
+            description: A TCP port that accepts connections, instead of O(services[].ready.url).
             type: dict
             suboptions:
               port: {description: The port., type: int, required: true}
@@ -129,7 +130,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done to each service, by name.
+  description: Action that was taken for each service, by name.
   returned: always
   type: dict
   sample: {litellm: restart, nginx: none}

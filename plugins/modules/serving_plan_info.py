@@ -18,7 +18,7 @@ description:
   - It satisfies context, concurrency and replicas, then uses the fewest GPUs, then gives the longest context.
   - What runs stays where it is, with the numbers that it has, unless its request changed. The same input always gives
     the same plan.
-  - It computes, and touches nothing. Run it where Ansible runs.
+  - It only computes and changes nothing. Run it on the control node.
 extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:
   hosts:
@@ -27,7 +27,7 @@ options:
         C(listen), C(gpus) (uuids that engines may use; empty means all), C(gpu_facts) as
         M(llmfleet.serving.gpu_facts) returns them, C(cpu) with C(cores) (such as C(0-3,8)), C(vcpus) and
         C(memory_mib), and C(own_pids), the processes of the collection.
-      - A host with GPUs but without C(gpu_facts) keeps the instances it has.
+      - A host with GPUs but without C(gpu_facts) keeps its current instances.
     type: dict
     required: true
   models:
@@ -58,7 +58,7 @@ options:
     elements: str
     default: []
   engines:
-    description: C(llm_engines); those that are not of the collection have a C(file) that describes them.
+    description: C(llm_engines); engines from outside the collection have a C(file) that describes them.
     type: dict
     default: {}
 seealso:
@@ -87,7 +87,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: What is to run, what found no place, and the GPUs with what is left of them.
+  description: The planned instances, the replicas without a place, and the GPUs with their free memory.
   returned: always
   type: dict
   contains:
@@ -102,7 +102,8 @@ plan:
       type: list
       elements: dict
     models:
-      description: "By name, what was C(asked) and what is C(given): replicas, context, concurrency."
+      description: "Requested (C(asked)) and planned (C(given)) replicas, context and concurrency, by name of the
+        model."
       type: dict
     unplaced:
       description: Replicas without a place, each with C(model), C(replica), C(reason) and C(remedy).
@@ -112,7 +113,7 @@ plan:
       description: "GPUs by host: C(uuid), C(product_name), and bytes C(total), C(foreign), C(planned), C(headroom)."
       type: dict
     problems:
-      description: Everything that keeps the fleet from being served.
+      description: Problems that keep the fleet from being served.
       type: list
       elements: dict
 changes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: verify_chain
-short_description: Prove that a serving chain answers, or say which hop broke
+short_description: Check that a serving chain answers, or name the hop that fails
 version_added: 0.1.0
 description:
   - Sends real requests through the outermost door, as a client would, and judges the answers.
@@ -21,15 +21,15 @@ options:
   api_url:
     description:
       - Base URL of the API with its version path, as clients use it, for example V(https://llm.example.com/v1).
-      - Empty leaves the checks of the API out.
+      - Empty skips the checks of the API.
     type: str
     default: ""
   chat_url:
-    description: URL of the chat page. Empty leaves its check out.
+    description: URL of the chat page. Empty skips its check.
     type: str
     default: ""
   prometheus_url:
-    description: URL of Prometheus, for example V(http://127.0.0.1:9090). Empty leaves the check of its targets out.
+    description: URL of Prometheus, for example V(http://127.0.0.1:9090). Empty skips the check of its targets.
     type: str
     default: ""
   connect_address:
@@ -46,25 +46,25 @@ options:
     type: str
   models:
     description:
-      - Names of the models that have to complete a chat. The first of them is streamed as well.
+      - Names of the models that must complete a chat. The first of them is streamed as well.
     type: list
     elements: str
     default: []
   embedding_models:
-    description: Names of the models that have to make an embedding.
+    description: Names of the models that must create an embedding.
     type: list
     elements: str
     default: []
   prompt:
-    description: What the models are asked.
+    description: Prompt for the models.
     type: str
     default: Hello! Please introduce yourself.
   max_tokens:
-    description: Longest reply, in tokens.
+    description: Maximum length of a reply, in tokens.
     type: int
     default: 32
   expected_jobs:
-    description: Jobs for which Prometheus has to have at least one target.
+    description: Jobs for which Prometheus must have at least one target.
     type: list
     elements: str
     default: []
@@ -79,7 +79,7 @@ options:
   hops:
     description:
       - The processes that a request passes, from the inside out. They are probed only when a check fails.
-      - A proxy's URL should lead through to what is behind it where it can, so that bad wiring shows too.
+      - A proxy's URL should lead to the service behind it if possible, so that wrong wiring is found, too.
     type: list
     elements: dict
     default: []
@@ -106,11 +106,11 @@ options:
         elements: int
         default: [200]
       remedy:
-        description: What to do when it is not healthy. Empty means the command that shows its journal.
+        description: Remedy if it is not healthy. Empty means the command that shows its journal.
         type: str
         default: ""
       serves:
-        description: Which doors depend on this hop, so that a dead chat page is not blamed for a failed completion.
+        description: Doors that depend on this hop, so that a failed chat page is not blamed for a failed completion.
         type: list
         elements: str
         choices: [api, chat, metrics]
@@ -189,7 +189,7 @@ timings:
   type: dict
   sample: {completion_chat: 0.21, stream_first_chunk: 0.05, stream_spread: 0.17, stream_chunks: 18, total: 1.4}
 hop:
-  description: Name of the hop that broke, empty where every hop is healthy.
+  description: Name of the hop that failed, empty if every hop is healthy.
   returned: on failure
   type: str
   sample: llm-vllm-chat-0
