@@ -39,13 +39,13 @@ HEADER = """\
 
 
 class ActionModule(ActionBase):
-    """Works on the control node alone, and never on a host."""
+    """The action runs only on the control node, never on a host."""
 
     _requires_connection = False
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Give, keep or make the secrets."""
+        """Return, keep or generate the secrets."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, args = self.validate_argument_spec(ARGUMENTS)
         path = os.path.realpath(self._loader.path_dwim(args["path"]))
@@ -67,7 +67,8 @@ class ActionModule(ActionBase):
             id=outcome.identity,
             secrets=outcome.values,
             created=outcome.created,
-            # Here and not on the task: no_log there would also hide the remedy of a failure, which holds no secret.
+            # The result sets no_log here, because no_log on the task would also hide the remedy of a failure, which
+            # holds no secret.
             _ansible_no_log=True,
         )
         return result
@@ -102,13 +103,13 @@ class ActionModule(ActionBase):
 
 @contextlib.contextmanager
 def lock(folder: str) -> Iterator[None]:
-    """One run at a time; the folder itself is the lock, so nothing is left behind."""
+    """Lock the directory of the file, so that only one run at a time uses it and no lock file is left behind."""
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise SecretsError(f"{folder} is no folder for secrets: {error.strerror}. Create it, or change path.") from None
     try:
-        # NFS locks no folders; there the file is still replaced whole.
+        # NFS cannot lock directories; the file is still replaced as a whole there.
         with contextlib.suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -117,8 +118,8 @@ def lock(folder: str) -> Iterator[None]:
 
 
 def write(path: str, identity: str, values: dict[str, str]) -> None:
-    """Replace the file whole, readable by its owner alone from its first byte on."""
-    # JSON's strings are YAML's, and its encoder takes Ansible's own kinds of strings too.
+    """Replace the file as a whole; it is readable only by its owner from the first byte."""
+    # JSON strings are valid YAML, and the JSON encoder accepts Ansible's own string types.
     lines = [f"id: {json.dumps(identity)}", "secrets:" if values else "secrets: {}"]
     lines += [f"  {name}: {json.dumps(value)}" for name, value in sorted(values.items())]
     text = HEADER + "\n".join(lines) + "\n"

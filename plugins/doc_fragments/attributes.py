@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What modules say of check mode and diffs; each adds its own support and details."""
+    """Attributes of modules for check mode and diffs; each module adds its own support and details."""
 
     DOCUMENTATION = r"""
 options: {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What every module has whose messages name the host."""
+    """The option of every module whose messages name the host."""
 
     DOCUMENTATION = r"""
 options:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Filters for keys, secrets' names and the closing table: thin wrappers around module_utils."""
+"""Filters for keys, names of secrets and the summary: thin wrappers around module_utils."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import summ
 
 
 class FilterModule:
-    """Filters for keys, secrets' names and the closing table."""
+    """Filters for keys, names of secrets and the summary."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""

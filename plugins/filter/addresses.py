@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Filters from the address of a listener to the one it is asked at: thin wrappers around module_utils/addresses.py."""
+"""Filters for the address at which a listener can be reached: thin wrappers around module_utils/addresses.py."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ansible_collections.llmfleet.serving.plugins.module_utils import addresses
 
 
 def reachable(listen: Any) -> str:
-    """Return the address at which a listener is asked from its own host."""
+    """Return the address at which a listener can be reached from its own host."""
     return addresses.reachable(str(listen))
 
 
 def bracketed(address: Any) -> str:
-    """Return an address as it stands before a port."""
+    """Return an address in the form that is used before a port."""
     return addresses.bracketed(str(address))
 
 
 def authority(listen: Any, port: Any) -> str:
-    """Return ``host:port`` of a URL that asks a listener from its own host."""
+    """Return ``host:port`` of a URL for a listener on the same host."""
     return addresses.authority(str(listen), int(port))
 
 

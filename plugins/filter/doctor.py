@@ -21,17 +21,17 @@ def _given(name: str, value: Any, kind: type, remedy: str) -> Any:
 
 
 def text(reports: Any) -> str:
-    """Say what was found."""
+    """Format the findings."""
     return doctor_text.render(_given("doctor_text", reports, dict, "give reports by host"))
 
 
 def failures(reports: Any) -> list[str]:
-    """Pick the errors."""
+    """Return the errors."""
     return doctor_text.failures(_given("doctor_failures", reports, dict, "give reports by host"))
 
 
 def engines(instances: Any, python: list[str], environment: Any = None) -> list[dict[str, Any]]:
-    """Say where instances run."""
+    """Return the environments of instances."""
     given = _given("doctor_engines", instances, list, "give a list of instances")
     return doctor_engine.engines(given, list(python), problems.plain(environment or {}))
 

@@ -16,7 +16,9 @@ from ansible_collections.llmfleet.serving.plugins.plugin_utils.nvidia import dri
 
 
 def nvidia_driver_choice(facts: Any, machine: Any, wanted: Any) -> dict[str, Any]:
-    """Choose a host's driver and say what is left to do; see module_utils/driver_choice.py and driver_state.py."""
+    """Choose the driver of a host and find the changes that are left; see module_utils/driver_choice.py and
+    driver_state.py.
+    """
     facts, machine, wanted = plain(facts), plain(machine), plain(wanted)
     try:
         choice = driver_choice.choose({**machine, **facts}, wanted)

@@ -18,7 +18,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limit
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import requirements, version, wiring
 
-# Arguments by their type. What users write themselves (models, keys, catalogue) is checked with everything in it.
+# Arguments are checked by their type. Those that users write (models, keys, catalogue) are checked with all their
+# content.
 LISTS = ("instances", "models", "others", "found", "reached")
 DICTIONARIES = ("gateways", "machines", "read", "recorded", "known")
 
@@ -28,7 +29,7 @@ def _refuse(name: str, argument: str, value: Any, remedy: str) -> AnsibleFilterE
 
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a filter plain values of the right types, and make what it finds wrong an error of Ansible."""
+    """Pass plain values of the right types to a filter, and turn the errors that it raises into Ansible's."""
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
 
     @functools.wraps(function)
@@ -61,19 +62,19 @@ def resolve_models(
 
 @checked
 def instances_in_force(hosts: Any) -> list[dict[str, Any]]:
-    """Gather what hosts say they run."""
+    """Collect the instances that hosts report as running."""
     return fleet_state.instances_in_force(hosts)
 
 
 @checked
 def measured_overheads(hosts: Any) -> list[dict[str, Any]]:
-    """Gather what hosts measured of their engines."""
+    """Collect the measurements of the engines of all hosts."""
     return fleet_state.measured_overheads(hosts)
 
 
 @checked
 def remembered_hosts(names: Any, known: Any) -> dict[str, Any]:
-    """Pick hosts of which something is known."""
+    """Select the facts of hosts."""
     return fleet_state.remembered_hosts(names, known)
 
 
@@ -85,25 +86,25 @@ def facts_or_error(result: Any) -> dict[str, Any]:
 
 @checked
 def models_to_read(models: Any, host: str, hosts: Any, reached: Any) -> list[dict[str, Any]]:
-    """Pick the models whose facts a host is to read."""
+    """Select the models whose facts a host reads."""
     return fleet_state.models_to_read(models, host, hosts, reached)
 
 
 @checked
 def with_model_facts(models: Any, read: Any = None, known: Any = None) -> list[dict[str, Any]]:
-    """Give models their facts."""
+    """Add the facts to models."""
     return fleet_state.with_facts(models, read or {}, known or {})
 
 
 @checked
 def remembered_models(models: Any) -> dict[str, Any]:
-    """Say what the next run is to know of models."""
+    """Return the facts of models for the next run."""
     return fleet_state.remember(models)
 
 
 @checked
 def instances_on(instances: Any, host: str) -> list[dict[str, Any]]:
-    """Pick the instances of one host."""
+    """Select the instances of one host."""
     return wiring.instances_on(instances, host)
 
 
@@ -151,7 +152,7 @@ def inventory_problems(
     secrets: Any = None,
     engines: Any = None,
 ) -> list[dict[str, Any]]:
-    """Find everything that is wrong with an inventory."""
+    """Find all problems of an inventory."""
     try:
         registry.load(engines)
     except problems.InventoryError as error:
@@ -168,7 +169,7 @@ def version_problems(recorded: Any, own: str) -> list[dict[str, Any]]:
 
 @checked
 def problems_text(found: Any) -> str:
-    """Say problems in one text."""
+    """Format problems as one text."""
     return problems.render(problems.Problem(**problem) for problem in found)
 
 

@@ -16,30 +16,30 @@ from ansible_collections.llmfleet.serving.plugins.plugin_utils.nginx import prob
 
 
 def litellm_config(deployments: list[dict[str, Any]], settings: dict[str, Any]) -> dict[str, Any]:
-    """Make LiteLLM's configuration."""
+    """Create LiteLLM's configuration."""
     return config.config(plain(deployments), plain(settings))
 
 
 def litellm_keyring(keys: list[dict[str, Any]], metrics_key: str) -> dict[str, Any]:
-    """Make the gateway's file of keys."""
+    """Create the gateway's file of keys."""
     return keyring.keyring(plain(keys), metrics_key)
 
 
 def litellm_problems(
     keys: list[dict[str, Any]], deployments: list[dict[str, Any]], secrets: dict[str, Any], host: str = ""
 ) -> list[dict[str, Any]]:
-    """Find everything that is wrong with the gateway's keys."""
+    """Find all problems of the gateway's keys."""
     found = key_checks.problems(keys, config.names(plain(deployments)), plain(secrets), resolved=True)
     return [problem._replace(host=str(host))._asdict() for problem in found]
 
 
 def nginx_doors(api: dict[str, Any], chat: dict[str, Any], north: Any = True) -> dict[str, Any]:
-    """Say which doors of the proxy are open, under which names and ports."""
+    """Return the open doors of the proxy with their names and ports."""
     return doors.doors(plain(api), plain(chat), bool(north))
 
 
 def nginx_problems(values: dict[str, Any], host: str = "", names: dict[str, str] | None = None) -> list[dict[str, Any]]:
-    """Find everything that is wrong with the parameters of the proxy."""
+    """Find all problems of the proxy's parameters."""
     return [problem._asdict() for problem in nginx.problems(plain(values), str(host), plain(names))]
 
 

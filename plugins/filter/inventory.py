@@ -12,7 +12,7 @@ from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import 
 
 
 def renamed_variables(variables: Any, host: str) -> list[dict[str, Any]]:
-    """Find variables that have another name now."""
+    """Find variables that were renamed."""
     return [problem._asdict() for problem in renamed.problems(map(str, variables), host)]
 
 

@@ -48,14 +48,14 @@ def package_on(package: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]
 def container_probes(
     instances: list[dict[str, Any]], image: Any, options: dict[str, Any], environment: dict[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Say how each engine's Python is run from its image; see module_utils/container_run.py."""
+    """Return the command line that runs each engine's Python from its image; see module_utils/container_run.py."""
     named = image if isinstance(image, dict) else {"image": image}
     program = (named.get("programs") or {}).get("python", container_image.NAMES["python"])
     engines = []
     for instance in instances:
         argv = container_command.probe(str(named["image"]), program, list(instance["gpus"]), options)
         for key, value in {**(environment or {}), **(instance.get("env") or {})}.items():
-            # A command line is no place for whatever else a model needs, which may be secret.
+            # Only these variables are passed, because others may be secret and a command line is visible to every user.
             if key.startswith(doctor_engine.VARIABLES) and value is not None:
                 argv[-3:-3] = ["--env", f"{key}={value}"]
         engines.append({"name": instance["name"], "python": argv, "gpus": instance["gpus"]})
@@ -63,7 +63,7 @@ def container_probes(
 
 
 def image_problems(images: dict[str, Any], names: list[str], pinned: bool = True) -> list[dict[str, Any]]:
-    """Say what is wrong with images; see module_utils/container_image.py."""
+    """Find problems of images; see module_utils/container_image.py."""
     return container_image.problems(images, names, pinned)
 
 

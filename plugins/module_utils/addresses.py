@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Addresses that services listen on: which of them collide, and where a listener is asked from its own host."""
+"""Addresses that services listen on: which of them conflict, and how a listener is reached from its own host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def unmapped(address: Any) -> Any:
 
 
 def _address(text: str) -> Any:
-    """Return an address; a name that is none counts as any, so that its port is checked on all."""
+    """Parse an address; anything else counts as all addresses, so that its port is checked on all of them."""
     try:
         return ipaddress.ip_address("127.0.0.1" if text == "localhost" else text.strip("[]"))
     except ValueError:
@@ -24,14 +24,14 @@ def _address(text: str) -> Any:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Tell whether two addresses cannot both be listened on at the same port. An empty address is any."""
+    """Check whether two listeners on the same port would conflict. An empty address means all addresses."""
     first, second = (unmapped(_address(text)) for text in (one, other))
-    # IPv6's any address takes IPv4 too, unless a socket says otherwise; better refuse once too often.
+    # An IPv6 socket on all addresses also accepts IPv4 unless it is set otherwise, so this counts as a conflict.
     return bool(first.is_unspecified or second.is_unspecified or first == second)
 
 
 def reachable(listen: str) -> str:
-    """Return the address at which a listener is asked from its own host: loopback where it listens on all addresses.
+    """Return the address at which a listener can be reached from its own host; loopback if it listens on all addresses.
 
     :param listen: an IPv4 or IPv6 address, with or without brackets, or a name; empty is any address.
     """
@@ -46,11 +46,11 @@ def reachable(listen: str) -> str:
 
 
 def bracketed(address: str) -> str:
-    """Return an address as it stands before a port: an IPv6 address in brackets, any other as it is."""
+    """Return an address in the form that is used before a port: an IPv6 address in brackets, any other unchanged."""
     text = address.strip().strip("[]")
     return f"[{text}]" if ":" in text else text
 
 
 def authority(listen: str, port: int) -> str:
-    """Return ``host:port`` of a URL that asks a listener from its own host; IPv6 addresses are put in brackets."""
+    """Return ``host:port`` of a URL for a listener on the same host; IPv6 addresses are in brackets."""
     return f"{bracketed(reachable(listen))}:{port}"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The error by which an engine says that a model cannot be laid out on a device."""
+"""The error of an engine that cannot lay out a model on a device."""
 
 from __future__ import annotations
 

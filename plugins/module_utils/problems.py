@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Problems of an inventory: what is wrong, where, with which value, and what to do about it."""
+"""Problems of an inventory: host, variable, value, problem and remedy."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Problem(NamedTuple):
     """The host it is about; empty for what holds for the whole fleet."""
 
     def sentence(self) -> str:
-        """Say it in one line: host, variable, value, problem, remedy."""
+        """Format the problem in one line: host, variable, value, problem, remedy."""
         where = f"{self.host}: " if self.host else ""
         return f"{where}{self.variable} is {shown(self.value)}: {self.problem}; {self.remedy}."
 
 
 class InventoryError(ValueError):
-    """The inventory cannot be served; holds every problem that was found."""
+    """The inventory is invalid; the error contains every problem that was found."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = list(problems)
@@ -40,7 +40,7 @@ class InventoryError(ValueError):
 
 
 def plain(value: Any) -> Any:
-    """Return a copy of a value out of Ansible, made of plain lists and dictionaries with text keys."""
+    """Return a copy of a value from Ansible, made of plain lists and dictionaries with text keys."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -49,7 +49,7 @@ def plain(value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """Return a value as it would look in YAML's flow style, cut to a length that a message can bear."""
+    """Return a value in YAML's flow style, cut to a length that fits into a message."""
     text = "missing" if value is None else json.dumps(plain(value), default=str, ensure_ascii=False)
     return text if len(text) <= 120 else text[:117] + "..."
 

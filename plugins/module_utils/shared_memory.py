@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sizes of shared memory (``/dev/shm``) for vLLM: what is needed, what is enough, and what a container gets."""
+"""Sizes of shared memory (``/dev/shm``) for vLLM: the minimum, the sufficient size, and that of a container."""
 
 from __future__ import annotations
 
-# MiB of shared memory through which an engine's processes talk: vLLM's ring of ten chunks of 16 MiB (0.32).
+# MiB of shared memory through which an engine's processes communicate: vLLM's ring of ten chunks of 16 MiB (0.32).
 ENGINE_SHARED_MIB = 160
-# MiB that several GPUs do well with: NCCL's buffers where GPUs do not reach each other, and vLLM's ring.
+# MiB that are sufficient for several GPUs: NCCL's buffers for GPUs that do not reach each other, and vLLM's ring.
 GROUP_SHARED_MIB = 1024
 # Sizes of a container's own, as Docker and Podman take them: limits, which take memory only as it is used. vLLM's
 # documentation of its image asks for --ipc=host or --shm-size, for tensor parallel inference.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How values are written into files of variables, read from there, and hidden in texts for people.
+"""Write values into environment files, read them, and hide them in messages.
 
 Pure functions, and nothing but the standard library: the scanner of the tests loads this file by its path.
 """
@@ -16,10 +16,10 @@ import shlex
 import urllib.parse
 from typing import Any, Iterable, Mapping
 
-# A shorter value is found everywhere, and hiding it would make a text unreadable; so would hiding the word "Bearer".
+# A shorter value occurs everywhere, and hiding it would make a text unreadable; the same applies to the word "Bearer".
 SHORTEST_SECRET, SHORTEST_WORD = 6, 7
 HIDDEN = "***"
-# What a backslash escapes between double quotes, to a POSIX shell and to systemd alike.
+# Characters that a backslash escapes between double quotes, in a POSIX shell and in systemd alike.
 _SPECIAL = re.compile(r'(["\\`$])')
 
 
@@ -46,7 +46,7 @@ def parse_environment_file(text: str) -> dict[str, str]:
         if quoted[:1] == '"':
             values[key] = re.sub(r'\\(["\\`$])', r"\1", quoted[1:-1])
         else:
-            # As versions before wrote an apostrophe.
+            # Earlier versions wrote an apostrophe like this.
             values[key] = quoted.strip().replace("'\\''", "\0").strip("'").replace("\0", "'")
     return values
 
@@ -76,7 +76,7 @@ def written_forms(value: str) -> set[str]:
         urllib.parse.quote_plus(value),
         html.escape(value),
     }
-    # What is printed is often JSON around a text that holds one of these already.
+    # Output is often JSON around a text that already contains one of these forms.
     for form in list(forms):
         forms |= {json.dumps(form)[1:-1], json.dumps(form, ensure_ascii=False)[1:-1]}
     return {form for form in forms if form}

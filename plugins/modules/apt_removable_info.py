@@ -73,11 +73,11 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={"names": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
     )
-    # The language that it is read in.
+    # The output is parsed, so it must be in English.
     module.run_command_environ_update = {"LC_ALL": "C", "LANGUAGE": "C"}
 
-    # What is installed is all that counts: without the lists of what could be, apt-get is ten times as quick, and does
-    # not think of bringing something else in place of what it would take away.
+    # Only installed packages matter: without the lists of available ones apt-get is ten times faster, and does not
+    # install anything in place of a removed package.
     command = [*SIMULATE, "--option", f"Dir::State::Lists={module.tmpdir}/", "purge", "--"]
 
     def simulate(names: list[str]) -> set[str]:

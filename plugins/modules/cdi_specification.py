@@ -79,13 +79,13 @@ CTK = "nvidia-ctk"
 
 
 class Host:
-    """What the host's programs say."""
+    """Access to the host's programs."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
 
     def said(self, *argv: str) -> str:
-        """Return what a program prints; empty where it is not there or fails."""
+        """Return the output of a program; empty if it is missing or fails."""
         path = self.module.get_bin_path(argv[0])
         if not path:
             return ""
@@ -93,7 +93,7 @@ class Host:
         return "" if code else str(out)
 
     def must(self, *argv: str) -> None:
-        """Have a program do something, or fail with what it says."""
+        """Run a program, or fail with its output."""
         code, out, err = self.module.run_command(list(argv))
         if code:
             fail(
@@ -131,7 +131,7 @@ def main() -> None:
         if disabled:
             host.must("systemctl", "enable", *disabled)
             for unit in disabled:
-                # The service itself is started where it has something to do.
+                # The service itself is started only if it has something to do.
                 if unit != params["service"]:
                     host.must("systemctl", "start", unit)
         if stale:

@@ -74,7 +74,7 @@ def which(program: str, *before: str) -> str:
 
 
 def output(module: AnsibleModule, program: str, *words: str) -> str:
-    """Return what a program prints on its standard output; empty where it is not there."""
+    """Return the standard output of a program; empty if it is missing."""
     path = which(program)
     if not path:
         return ""

@@ -71,7 +71,7 @@ PROC = "/proc"
 
 
 def changes(paths: list[str]) -> list[float]:
-    """Return when each file that is there changed last."""
+    """Return when each existing file last changed."""
     return [os.stat(path).st_mtime for path in paths if os.path.exists(path)]
 
 
@@ -88,7 +88,7 @@ class Engine:
         return str(out)
 
     def must(self, *words: str) -> None:
-        """Have systemd do something, or fail with the end of the engine's log."""
+        """Run a command of systemd, or fail with the end of the container engine's log."""
         code, _out, err = self.module.run_command(["systemctl", *words])
         if code:
             log = ["journalctl", "--unit", self.service, "--lines", "20", "--no-pager", "--output", "cat"]

@@ -320,7 +320,7 @@ def gpus(params: dict[str, Any]) -> list[doctor.Finding]:
     """Judge driver and GPUs."""
     facts = params["gpu_facts"]
     program = (facts or {}).get("source") or shutil.which("nvidia-smi")
-    # A second question to a driver that hangs would only wait once more.
+    # A second call would only wait for a hanging driver once more.
     asked = program and facts and not (facts.get("error") and not facts.get("gpus"))
     xml = programs.run_program([str(program), "-q", "-x"], SMI_SECONDS)[0] if asked else ""
     found = doctor_gpu.driver(facts)
@@ -332,7 +332,7 @@ def examine(params: dict[str, Any]) -> tuple[list[doctor.Finding], dict[str, int
     found = gpus(params) if params["needs_gpus"] else []
     broken = any(one.severity == doctor.ERROR and one.check == doctor_gpu.DRIVER for one in found)
     for engine in params["engines"]:
-        # Without a driver each engine would only say the same, after a minute.
+        # Without a driver each engine would only fail with the same error after a minute.
         if not (broken and engine["gpus"]):
             found += try_engine(engine, params)
     found += doctor_engine.missing(
@@ -343,7 +343,7 @@ def examine(params: dict[str, Any]) -> tuple[list[doctor.Finding], dict[str, int
 
 
 def keep(path: str, record: dict[str, Any]) -> None:
-    """Write the record at once, so that nobody reads half of it."""
+    """Write the record atomically, so that a reader never gets a part of it."""
     with contextlib.suppress(OSError):
         new = f"{path}.new"
         with open(new, "w", encoding="utf-8") as handle:

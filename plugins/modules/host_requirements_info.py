@@ -246,7 +246,7 @@ def check(params: dict[str, Any]) -> tuple[list[Problem], dict[str, int], set[in
     if params["instances"] and not params["containers"]:
         shared = read_shared_memory(params["prefix"])
         problems += host_requirements.shared_memory_problems(host, SHARED_MEMORY, params["instances"], shared)
-    # What was brought once is there, whatever may be downloaded today.
+    # A release that uv installed once is there, even if downloads are not allowed now.
     can_bring = python["downloads"] or all(glob.glob(release["creates"]) for release in releases)
     problems += python_choice.problems(host, python["path"], params["pythons"], can_bring)
     problems += host_requirements.core_problems(host, params["instances"], os.sched_getaffinity(0))

@@ -117,7 +117,7 @@ def write(path: str, text: str, mode: str | None) -> None:
 
 
 def check(module: AnsibleModule, text: str) -> None:
-    """Let the command judge the new file, before it is in anybody's way."""
+    """Check the new file with the command before it replaces the old one."""
     if not module.params["validate"]:
         return
     handle, temporary = tempfile.mkstemp(dir=module.tmpdir, suffix=".json")
@@ -152,7 +152,7 @@ def main() -> None:
         merged.document != document or (not goes and mode_differs(path, params["mode"])) or (goes and before == {})
     )
     result: dict[str, Any] = {"changed": changed}
-    # Not computed where nobody asks: the file may hold what nobody is to see.
+    # The diff is computed only on request, because the file may contain secrets.
     if module._diff:
         result["diff"] = {
             "before_header": path,
@@ -166,7 +166,7 @@ def main() -> None:
         if changed and before is not None and params["backup"]:
             result["backup_file"] = module.backup_local(path)
         new = {"owned": merged.owned, "made_here": made_here}
-        # A run that is cut short in between has not forgotten what it did.
+        # The record is written first, so that an interrupted run does not forget what it set.
         if not absent:
             remember(record, new, memory)
         if changed and goes:
@@ -179,7 +179,7 @@ def main() -> None:
 
 
 def remember(record: str, memory: dict[str, Any], before: dict[str, Any]) -> None:
-    """Keep what is ours; nothing where nothing is."""
+    """Write the record of our values; delete it if there are none."""
     if memory["owned"]:
         if memory != before:
             write(record, merged_json.text_of(memory), "0600")

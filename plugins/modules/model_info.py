@@ -255,7 +255,7 @@ MAIN = "main"
 
 
 def told(files: model_sources.Files, source: Source, revision: str | None) -> dict[str, Any]:
-    """Return the facts of a model that these files tell."""
+    """Return the facts of a model from these files."""
     facts = describe(model_sources.read_config(files))
     return {**facts, "source": source.text, "revision": revision, **model_sources.read_weights(files, facts)}
 
@@ -302,7 +302,7 @@ def look(params: dict[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
     try:
         return {**facts, **model_sources.read_weights(hub, facts)}
     except (SourceError, SafetensorsError) as error:
-        # What is at hand can be served all the same.
+        # A cached snapshot can be served even if the hub is not reachable.
         warn(f"{source.text}: its weights are not in the cache, and {error}.")
         return facts
 

@@ -358,7 +358,7 @@ class Run:
         return [name for name, ours in self._defined().items() if ours]
 
     def result(self) -> dict[str, Any]:
-        """Return what to tell Ansible."""
+        """Return the result for Ansible."""
         done = {name: action for name, action in self.actions.items() if action != "none"}
         prefix = self.params["prefix"]
         lines = [f"{prefix}{name}: prepare with {one}" for name, commands in self.prepared.items() for one in commands]
@@ -422,7 +422,7 @@ def main() -> None:
     elif module.params["state"] == "stopped":
         run.stop()
     else:
-        # First, for they hold what the others need: ports, cores, the memory of GPUs.
+        # Unlisted services stop first, because they may hold resources that the others need: ports, cores, GPU memory.
         run.remove_others()
         run.start()
     module.exit_json(**run.result())

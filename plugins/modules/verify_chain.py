@@ -295,7 +295,7 @@ class Client:
     def ask(
         self, method: str, url: str, headers: dict[str, str] | None = None, payload: dict[str, Any] | None = None
     ) -> Reply:
-        """Like send, but a fleet that is busy at its limits is not a broken one: wait as it asks, up to the timeout."""
+        """Like send, but wait as a busy fleet asks, up to the timeout, because a fleet at its limits is not broken."""
         deadline = time.monotonic() + self.timeout
         while True:
             reply = self.send(method, url, headers, payload)
@@ -396,7 +396,7 @@ class Chain:
             yield "metrics", "prometheus targets", params["prometheus_url"], self._targets
 
     def find_break(self, door: str) -> tuple[Break | None, list[str]]:
-        """The first hop, from the inside out, that is not healthy, and the names of those that are."""
+        """Return the first unhealthy hop from the innermost outwards, and the names of the healthy ones."""
         healthy: list[str] = []
         for given in self.params["hops"]:
             if door not in given["serves"]:

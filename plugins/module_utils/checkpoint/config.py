@@ -49,7 +49,7 @@ _DTYPES = {
     "float32": "float32",
     "float": "float32",
 }
-# Attend in both directions and keep no cache: vLLM's `attn_type` "encoder_only".
+# These models attend in both directions and keep no cache: vLLM's `attn_type` "encoder_only".
 _ENCODER_TYPES = {
     "bert",
     "nomic_bert",
@@ -84,7 +84,7 @@ _KV_HEADS = ("n_head_kv", "num_kv_heads", "num_key_value_heads", "multi_query_gr
 _HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads")
 _HIDDEN = ("hidden_size", "n_embd", "d_model", "dim")
 _INTERMEDIATE = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "decoder_ffn_dim")
-# They keep compressed, summarised or mixed states in layouts of their own; a wrong plan would be worse than none.
+# These models keep compressed, summarised or mixed states in their own layouts; a wrong plan would be worse than none.
 _NOT_PLANNED = (
     "bailing_hybrid",
     "bailing_moe_linear",

@@ -55,7 +55,7 @@ class Files(Protocol):
 
 
 def within(data: bytes, limit: int, name: str) -> bytes:
-    """Return what was read if it is the whole, read to one byte beyond the limit."""
+    """Return the content if it is complete; it was read to one byte beyond the limit."""
     if len(data) > limit:
         raise SourceError(f"{name} has more than {limit // 1_000_000} MB; choose another model")
     return data

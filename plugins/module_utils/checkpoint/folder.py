@@ -23,7 +23,7 @@ class Folder:
         self.directory = directory
 
     def _open(self, name: str) -> tuple[Any, int] | None:
-        """Return a file and its size; only what a model can have: no device, no pipe that would hang."""
+        """Open a regular file and return it with its size; a device or a pipe could hang."""
         path = posixpath.join(self.directory, name)
         try:
             return files.open_regular(path)

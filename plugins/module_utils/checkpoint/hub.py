@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a model hub is asked, and what its answers mean: addresses, ranges, redirects, refusals.
+"""Requests to a model hub and the meaning of its answers: addresses, ranges, redirects, refusals.
 
 Requests are made with the host's HTTP client. No Ansible, no files.
 """
@@ -29,7 +29,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.host import http
 REDIRECTS = (301, 302, 303, 307, 308)
 # huggingface.co needs two: to the commit's own address, and to where large files are kept.
 MOST_REDIRECTS = 5
-# Requests at once: a large checkpoint has a hundred shards and more, each asked twice.
+# Number of parallel requests. A large checkpoint has a hundred shards or more, with two requests for each.
 AT_ONCE = 8
 CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 # The address of a small file, once the revision is resolved.
@@ -63,7 +63,7 @@ def check_endpoint(endpoint: str) -> str:
     except ValueError:
         parts, usable = urlsplit(""), False
     if "@" in parts.netloc:
-        # Not even the name is shown: what stands before the @ is a secret.
+        # The name is not shown either, because the part before the @ is a secret.
         raise SourceError("the endpoint holds a user or a password; leave it out and set token")
     if not usable or parts.query or parts.fragment or not endpoint.isprintable() or " " in endpoint:
         raise SourceError(
@@ -83,7 +83,7 @@ def _origin(url: str) -> tuple[str, str | None, int]:
 
 
 def follow(url: str, location: str) -> tuple[str, bool]:
-    """Return where a redirect leads, and whether the token may go there: to the same scheme, host and port only.
+    """Return the target of a redirect, and whether the token may be sent there: only to the same scheme, host and port.
 
     :raises SourceError: to no http or https address, or from https to http.
     """
@@ -112,7 +112,7 @@ def commit_of(url: str, headers: Headers) -> str | None:
 
 
 def extent(status: int, headers: Headers, first: int, name: str) -> Extent:
-    """Return what an answer brings to who asked for the bytes of a file from ``first`` on.
+    """Return which part of a file an answer contains, after a request for the bytes from ``first`` on.
 
     :param status: 206, or 200 of a server that knows no ranges.
     :raises SourceError: it brings another part.
@@ -127,7 +127,7 @@ def extent(status: int, headers: Headers, first: int, name: str) -> Extent:
 
 
 def refusal(status: int, code: str, endpoint: str, name: str, token: bool) -> str:
-    """Return what a hub's refusal means and what to do, as one clause.
+    """Return the meaning and the remedy of a hub's refusal as one clause.
 
     :param status: the HTTP status.
     :param code: its header ``X-Error-Code``, empty if it sent none.
@@ -163,7 +163,7 @@ def refusal(status: int, code: str, endpoint: str, name: str, token: bool) -> st
 
 
 class Hub:
-    """The files of a model in a hub, each request with a deadline and a limit, no weights among them."""
+    """Files of a model in a hub, without weights. Each request has a time limit and a size limit."""
 
     def __init__(self, client: http.Client, endpoint: str, token: str, seconds: float, repository: str, revision: str):
         """Prepare requests.
@@ -174,7 +174,7 @@ class Hub:
         """
         self.client = client
         self.endpoint = check_endpoint(endpoint)
-        # A token out of a file ends with a line break.
+        # A token that is read from a file may end with a line break.
         self.token, self.seconds = token.strip(), seconds
         if not (self.token.isascii() and self.token.isprintable()) or " " in self.token:
             raise SourceError("the token holds characters that no token has", "set token to a single word")
@@ -187,7 +187,7 @@ class Hub:
             raise SourceError(f"ca_path {error}", "set it to a PEM file on this host") from error
 
     def _ask(self, name: str, headers: dict[str, str], take: Callable[[http.Answer], Any]) -> Any:
-        """Ask for a file, go where the hub leads, and hand over the answer; nothing for a file that is not there."""
+        """Request a file, follow redirects, and return the answer; nothing if the file does not exist."""
         url = file_url(self.endpoint, self.repository, self.commit or self.revision, name)
         known = bool(self.token)
         deadline = time.monotonic() + self.seconds
@@ -214,7 +214,7 @@ class Hub:
         raise SourceError(f"{self.endpoint} redirects in circles", "correct endpoint")
 
     def _trouble(self, error: http.TroubleError, url: str) -> SourceError:
-        """Return what went wrong on the way, and what to do about it."""
+        """Return the cause of a failed connection, and its remedy."""
         scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
         proxy = self.client.proxy(url)
         way = f"{host} by way of the proxy {proxy}" if proxy else host
@@ -238,7 +238,7 @@ class Hub:
         return None if data is None else within(data, limit, name)
 
     def _part(self, name: str, first: int, size: int) -> tuple[bytes, int | None] | None:
-        """Return a part of a file, and the size of the whole; a server that sends it all is cut off."""
+        """Return a part of a file and the size of the whole file; an answer with the whole file is cut off."""
 
         def take(answer: http.Answer) -> tuple[bytes, int | None]:
             part = extent(answer.status, answer.headers, first, name)
@@ -275,7 +275,7 @@ class Hub:
 
 
 def each(ask: Callable[[str], Any], names: Sequence[str]) -> list[Any]:
-    """Ask for several files at once; the first to fail, or to be missing, spares the rest."""
+    """Request several files in parallel; after the first that fails or is missing, the others are not requested."""
     missing = False
 
     def unless_missing(name: str) -> Any:

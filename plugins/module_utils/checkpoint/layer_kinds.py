@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tell from a model's text config which of its layers attend to everything, to a window, or keep a state.
+"""Find the kind of each layer in a model's text config: full attention, attention to a window, or a state.
 
 Source: the configuration classes of transformers 5, whose `layer_types` vLLM 0.33 goes by.
 """
@@ -135,7 +135,9 @@ def _at_places(count: int, places: list[int]) -> list[str]:
 
 
 def _linear_by_position(text: Values, model_type: str, count: int) -> list[str] | None:
-    """Return the kinds of a hybrid that says with numbers which of its layers attend, or None."""
+    """Return the kinds of layers of a hybrid model whose config gives the places of its attention layers as numbers, or
+    None.
+    """
     inner = text.inner("linear_attn_config")
     if inner is not None:
         # Kimi counts its layers from one.
@@ -165,7 +167,7 @@ def window_of(text: Values) -> int:
 
 
 def _windowed_by_position(text: Values, model_type: str, count: int) -> list[str]:
-    """Return the kinds of a model that says with numbers which of its layers see only a window."""
+    """Return the kinds of layers of a model whose config gives the places of its windowed layers as numbers."""
     marks = text.integers("hybrid_layer_pattern", most=1)
     if marks is not None:
         if len(marks) < count:
@@ -221,5 +223,5 @@ def kinds_of_layers(text: Values, model_type: str) -> list[str]:
     if not window_of(text):
         kinds = [FULL if kind == SLIDING else kind for kind in kinds]
     shared = text.integer("num_kv_shared_layers", most=count, least=0) or 0
-    # The last layers read the cache of earlier ones.
+    # The last layers share the cache of earlier ones.
     return kinds[: count - shared] + [NOTHING] * shared

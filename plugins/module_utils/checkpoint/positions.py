@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tell how long a context a model takes, and what the tables of its positions cost.
+"""Compute the longest context of a model, and the memory of its position tables.
 
 Formulas: `ModelConfig.get_and_verify_max_len` of vLLM 0.33 and the caches of its rotary embeddings.
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a checkpoint weighs, read from the headers and the index of its safetensors files; never from the weights.
+"""Size of a checkpoint, read only from the headers and the index of its safetensors files.
 
 Format: https://huggingface.co/docs/safetensors - eight bytes with the header's length (little-endian, unsigned), the
 header (JSON), the tensors' bytes. Whatever does not keep to it raises :class:`SafetensorsError`, whose text is one

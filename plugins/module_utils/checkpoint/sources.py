@@ -24,7 +24,7 @@ NO_MODELS = ("datasets", "spaces")
 
 
 class SourceError(ValueError):
-    """A model's source is none, or its files cannot be had."""
+    """A model's source is invalid, or its files are not available."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__(f"{problem}; {remedy}" if remedy else problem)
@@ -44,7 +44,7 @@ class Source(NamedTuple):
 
     @property
     def demo(self) -> bool:
-        """Whether it is the model that is made on the host."""
+        """Whether it is the demo model, which is made on the host."""
         return self.text == DEMO
 
     @property
@@ -53,7 +53,7 @@ class Source(NamedTuple):
         return "models--" + self.repository.replace("/", "--") if self.repository else ""
 
     def parts(self) -> dict[str, str]:
-        """Return everything that a program on a host needs to know of it."""
+        """Return all parts of the source for a program on a host."""
         return {
             "text": self.text,
             "directory": self.directory,
@@ -93,7 +93,7 @@ def parse(text: str) -> Source:
 
 
 def _correction(repository: str) -> str:
-    """Return what to write instead of something after ``hf://`` that is no repository."""
+    """Return the correct form of an invalid repository after ``hf://``."""
     name, at, revision = repository.partition("@")
     if at and revision and is_repository(name):
         return f"write {HUB}{name}, and {revision} as its revision"

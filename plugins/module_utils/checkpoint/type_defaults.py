@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a model type means where its `config.json` says nothing.
+"""Defaults of model types for fields that their `config.json` leaves out.
 
 A saved config leaves out what equals its class's default, above all inside `text_config`. Values: the configuration
 classes of transformers 5, as vLLM 0.33 loads them; names that a class maps onto another (`n_embd`) are read as aliases.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read single values out of a model's `config.json`, which anybody may have written.
+"""Read single values from a model's `config.json`, which is untrusted input.
 
 Every reader checks type and size: no later arithmetic meets a boolean, a NaN or a number out of all proportion.
 """
@@ -13,7 +13,8 @@ import json
 import math
 from typing import Any, Mapping, NamedTuple, NoReturn
 
-# Far above any model there is (DeepSeek-V3: 61 layers, 128 heads; Llama 4: 10 million positions), far below what hurts.
+# Limits are far above every existing model (DeepSeek-V3: 61 layers, 128 heads; Llama 4: 10 million positions) and far
+# below values that do harm.
 MOST_LAYERS = 10_000
 MOST_HEADS = 100_000
 MOST_WIDTH = 10_000_000
@@ -24,7 +25,7 @@ MOST_VALUES = 2_000_000
 
 
 def _whole(value: Any) -> bool:
-    # True and False are numbers to Python, and none to a config.
+    # Python counts True and False as numbers; a config does not.
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -33,7 +34,7 @@ class ConfigError(ValueError):
 
 
 def shown(value: Any) -> str:
-    """Return a value as JSON would write it, cut to a length that a message can bear."""
+    """Return a value as JSON, cut to a length that fits into a message."""
     if isinstance(value, (dict, list)):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)} values"
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**30:
@@ -43,7 +44,7 @@ def shown(value: Any) -> str:
 
 
 def check_shape(config: Any) -> None:
-    """Refuse what is no object, nests too deeply or holds too many values; walks without recursion."""
+    """Refuse a value that is not an object, is nested too deeply or holds too many values; no recursion is used."""
     if not isinstance(config, dict):
         raise ConfigError(f"config.json holds {shown(config)}: it must be one JSON object.")
     level: list[Any] = [config]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a container engine says of itself, and what a host needs to have the one that is wanted."""
+"""Facts of a container engine, and the changes that a host needs for the wanted one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.versions import version_tuple
 
-# Names under which distributions and Docker package an engine; whichever is there is kept.
+# Package names of container engines in distributions and in Docker's repository; an installed one is kept.
 PACKAGES = {"docker": ("docker-ce", "docker.io", "moby-engine"), "podman": ("podman",)}
 PROGRAMS = {"docker": "docker", "podman": "podman"}
 DEBIAN = ("Debian", "Ubuntu")
@@ -21,7 +21,7 @@ RED_HAT = ("RedHat", "Rocky", "AlmaLinux", "OracleLinux", "CentOS")
 
 
 def docker_facts(info: str, dockerd: str, options: str) -> dict[str, Any]:
-    """Make facts of what ``docker info``, ``dockerd --version`` and ``dockerd --help`` print.
+    """Return facts from the output of ``docker info``, ``dockerd --version`` and ``dockerd --help``.
 
     A daemon that does not run is told of by what its program says.
     """
@@ -38,13 +38,13 @@ def docker_facts(info: str, dockerd: str, options: str) -> dict[str, Any]:
         "cdi": bool(said.get("CDISpecDirs")),
         "validates": "--validate" in options,
         "data_root": said.get("DockerRootDir") or "",
-        # Where the package podman-docker is installed, Podman answers as `docker`, and tells of itself otherwise.
+        # If the package podman-docker is installed, the command `docker` is Podman, whose output has another format.
         "is_podman": "host" in said and not running,
     }
 
 
 def podman_facts(version: str) -> dict[str, Any]:
-    """Make facts of what ``podman version --format json`` prints."""
+    """Return facts from the output of ``podman version --format json``."""
     try:
         said = json.loads(version)["Client"]["Version"]
     except (ValueError, KeyError, TypeError):
@@ -60,16 +60,16 @@ def podman_facts(version: str) -> dict[str, Any]:
 
 
 def wanted_packages(name: str, source: str, distribution: str, major: int) -> list[str]:
-    """Return the packages that bring an engine to a distribution."""
+    """Return the packages of a container engine on a distribution."""
     debian = distribution in DEBIAN
     if name == "podman":
-        # Debian's only recommends what containers with a network of their own, and those with --init, need.
+        # Debian's package only recommends what containers with their own network, and those with --init, need.
         needed = ["podman", "crun", "netavark", "aardvark-dns", "catatonit", "ca-certificates"]
         return needed if debian else ["podman"]
     if source == "docker":
         engine = ["docker-ce", "docker-ce-cli", "containerd.io"]
     else:
-        # Debian 13 made the client a package of its own that docker.io only recommends.
+        # Debian 13 has a separate package for the client, which docker.io only recommends.
         engine = ["docker.io", "docker-cli"] if distribution == "Debian" and major >= 13 else ["docker.io"]
     return engine + (["iptables", "ca-certificates"] if debian else [])
 
@@ -81,7 +81,7 @@ def container_engine_plan(
     source: str,
     version: str = "",
 ) -> dict[str, Any]:
-    """Say what a host needs to have an engine, or why it cannot have it.
+    """Return what a host needs for a container engine, or why it cannot have one.
 
     :param found: what the module ``container_engine_facts`` found.
     :param host: ``name``, ``distribution``, ``major`` (version), ``service_mgr``.
@@ -112,7 +112,7 @@ def container_engine_plan(
         plan["install"] = [] if plan["problem"] else wanted_packages(name, source, host["distribution"], major(host))
         plan["repository"] = bool(plan["install"]) and name == "docker" and source == "docker"
     elif not found["init"] and host["distribution"] in DEBIAN:
-        # Beside an engine that is kept as it is: no service starts without.
+        # This package is also installed if the container engine is kept, because no service starts without it.
         plan["install"] = ["catatonit"]
     if plan["manage"] and not plan["problem"] and version:
         plan.update(change_of_version(found["packages"], version, source))
@@ -125,7 +125,7 @@ def major(host: dict[str, str]) -> int:
 
 
 def refusal(name: str, source: str, distribution: str, on: str, here: str) -> str:
-    """Say why a distribution cannot have the engine; empty where it can."""
+    """Return why a distribution cannot have the container engine; empty if it can."""
     if distribution not in (*DEBIAN, *RED_HAT):
         return f"{here}: how to install {name} on {on} is unknown here. Install it yourself; what is there is used."
     if name == "docker" and source == "distribution" and distribution in RED_HAT:
@@ -137,24 +137,24 @@ def refusal(name: str, source: str, distribution: str, on: str, here: str) -> st
 
 
 def change_of_version(packages: dict[str, str], version: str, source: str) -> dict[str, Any]:
-    """Say which version the packages are to be installed in or changed to; nothing where they have it."""
+    """Return the version to install or to change the packages to; empty if they have it."""
     engine = next(iter(packages), "")
     if not engine:
         return {"version": version}
-    # An engine that came from elsewhere is not replaced, and its versions are not those of the wanted source.
+    # A container engine from another source is not replaced, and its versions differ from those of the wanted source.
     if matches(packages[engine], version) or (source == "docker") != (engine == "docker-ce"):
         return {}
     return {"version": version, "install": [engine, "docker-ce-cli"] if engine == "docker-ce" else [engine]}
 
 
 def matches(installed: str, wanted: str) -> bool:
-    """Tell whether an installed version begins with the wanted one, number by number."""
+    """Check whether an installed version begins with the wanted one, number by number."""
     upstream = installed.partition(":")[2] or installed
     return upstream == wanted or bool(re.match(re.escape(wanted) + r"(?![0-9])", upstream))
 
 
 def daemon_values(settings: dict[str, Any], mirrors: list[str], insecure: list[str], data_root: str) -> dict[str, Any]:
-    """Return what ``daemon.json`` has to say besides what others wrote there."""
+    """Return the collection's settings in ``daemon.json``; those of others are not included."""
     values: dict[str, Any] = {}
     if mirrors:
         values["registry-mirrors"] = mirrors

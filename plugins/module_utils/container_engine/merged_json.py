@@ -21,7 +21,7 @@ class DocumentError(Exception):
 
 
 class Merged(NamedTuple):
-    """The new document and what of it is ours."""
+    """The new document, and which of its values are ours."""
 
     document: dict[str, Any]
     owned: dict[str, Any]
@@ -46,17 +46,17 @@ def text_of(document: dict[str, Any]) -> str:
 
 
 def shown(document: dict[str, Any]) -> str:
-    """Write a JSON object for a person: what a URL logs in with (proxies, mirrors) is left out."""
+    """Format a JSON object for display, without the credentials in URLs (proxies, mirrors)."""
     return re.sub(r"(://)[^/@\s\"]+@", r"\1********@", text_of(document))
 
 
 def digest(value: Any) -> str:
-    """Return what stands for a value in the memory."""
+    """Return the digest that represents a value in the record."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def is_ours(value: Any, owned: Any) -> bool:
-    """Tell whether a value, all of it, is one that we set."""
+    """Check whether the collection set the whole value."""
     if isinstance(value, dict) and value:
         return isinstance(owned, dict) and all(is_ours(value[key], owned.get(key)) for key in value)
     if isinstance(value, list) and value:
@@ -67,13 +67,13 @@ def is_ours(value: Any, owned: Any) -> bool:
 def with_fallback(
     document: dict[str, Any], values: dict[str, Any], fallback: dict[str, Any], owned: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the wanted values with those that belong together added, where nobody else has set any of them."""
+    """Return the wanted values, with the fallback values added if nobody else has set any of them."""
     taken = any(key in values or (key in document and not is_ours(document[key], owned.get(key))) for key in fallback)
     return dict(values) if taken else {**fallback, **values}
 
 
 def merge(document: dict[str, Any], values: dict[str, Any], owned: dict[str, Any]) -> Merged:
-    """Set the wanted values, take away those that were ours and are wanted no more, leave everything else.
+    """Set the wanted values, remove ours that are no longer wanted, and leave everything else.
 
     Objects are merged key by key, lists are joined, anything else is replaced.
     """
@@ -114,7 +114,7 @@ def joined(before: Any, wanted: list[Any], mine: Any) -> tuple[list[Any], list[s
 
 
 def without(value: Any, mine: Any) -> Any:
-    """Return a value without what is ours of it; None where nothing is left."""
+    """Return a value without the parts that are ours; None if nothing is left."""
     if value is None:
         return None
     if isinstance(mine, dict):

@@ -2,16 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which units have to be stopped before a container engine restarts, and whether it has to restart at all."""
+"""Find the units that must stop before a container engine restarts, and whether it must restart at all."""
 
 from __future__ import annotations
 
 import re
 from typing import Iterable
 
-# In these a unit runs or is about to; what is stopped stays stopped.
+# In these states a unit runs or is about to run. Stopped units stay stopped.
 LIVE = ("active", "activating", "reloading", "deactivating")
-# The kernel tells the moment of its start in whole seconds.
+# The kernel reports its boot time in whole seconds.
 TOLERANCE = 2.0
 
 
@@ -38,7 +38,7 @@ def properties(text: str) -> dict[str, str]:
 
 
 def process_start(stat: str, boot: str, ticks: int) -> float | None:
-    """Return when a process started, in seconds since 1970; None where that cannot be told.
+    """Return when a process started, in seconds since 1970; None if that is unknown.
 
     :param stat: text of ``/proc/PID/stat``.
     :param boot: text of ``/proc/stat``.
@@ -52,7 +52,7 @@ def process_start(stat: str, boot: str, ticks: int) -> float | None:
 
 
 def action(active: bool, started: float | None, changed: Iterable[float], asked: bool) -> str:
-    """Say what an engine needs: ``start``, ``restart`` or ``none``.
+    """Return the action that a container engine needs: ``start``, ``restart`` or ``none``.
 
     :param changed: when each of its files changed last. One that is newer than the process is not in force yet.
     :param asked: whether this run changed something, which may be newer by less than can be told.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the words of CUDA, NCCL, torch, Docker, Podman and CDI mean where an engine cannot use its GPUs.
+"""Meanings of messages of CUDA, NCCL, torch, Docker, Podman and CDI if an engine cannot use its GPUs.
 
 NCCL's part follows its user guide ("Troubleshooting": GPU Direct, shared memory, networking). Pure functions.
 """
@@ -15,7 +15,7 @@ TOOLKIT = "have the roles nvidia_container_toolkit and container_engine set this
 
 
 class Cause(NamedTuple):
-    """Words that a program says, in lower case, and what they mean."""
+    """Words in the output of a program, in lower case, and their meaning."""
 
     words: str
     cause: str
@@ -27,13 +27,14 @@ _IMAGE_IS_MISSING = (
     "the engine's image is not on this host yet",
     "run site.yml, which pulls it; if it cannot, look at registry, mirror and credentials",
 )
-# Of runc, which numbers its limits (8 is RLIMIT_MEMLOCK), and of crun.
+# These are messages of runc, which numbers its limits (8 is RLIMIT_MEMLOCK), and of crun.
 NO_MEMLOCK = ("setting rlimit type 8", "setrlimit `rlimit_memlock`")
 _LIMIT_STAYS = (
     "this machine does not let the engine lift the limit of locked memory, as container guests do not",
     "set service_container_memlock: false for this host",
 )
-# The first whose words are said is taken. Words are those of CUDA, NCCL, torch, Docker, Podman and CDI themselves.
+# The first entry with matching words is used. The words are those of CUDA, NCCL, torch, Docker, Podman and CDI
+# themselves.
 CAUSES = (
     Cause("could not select device driver", "the container engine knows no NVIDIA runtime", TOOLKIT),
     Cause(
@@ -162,6 +163,6 @@ GROUP = Cause(
 
 
 def explain(said: str, otherwise: Cause) -> Cause:
-    """Return what the words of a program mean."""
+    """Return the meaning of a program's output."""
     lower = " ".join(said.split()).lower()
     return next((cause for cause in CAUSES if cause.words in lower), otherwise)

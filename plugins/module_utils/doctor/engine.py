@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judge what a program said that ran in an engine's own environment: CUDA, an all-reduce, shared memory.
+"""Judge the output of the test program in an engine's own environment: CUDA, an all-reduce, shared memory.
 
 Pure functions over values; no Ansible, no files, no network.
 """
@@ -18,18 +18,19 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory imp
 
 CUDA, REDUCE, SHARED = "cuda", "all-reduce", "shared memory"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - it is looked for, nothing is put there
-# What the program's answer begins with: images may print what they like before it.
+# Prefix of the program's answer, because images may print other lines before it.
 MARK = "LLMFLEET-DOCTOR "
 EXCERPT = 300
 VARIABLES = ("NCCL_", "GLOO_", "CUDA_", "TORCH_NCCL_", "LD_LIBRARY_PATH")
-# MiB that CUDA, NCCL and a small tensor take of a GPU: with less, trying could take it from a running engine.
+# MiB of a GPU that CUDA, NCCL and a small tensor need. With less free memory a test could take it from a running
+# engine.
 NEEDED_MIB = 2048
 
 
 def engines(
     instances: Iterable[Mapping[str, Any]], python: list[str], environment: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Return where the instances of a host run, for those of a Python environment; nothing where there is none.
+    """Return the environments of the instances of a host that run in a Python environment; empty if there is none.
 
     :param python: command line of the engine's Python; empty where no engine is installed.
     :param environment: variables of every instance; its own win.
@@ -39,14 +40,14 @@ def engines(
     found = []
     for one in instances:
         given = {**(environment or {}), **(one.get("env") or {})}
-        # What changes how GPUs are found and talk; anything else may be a secret.
+        # Only variables that affect how GPUs are found and communicate are passed on, because others may be secret.
         kept = {key: value for key, value in given.items() if key.startswith(VARIABLES) and value is not None}
         found.append({"name": one["name"], "python": python, "gpus": one.get("gpus") or [], "environment": kept})
     return found
 
 
 def missing(instances: Iterable[Mapping[str, Any]], known: Iterable[Mapping[str, Any]]) -> list[Finding]:
-    """Say which instances have no engine that could be tried."""
+    """Return the instances whose engine cannot be tested, because it is not installed."""
     there = {str(one["name"]) for one in known}
     cause, remedy = "no engine is installed on this host yet", "run site.yml, which tries it before it starts"
     return [
@@ -57,7 +58,7 @@ def missing(instances: Iterable[Mapping[str, Any]], known: Iterable[Mapping[str,
 
 
 def request(gpus: list[str], ranks: int | None, load: int, cuda: int, reduce: int) -> dict[str, Any]:
-    """Return what the program is asked.
+    """Return the input of the test program.
 
     :param ranks: processes that sum up together; None for one on each GPU.
     :param load: seconds for loading torch, ``cuda`` for computing on each GPU, ``reduce`` for the all-reduce.
@@ -68,13 +69,14 @@ def request(gpus: list[str], ranks: int | None, load: int, cuda: int, reduce: in
         "load_seconds": load,
         "cuda_seconds": cuda,
         "reduce_seconds": reduce,
-        # It loads torch twice, and a third and fourth time (from memory then) to find out why an all-reduce hangs.
+        # The program loads torch twice, and a third and fourth time (from memory then) to find out why an all-reduce
+        # hangs.
         "total_seconds": 3 * load + cuda + 2 * reduce,
     }
 
 
 def answer(printed: str) -> dict[str, Any] | None:
-    """Return what the program answered; None where it did not."""
+    """Return the answer of the program; None if there is none."""
     for line in reversed(printed.splitlines()):
         if line.startswith(MARK):
             try:
@@ -86,7 +88,7 @@ def answer(printed: str) -> dict[str, Any] | None:
 
 
 def excerpt(text: str) -> str:
-    """Return the end of what a program said, on one line."""
+    """Return the end of a program's output on one line."""
     words = " ".join(text.split())
     return words if len(words) <= EXCERPT else f"... {words[-EXCERPT:]}"
 
@@ -97,13 +99,13 @@ def failed(name: str, ending: str, said: str) -> Finding:
     :param ending: what became of it, for example ``did not end within 300 s``.
     """
     cause = causes.explain(said, causes.Cause("", "not known", "run it by hand on the host"))
-    # What is not installed yet is no fault: site.yml brings it, and tries it then.
+    # A missing installation is not an error: site.yml installs it and tests it then.
     severity = WARNING if cause.words in causes.NO_IMAGE else ERROR
     return Finding(CUDA, severity, name, f"{ending}: {excerpt(said) or 'it said nothing'}", cause.cause, cause.remedy)
 
 
 def untried(name: str, free: int) -> Finding:
-    """Say that an engine's GPUs are in use, so that nothing was tried on them."""
+    """Return the finding that an engine's GPUs are in use, so that nothing was tested on them."""
     return fine(CUDA, name, f"not tried: its GPUs are in use ({free} MiB free), so somebody's CUDA works on them")
 
 
@@ -123,7 +125,7 @@ def cuda(name: str, planned: list[str], reply: Mapping[str, Any]) -> Finding:
         return fine(CUDA, name, f"{built}, on processors")
     seen = [_bare(str(device.get("uuid") or "")) for device in devices]
     wanted = [_bare(uuid) for uuid in planned]
-    # CUDA names a MIG device by the GPU that it is part of in some releases: there only their number tells.
+    # Some releases of CUDA name a MIG device by its parent GPU, so only the number of devices can be checked.
     if len(seen) == len(wanted) and (
         sorted(seen) == sorted(wanted) or not all(seen) or any(u.startswith("mig-") for u in wanted)
     ):

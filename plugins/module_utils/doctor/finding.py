@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a doctor's finding is, what a report is, and when a host has to be examined again.
+"""The doctor's findings and reports, and when a host must be examined again.
 
 Pure functions over values; no Ansible, no files, no network.
 """
@@ -16,14 +16,15 @@ from typing import Any, Iterable, Mapping, NamedTuple
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 SCHEMA = 1
-# Bytes in a second of a disk that could not be measured: a network file system on one gigabit link does half of it.
+# Bytes per second that are assumed for a disk that could not be measured. A network file system on one gigabit link
+# reaches half of it.
 ASSUMED_RATE = 200 * 10**6
-# Engines read weights in another order than a single reader does, and copy them to the GPUs meanwhile.
+# Engines read weights in another order than a single reader, and copy them to the GPUs meanwhile.
 LOADING_FACTOR = 2
 
 
 class Finding(NamedTuple):
-    """What one check found on one subject."""
+    """The result of one check of one subject."""
 
     check: str
     """Name of the check, for example ``cuda``."""
@@ -39,13 +40,13 @@ class Finding(NamedTuple):
     """What to do about it; empty where all is well."""
 
     def sentence(self) -> str:
-        """Say it in one line: check, subject, what was found, cause, remedy."""
+        """Format the finding in one line: check, subject, value, cause, remedy."""
         parts = [f"{self.check} of {self.subject}: {self.found}", self.cause, self.remedy]
         return "; ".join(part.rstrip(".") for part in parts if part) + "."
 
 
 def fine(check: str, subject: str, found: str) -> Finding:
-    """Return a finding that all is well."""
+    """Return a finding without a problem."""
     return Finding(check, OK, subject, found)
 
 
@@ -57,7 +58,7 @@ def digest(value: Any) -> str:
 def fingerprint(
     gpu_facts: Mapping[str, Any] | None, kernel: str, engines: Iterable[Mapping[str, Any]], program: str
 ) -> dict[str, str]:
-    """Return what a host's findings depend on, by name: what of it differs is why the host is examined again.
+    """Return the values that a host's findings depend on, by name; a difference is the reason for a new examination.
 
     :param gpu_facts: what the module of that name says; None on a host without GPUs.
     :param kernel: release of the running kernel.
@@ -82,7 +83,7 @@ def fingerprint(
 
 
 def reasons(record: Any, parts: Mapping[str, str]) -> list[str]:
-    """Say why a host has to be examined; nothing where the record of the last examination still holds.
+    """Return why a host must be examined; empty while the record of the last examination is valid.
 
     :param record: what was recorded, None where nothing was; may be anything, as people edit files.
     """
@@ -97,7 +98,7 @@ def reasons(record: Any, parts: Mapping[str, str]) -> list[str]:
 
 
 def record(parts: Mapping[str, str], report: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
-    """Return what is kept on the host."""
+    """Return the record that is kept on the host."""
     return {"schema": SCHEMA, "parts": dict(parts), "report": dict(report), "sizes": dict(sizes)}
 
 
@@ -130,7 +131,7 @@ def report(
 
 
 def failure(report: Mapping[str, Any]) -> str:
-    """Return the errors of a report in one text: a single line for one, a list for more; empty for none."""
+    """Format the errors of a report as one text: a single line for one, a list for more; empty for none."""
     lines = [Finding(**one).sentence() for one in report["findings"] if one["severity"] == ERROR]
     if len(lines) < 2:
         return "".join(f"{report['host']}: {line}" for line in lines)
@@ -146,7 +147,7 @@ def weight_bytes(instance: Mapping[str, Any], measured: int = 0) -> int:
 def start_deadlines(
     instances: Iterable[Mapping[str, Any]], sizes: Mapping[str, int], rate: float | None, base: int
 ) -> dict[str, int]:
-    """Return the seconds that each instance may take from start to ready: reading its weights, and ``base``.
+    """Return the start timeout of each instance in seconds: the time for reading its weights, and ``base``.
 
     They are full minutes, so that a disk which is a little faster today changes nothing.
 

@@ -17,7 +17,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.smi_xml im
 
 DRIVER, GPU = "driver", "gpu"
 RESET = "stop the engines of this GPU and reset it (nvidia-smi --gpu-reset -i UUID), or reboot"
-# What slows a working GPU down, by the end of its tag: clocks_event_reason_X, of old drivers clocks_throttle_reason_X.
+# Reasons that slow down a working GPU, by the end of the tag: clocks_event_reason_X, of old drivers
+# clocks_throttle_reason_X.
 SLOWED = {
     "hw_thermal_slowdown": ("it is too hot", "look at fans, filters, airflow and the temperature of the room"),
     "sw_thermal_slowdown": ("it is too hot", "look at fans, filters, airflow and the temperature of the room"),
@@ -44,7 +45,7 @@ def driver(gpu_facts: Mapping[str, Any] | None) -> list[Finding]:
         remedy = "reboot; in a container guest install the driver's libraries in the version of the host's module"
         found.append(Finding(DRIVER, ERROR, "kernel module", versions, cause, remedy))
     elif gpu_facts.get("error"):
-        # What it says ends in what to do about it, after the first colon of its sentences.
+        # The text contains the remedy after the first colon of its sentences.
         cause, colon, remedy = str(gpu_facts["error"]).partition(": ")
         if not colon:
             cause, remedy = str(gpu_facts["error"]), "run nvidia-smi on the host and read dmesg"
@@ -57,19 +58,19 @@ def driver(gpu_facts: Mapping[str, Any] | None) -> list[Finding]:
 
 
 def label(gpu: Mapping[str, Any]) -> str:
-    """Return what people call a GPU."""
+    """Return the display name of a GPU."""
     return " ".join(
         ["GPU", str(gpu.get("index")), *filter(None, [f"({gpu['product_name']})" if gpu.get("product_name") else ""])]
     )
 
 
 def names(gpu_facts: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return what people call the GPU at each PCI address."""
+    """Return the display name of the GPU at each PCI address."""
     return {str(gpu.get("pci_bus_id")): label(gpu) for gpu in (gpu_facts or {}).get("gpus") or []}
 
 
 def sound(gpu_facts: Mapping[str, Any] | None) -> list[str]:
-    """Return the PCI addresses of GPUs that are well."""
+    """Return the PCI addresses of healthy GPUs."""
     return [str(gpu.get("pci_bus_id")) for gpu in (gpu_facts or {}).get("gpus") or [] if gpu.get("health") == "ok"]
 
 
@@ -84,7 +85,7 @@ def known(gpu_facts: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
 
 
 def free_mib(gpu_facts: Mapping[str, Any] | None, uuid: str) -> int | None:
-    """Return the MiB that are free on a GPU or MIG device; None where that is not known."""
+    """Return the free MiB of a GPU or MIG device; None if unknown."""
     for gpu in (gpu_facts or {}).get("gpus") or []:
         for one in [gpu, *(gpu.get("mig_devices") or [])]:
             if one.get("uuid") == uuid and one.get("memory_total_mib") is not None:
@@ -170,7 +171,7 @@ def _one(gpu: Mapping[str, Any]) -> list[Finding]:
 
 
 def _measured(node: Node, subject: str) -> list[Finding]:
-    """Judge what gpu_facts does not tell: memory errors, heat and power, in the element of one GPU."""
+    """Judge the values that gpu_facts does not contain: memory errors, heat and power, in the element of one GPU."""
     found = []
     rows = node.at("remapped_rows")
     if rows and rows.raw("remapped_row_failure").lower() == "yes":
@@ -224,7 +225,7 @@ def _measured(node: Node, subject: str) -> list[Finding]:
 
 
 def health(gpu_facts: Mapping[str, Any] | None, xml: str) -> list[Finding]:
-    """Judge the health of every GPU; one finding that all is well for those on which nothing was found.
+    """Judge the health of every GPU; the GPUs without problems share one finding.
 
     :param xml: the answer of ``nvidia-smi -q -x``; empty where there is none.
     """

@@ -16,9 +16,9 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding im
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
 CLOCK, DISK, PORT = "clock", "disk", "port"
-# Seconds between control node and host, of which Ansible's own way there may take some.
+# Seconds between the clocks of control node and host, including the time that Ansible's connection may take.
 OFFSET_WARNING, OFFSET_ERROR = 30, 300
-# Seconds that weights may take before somebody should know.
+# Seconds for reading weights above which the doctor warns.
 SLOW = 600
 
 
@@ -88,7 +88,7 @@ def disk(
 
 
 def ports(problems: Iterable[Problem], instances: Iterable[Mapping[str, Any]]) -> list[Finding]:
-    """Turn what host_check says of listeners into findings, one for each instance."""
+    """Convert the results of host_check for listeners into findings, one for each instance."""
     found = []
     bad = {problem.variable: problem for problem in problems}
     for one in instances:

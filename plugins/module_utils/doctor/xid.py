@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What Xid and SXid messages in the kernel's log mean for an engine, and what to do about them.
+"""Meanings and remedies of Xid and SXid messages in the kernel's log.
 
 The meanings follow NVIDIA's catalogue (docs.nvidia.com/deploy/xid-errors, "Analyzing Xid Errors"), its guide to memory
 errors of the A100 for 48, 63, 64, 94 and 95, and the Fabric Manager guide for SXid. Pure functions over texts.
@@ -21,15 +21,15 @@ CHECK = "xid"
 XID = re.compile(r"NVRM: Xid \((?:PCI:)?([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2})[^)]*\): (\d{1,4})\b,? ?([^\n]*)", re.I)
 # "nvidia-nvswitch0: SXid (PCI:0000:c1:00.0): 20034, Fatal, Link 28 ..."
 SXID = re.compile(r"\bSXid \(PCI:([0-9a-f:.]+)\): (\d{1,6}), (Fatal|Non-fatal),? ?([^\n]*)", re.I)
-# What journalctl -o short-unix and dmesg put first: seconds of the calendar, or since the boot in brackets.
+# Prefix of lines of journalctl -o short-unix and dmesg: seconds since 1970, or since the boot in brackets.
 STAMP = re.compile(r"^\s*\[?\s*(\d+(?:\.\d+)?)\]?\s")
-# Seconds after which an Xid on a GPU that works again is history.
+# Seconds after which an Xid of a GPU that works again is ignored.
 RECENT = 24 * 3600
 EXCERPT = 160
 
 
 class Meaning(NamedTuple):
-    """What a code means."""
+    """The meaning of a code."""
 
     severity: str
     name: str
@@ -200,7 +200,7 @@ def parse(log: str, booted: float | None = None) -> list[Event]:
         device = pci_bus_id(place) or place.lower()
         stamp = STAMP.match(line)
         seconds = float(stamp[1]) if stamp else None
-        # No machine has been up for thirty years.
+        # Smaller values count from the boot, because no machine has been up for thirty years.
         if seconds is not None and seconds < 10**9:
             seconds = None if booted is None else booted + seconds
         key = (device, int(code), kind)
@@ -217,7 +217,7 @@ def meaning(event: Event) -> Meaning:
 
 
 def findings(events: Iterable[Event], names: Mapping[str, str], sound: Iterable[str], now: float) -> list[Finding]:
-    """Return a finding for each kind of event on each device, one that all is well where there is none.
+    """Return a finding for each kind of event on each device, or one without a problem if there is none.
 
     :param names: what people call the device at a PCI address.
     :param sound: PCI addresses of GPUs that nvidia-smi says are well now: what is old there is history.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the collection asks of an engine: a program that serves one model over OpenAI's API.
+"""The interface of an engine: a program that serves one model over OpenAI's API.
 
 The plan, the checks of the inventory and the wiring know engines by this protocol alone. Everything that is true of one
 engine stands in its own package (`vllm/`), or in a file from outside (docs/contributing/add-an-engine.md).
@@ -14,7 +14,7 @@ from typing import Any, Mapping, Protocol, Sequence, runtime_checkable
 
 
 class Gpu(Protocol):
-    """What an engine is told of a GPU that it is to run on."""
+    """Facts of a GPU for an engine that runs on it."""
 
     name: str
     capability: tuple[int, int]
@@ -23,7 +23,7 @@ class Gpu(Protocol):
 
 
 class Layout(Protocol):
-    """How an engine lays out its KV cache for a model; lengths are in tokens, sizes in bytes."""
+    """Layout of an engine's KV cache for a model; lengths are in tokens, sizes in bytes."""
 
     @property
     def block_size(self) -> int:
@@ -44,7 +44,7 @@ class Layout(Protocol):
         """Return the blocks that this much memory holds."""
 
     def fits(self, available: int, length: int) -> bool:
-        """Tell whether the engine starts with this much memory and this context."""
+        """Check whether the engine starts with this much memory and this context."""
 
     def longest(self, available: int, limit: int) -> int:
         """Return the longest context up to the limit that fits; 0 for none."""
@@ -95,22 +95,22 @@ class Engine(Protocol):
         """Return the whole number above 0 that args pin a flag to; null for none, and for what is no number."""
 
     def stretched(self, args: Mapping[str, Any], env: Mapping[str, Any]) -> bool:
-        """Tell whether args or environment let a model go beyond the positions of its configuration."""
+        """Check whether args or environment allow a model to exceed the positions of its configuration."""
 
     def serve_defaults(self, device: Gpu) -> tuple[int, int]:
-        """Return the tokens and the sequences of one step on a GPU where nothing else is asked for."""
+        """Return the default numbers of tokens and sequences of one step on a GPU."""
 
     def frugal(self) -> tuple[int, int]:
-        """Return the tokens and the sequences of one step that are tried where the defaults do not fit."""
+        """Return smaller numbers of tokens and sequences of one step, for models with which the defaults do not fit."""
 
     def dtype(self, args: Mapping[str, Any], facts: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
         """Return the type that an instance computes with, and why if it is not the model's own."""
 
     def kv_dtype(self, args: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
-        """Return the type of the KV cache, and why it cannot be if it cannot."""
+        """Return the type of the KV cache, and the reason if it is not possible."""
 
     def fp8_kv_cache(self, device: Gpu) -> bool:
-        """Tell whether a GPU takes a KV cache of 8 bits."""
+        """Check whether a GPU supports a KV cache of 8 bits."""
 
     def layout(self, facts: Mapping[str, Any], **sizes: Any) -> Layout:
         """Return how the KV cache is laid out.

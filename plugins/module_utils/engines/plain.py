@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An engine of which nothing is known but its name and paths: it runs on processors, and its memory is not planned.
+"""A plain engine with only a name and paths: it runs on CPUs, and its memory is not planned.
 
 What an engine from outside starts from: it changes what is different.
 """
@@ -17,7 +17,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.layout import Lay
 
 
 class PlainEngine:
-    """The least that an engine is."""
+    """The minimal engine."""
 
     litellm_provider = "hosted_vllm"
     health_path = "/health"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engines by name: those of the collection, and those that a file from outside brings."""
+"""Engines by name: those of the collection, and those from files outside it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def names() -> list[str]:
 
 
 def of(record: Mapping[str, Any]) -> Engine:
-    """Return the engine of a model or an instance; one that says nothing has the default.
+    """Return the engine of a model or an instance, or the default engine if it names none.
 
     An engine from outside is known on the control node alone; on a host it counts as a plain one.
     """
@@ -33,7 +33,7 @@ def of(record: Mapping[str, Any]) -> Engine:
 
 
 def check(label: str, model: Mapping[str, Any]) -> list[Problem]:
-    """Return what is wrong with the engine that a model names, and with the flags that it gives to it.
+    """Return the problems of the engine that a model names, and of the flags that the model sets for it.
 
     :param label: how messages name the model.
     """
@@ -51,18 +51,18 @@ def service(instance: Mapping[str, Any]) -> str:
 
 
 def interface(engine: Engine) -> dict[str, Any]:
-    """Return what an instance carries along of its engine, for everybody who has no engine to ask."""
+    """Return the properties of an engine that are stored with its instances, for code without access to the engine."""
     fields = ("health_path", "metrics_path", "litellm_provider", "shared_memory_mib", "default_sequences", "has_torch")
     return {field: getattr(engine, field) for field in fields}
 
 
 def interface_of(instance: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an instance carries along of its engine; one that an earlier version planned carries nothing."""
+    """Return the properties of its engine that an instance stores; those planned by an earlier version store none."""
     return {**interface(of(instance)), **(instance.get("interface") or {})}
 
 
 def load(rows: Mapping[str, Any] | None) -> None:
-    """Make the engines of ``llm_engines`` known: those with a ``file`` come from it, as its ``ENGINE``.
+    """Register the engines of ``llm_engines``: those with a ``file`` are loaded from its ``ENGINE``.
 
     :raises InventoryError: where a row names neither a known engine nor a file that holds one.
     """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Measure how large weights are, in bytes, and how fast they are read past the cache."""
+"""Measure the size of weights in bytes, and the speed of reading them without the page cache."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def weight_files(folder: str) -> dict[str, int]:
 
 
 def read_rate(path: str) -> tuple[int, float]:
-    """Read the beginning of a file past the cache; return how many bytes came in how many seconds."""
+    """Read the beginning of a file without the page cache; return the number of bytes and the seconds."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_DIRECT)
     except OSError:
-        # tmpfs and some network file systems know no O_DIRECT.
+        # tmpfs and some network file systems do not support O_DIRECT.
         handle = os.open(path, os.O_RDONLY)
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
     # Pages of memory, aligned as O_DIRECT asks for.
@@ -55,7 +55,7 @@ def read_rate(path: str) -> tuple[int, float]:
 
 
 def measure_disk(folders: dict[str, str]) -> dict[str, Any]:
-    """Return the bytes of weights of each instance, and how fast the largest file is read."""
+    """Return the bytes of weights of each instance, and the read speed of the largest file."""
     files = {name: weight_files(folder) for name, folder in folders.items()}
     everything = {path: size for each in files.values() for path, size in each.items()}
     largest = max(everything, key=lambda path: everything[path], default=None)

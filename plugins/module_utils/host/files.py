@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read files of the host that may be missing, change, or be none."""
+"""Read files of the host that may be missing, may change, or may not be regular files."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MOST = 2**24
 
 
 class IrregularError(OSError):
-    """It is a device or a pipe, which could hang, or a directory."""
+    """The path is a device or a pipe, which could hang, or a directory."""
 
 
 def read_text(path: str, most: int = MOST) -> str:
-    """Return the text of a file, empty where it cannot be read: what the kernel shows comes and goes."""
+    """Return the text of a file; empty if it cannot be read, because files of the kernel appear and disappear."""
     try:
         with open(path, encoding="utf-8", errors="replace") as handle:
             return handle.read(most)
@@ -30,7 +30,7 @@ def read_text(path: str, most: int = MOST) -> str:
 
 
 def read_json(path: str) -> Any:
-    """Return what a JSON file holds, None where it cannot be read or is none."""
+    """Return the content of a JSON file; None if it cannot be read or is invalid."""
     try:
         return json.loads(read_text(path))
     except ValueError:
@@ -61,7 +61,7 @@ def names(directory: str) -> list[str]:
 
 
 def digest_of(paths: list[str], extra: str) -> str:
-    """Digest the contents of files and a further text; a file that is not there counts as such."""
+    """Return the digest of the contents of files and a further text; a missing file changes the digest as well."""
     digest = hashlib.sha256(extra.encode())
     for path in paths:
         digest.update(path.encode() + b"\0")
@@ -74,7 +74,7 @@ def digest_of(paths: list[str], extra: str) -> str:
 
 
 def program_identity(path: str) -> str:
-    """Tell one build of a program from the next: real path, size in bytes and modification time."""
+    """Return what identifies a build of a program: real path, size in bytes and modification time."""
     try:
         status = os.stat(path)
     except OSError:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ask a server over HTTP: one request, with a deadline for all of it, and no redirect that nobody decided on.
+"""An HTTP client: one request with a time limit for all of it, and no automatic redirects.
 
 Whatever goes wrong on the way is a :class:`TroubleError` with its kind, so that each caller can add its own remedy.
 """
@@ -20,14 +20,14 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 
 PIECE = 64 * 1024
-# What can go wrong on the way to a server.
+# Kinds of failures of a connection to a server.
 TIMEOUT, REFUSED, NAME = "timeout", "refused", "name"
 AUTHORITY, CERTIFICATE, TLS = "authority", "certificate", "tls"
 PROTOCOL, OTHER = "protocol", "other"
 
 
 class TroubleError(Exception):
-    """A server gave no whole answer; the text says why in an operator's words."""
+    """A server sent no complete answer; the text gives the cause in terms of an operator."""
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
@@ -36,7 +36,7 @@ class TroubleError(Exception):
 
 
 def trouble(error: BaseException, seconds: float) -> TroubleError:
-    """Return what went wrong, by the exception that was raised.
+    """Return the kind of failure for an exception.
 
     :param seconds: how long the request might take.
     """
@@ -75,7 +75,7 @@ class _Connection(http.client.HTTPConnection):
         return socket.create_connection((self._addresses.get(host.lower(), host), port), *options)
 
     def connect(self) -> None:
-        """Connect, with the TLS of the name."""
+        """Connect, with TLS for the host's name."""
         super().connect()
         if self._tls:
             name = getattr(self, "_tunnel_host", None) or self.host
@@ -83,7 +83,9 @@ class _Connection(http.client.HTTPConnection):
         self._stream = self.sock
 
     def getresponse(self) -> http.client.HTTPResponse:
-        """Return the answer; urllib lets go of the connection, and a slow body needs the socket's timeout."""
+        """Return the answer and keep the socket, because urllib drops the connection and a slow body needs the socket's
+        timeout.
+        """
         response = super().getresponse()
         response.stream = self._stream  # type: ignore[attr-defined]
         return response
@@ -110,7 +112,7 @@ class _Handler(urllib.request.AbstractHTTPHandler):
 
 
 class Answer:
-    """What a server answers; its body is read before the deadline, whatever the pace."""
+    """An answer of a server; its body is read within the time limit, at any speed."""
 
     def __init__(self, response: Any, deadline: float, seconds: float) -> None:
         self._response = response
@@ -147,7 +149,7 @@ class Answer:
 
 
 class Client:
-    """Asks servers; it follows no redirect, and a status such as 404 or 503 is an answer."""
+    """A client that follows no redirects; a status such as 404 or 503 is an answer, not an error."""
 
     def __init__(
         self,
@@ -173,7 +175,7 @@ class Client:
             self._opener.add_handler(handler)
 
     def tls(self) -> ssl.SSLContext:
-        """Return what a server's certificate is checked with.
+        """Return the TLS context that verifies a server's certificate.
 
         :raises TroubleError: there are no certificates in the file of authorities.
         """
@@ -189,7 +191,7 @@ class Client:
         return self._tls
 
     def proxy(self, url: str) -> str:
-        """Return the proxy that is asked for a URL, without the password in it; empty where none is."""
+        """Return the proxy for a URL without its password; empty if there is none."""
         parts = urlsplit(url)
         proxy = self.proxies.get(parts.scheme) or ""
         if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
@@ -205,7 +207,7 @@ class Client:
         method: str = "GET",
         body: bytes | None = None,
     ) -> Iterator[Answer]:
-        """Ask, and give the answer to read.
+        """Send a request and yield the answer for reading.
 
         :param seconds: how long it may take, from connecting to the last byte.
         :raises TroubleError: there is no answer.

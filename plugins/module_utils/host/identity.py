@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Name the host that a module runs on, as the inventory does."""
+"""Return the inventory's name of the host that a module runs on."""
 
 from __future__ import annotations
 

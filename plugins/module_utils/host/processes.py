@@ -72,7 +72,7 @@ def socket_inodes(pid: int) -> set[str]:
 
 
 def find_owners(sockets: Iterable[Socket], processes: Mapping[int, Process], ours: set[int]) -> dict[str, Process]:
-    """Return the process of each socket; where several hold it, one of ours if there is one."""
+    """Return the process of each socket; if several share a socket, one of ours is preferred."""
     wanted = {socket.inode for socket in sockets}
     owners: dict[str, Process] = {}
     for process in sorted(processes.values(), key=lambda process: process.pid not in ours):

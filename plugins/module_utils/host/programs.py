@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run what may hang in a driver or on a disk: with a deadline, and killed or left behind after it."""
+"""Run programs that may hang in a driver or on a disk, with a time limit after which they are killed or left behind."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ import selectors
 import signal
 import time
 
-# AnsibleModule.run_command knows no deadline, and a program that hangs in a driver is what has to be survived here.
+# AnsibleModule.run_command has no time limit, and a program that hangs in a driver must not block the module.
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 from typing import Any, Callable, Mapping, NamedTuple
 
-# A killed process that waits for the driver does not end; it is left behind after this many seconds.
+# A killed process that waits for the driver does not end, so it is left behind after this many seconds.
 SECONDS_TO_DIE = 5.0
-# No answer of a small program is that long; what is, is cut off.
+# Longer output is cut off; no small program prints that much.
 MAX_BYTES = 8 * 2**20
-# What programs say is read by words.
+# The output of programs is parsed by words, so it must be in English.
 PLAIN = {"LC_ALL": "C", "LANGUAGE": ""}
 
 
 def run_program(
     argv: list[str], seconds: float, given: str = "", environment: dict[str, str] | None = None
 ) -> tuple[str, str]:
-    """Run a program; return what it printed, and how it ended where that was not well."""
+    """Run a program; return its output, and how it ended if it failed."""
     try:
         process = Popen(  # pylint: disable=ansible-bad-function
             argv,
@@ -54,13 +54,13 @@ def run_program(
 
 
 def terminate(process: Popen[bytes]) -> tuple[bytes, bytes]:
-    """End a program with what it started: asked first, as `docker run` takes its container with it, then killed."""
+    """Terminate a program and its children: with SIGTERM, so that `docker run` stops its container, then SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(OSError):
             os.killpg(process.pid, number)
         with contextlib.suppress(TimeoutExpired, ValueError):
             return process.communicate(timeout=SECONDS_TO_DIE)
-    # It waits for the driver, and goes when that lets it.
+    # The process waits for the driver and ends when the driver returns.
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream:
             with contextlib.suppress(OSError):
@@ -69,7 +69,7 @@ def terminate(process: Popen[bytes]) -> tuple[bytes, bytes]:
 
 
 def run_in_child(work: Callable[[], Any], seconds: float) -> Any:
-    """Return what a function returns in a process of its own, None where it does not end in time: disks hang too."""
+    """Return the result of a function in a separate process, as disks may hang; None if it does not end in time."""
     reader, writer = os.pipe()
     pid = os.fork()
     if not pid:
@@ -100,7 +100,7 @@ def run_in_child(work: Callable[[], Any], seconds: float) -> Any:
 
 
 class Ended(NamedTuple):
-    """What a program printed, and how it ended."""
+    """The output of a program, and how it ended."""
 
     out: str
     err: str
@@ -131,19 +131,19 @@ class _Running:
             self.failure = f"cannot be started ({error})"
 
     def streams(self) -> list[tuple[Any, bytearray]]:
-        """Return its pipes with what each has brought."""
+        """Return the pipes of the program with their output."""
         if not self.process:
             return []
         return [(self.process.stdout, self.printed["out"]), (self.process.stderr, self.printed["err"])]
 
     def kill(self) -> None:
-        """Kill it and what it started."""
+        """Kill the program and its children."""
         if self.process:
             with contextlib.suppress(OSError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
     def ended(self, deadline: float) -> bool:
-        """Wait for its end until a moment of time.monotonic(); tell whether it came."""
+        """Wait for the end of the program until a moment of time.monotonic(); return whether it ended."""
         if not self.process:
             return True
         with contextlib.suppress(TimeoutExpired):
@@ -151,14 +151,14 @@ class _Running:
         return self.process.returncode is not None
 
     def result(self) -> Ended:
-        """Return what it brought."""
+        """Return the result of the program."""
         out, err = (bytes(text).decode("utf-8", "replace") for text in self.printed.values())
         code = self.process.returncode if self.process and not self.failure else None
         return Ended(out, err, code, self.failure)
 
 
 def run_together(commands: Mapping[str, list[str]], seconds: float) -> dict[str, Ended]:
-    """Run programs at the same time; whatever has not ended after that many seconds is killed."""
+    """Run programs in parallel and kill those that have not ended after that many seconds."""
     deadline = time.monotonic() + seconds
     calls = {name: _Running(argv) for name, argv in commands.items()}
     with selectors.DefaultSelector() as selector:
@@ -185,5 +185,5 @@ def run_together(commands: Mapping[str, list[str]], seconds: float) -> dict[str,
 
 
 def execute(argv: list[str], seconds: float) -> Ended:
-    """Run a program; a status that is no success, and one that does not end, are answers."""
+    """Run a program; an exit status other than 0 and a timeout are results, not errors."""
     return run_together({"": argv}, seconds)[""]

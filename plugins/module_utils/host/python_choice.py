@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Choose the Python that an application's environment is built on: the host's own where it fits, or one that uv brings.
+"""Choose the Python for an application's environment: the host's own if it fits, else one that uv installs.
 
 Pure functions over values; no Ansible, no files, no network.
 """
@@ -23,7 +23,7 @@ def minor(version: str) -> str:
 
 
 def choose(pythons: Iterable[dict[str, Any]], version: str, release: str) -> list[dict[str, Any]]:
-    """Return each program with the version of the host's Python, and with the release that uv is to bring instead.
+    """Return each program with the version of the host's Python, and with the release that uv installs instead, if any.
 
     :param pythons: ``{program, versions}``: the versions (``3.12``) that the program's lock is for. A program without
         versions has no environment on this host, and is left out.
@@ -38,7 +38,7 @@ def choose(pythons: Iterable[dict[str, Any]], version: str, release: str) -> lis
 
 
 def problems(host: str, path: str, chosen: Iterable[dict[str, Any]], can_bring: bool) -> list[Problem]:
-    """Return a problem for each program that would find no Python on the host.
+    """Return a problem for each program without a suitable Python on the host.
 
     :param path: the interpreter that was measured.
     :param chosen: what :func:`choose` returned.
@@ -65,7 +65,7 @@ def problems(host: str, path: str, chosen: Iterable[dict[str, Any]], can_bring: 
 
 
 def disk(chosen: Iterable[dict[str, Any]], root: str) -> list[dict[str, Any]]:
-    """Return what releases that uv brings need on the disk, each release once.
+    """Return the disk space of the releases that uv installs, each release once.
 
     :param root: directory of the releases on the host.
     """

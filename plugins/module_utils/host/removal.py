@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the collection brought and can take away again: distribution packages and accounts.
+"""Distribution packages and accounts that the collection installed and can remove.
 
 Which packages can go without anybody else's going with them is decided by what apt-get would do. Pure functions;
 simulating goes through a function that the caller gives.
@@ -27,12 +27,12 @@ class Removal(NamedTuple):
 
 
 def touched(simulation: str, code: int = 0) -> set[str]:
-    """Return the packages that a simulated removal takes away or brings; ``code`` is what apt-get exited with."""
+    """Return the packages that a simulated removal would remove or install; ``code`` is the exit status of apt-get."""
     return set(ACTION.findall(simulation)) | ({REFUSED} if code else set())
 
 
 def decide(ours: Iterable[str], simulate: Callable[[list[str]], set[str]]) -> Removal:
-    """Return which of our packages can be removed, in their order, without touching any that is not ours.
+    """Return which of our packages can be removed, in their order, without affecting any other package.
 
     :param ours: packages that the collection installed.
     :param simulate: simulates the removal of packages and returns what is :func:`touched`.
@@ -43,7 +43,7 @@ def decide(ours: Iterable[str], simulate: Callable[[list[str]], set[str]]) -> Re
     kept = {name: sorted(simulate([name]) - set(names)) for name in names}
     kept = {name: others for name, others in kept.items() if others}
     rest = [name for name in names if name not in kept]
-    # No single one of them is needed, but one of several is: whoever needs it could have either.
+    # Another package needs any one of several of these packages, so none of them can be removed alone.
     others = simulate(rest) - set(rest) if rest else set()
     if others:
         kept.update({name: sorted(others) for name in rest})
@@ -57,7 +57,7 @@ ACCOUNT, SHELL = "llm-", "/usr/sbin/nologin"
 
 
 def accounts(passwd: Mapping[str, Sequence[str]], recorded: Iterable[str], home: str) -> list[str]:
-    """Return the accounts of a host that the collection made and nobody else.
+    """Return the accounts of a host that only the collection created.
 
     :param passwd: accounts as ``getent`` returns them: name to password, uid, gid, comment, home and shell.
     :param recorded: names that were recorded when they were made.

@@ -26,7 +26,7 @@ class Socket(NamedTuple):
 
 
 class Process(NamedTuple):
-    """What is known of a process; texts are empty where the kernel does not tell."""
+    """Facts of a process; texts are empty if the kernel does not report them."""
 
     pid: int
     parent: int
@@ -52,7 +52,7 @@ def parse_sockets(table: str) -> list[Socket]:
 
 
 def refusal(address: str, port: int, seconds: float = 5.0) -> str:
-    """Connect to a TCP port and hang up; return an empty string if it took the connection, else what was wrong."""
+    """Connect to a TCP port and disconnect; return an empty string on success, else the error."""
     try:
         socket.create_connection((address.strip("[]"), port), timeout=seconds).close()
     except OSError as error:

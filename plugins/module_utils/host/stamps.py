@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Empty files that say that a command has run. They lie in directories that a service's user may write to."""
+"""Empty files that record that a command has run. They are in directories that a service's user may write to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def is_stamped(path: str) -> bool:
 
 
 def stamp(path: str) -> None:
-    """Create the file, and follow no link that the owner of the directory may have put there."""
+    """Create the file without following a link that the owner of the directory may have placed there."""
     folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

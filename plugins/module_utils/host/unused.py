@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Find directories that nothing in force names, and the blobs of a hub's cache that no snapshot needs."""
+"""Find directories that are not in force, and blobs of a hub's cache that no snapshot needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_BYTES = 2**22
 
 
 def is_named(path: str, text: str) -> bool:
-    """Tell whether a text names a path, or something below it, and not just one that begins alike."""
+    """Check whether a text contains a path or something below it, and not just a path with the same beginning."""
     return bool(re.search(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", text))
 
 
@@ -28,7 +28,7 @@ def matching(patterns: Iterable[str]) -> list[str]:
 
 
 def texts_in_force(patterns: Iterable[str]) -> list[str]:
-    """Return what says what is in force: the text of files, the target of links, the command lines of processes."""
+    """Return the texts that show what is in force: contents of files, targets of links, command lines of processes."""
     texts = []
     for path in [*matching(patterns), *glob.glob("/proc/[0-9]*/cmdline"), *glob.glob("/proc/[0-9]*/exe")]:
         try:
@@ -37,7 +37,7 @@ def texts_in_force(patterns: Iterable[str]) -> list[str]:
             elif os.path.isfile(path):
                 texts.append(read_text(path, MOST_BYTES).replace("\0", " "))
         except OSError:
-            # Processes come and go.
+            # A process may end while it is read.
             continue
     return texts
 
@@ -49,7 +49,8 @@ def unused(candidates: Iterable[str], texts: Iterable[str]) -> list[str]:
 
 
 def orphaned_blobs(hub: str, gone: Iterable[str]) -> list[str]:
-    """Return what else of a hub's cache is of no use once snapshots are gone: their blobs, or the whole repository.
+    """Return files of a hub's cache that are unused after the removal of snapshots: their blobs, or the whole
+    repository.
 
     :param hub: the cache, which holds ``models--organisation--name/{blobs,refs,snapshots}``.
     :param gone: snapshots that are removed. A repository without one of them is left as it is: it may be downloading.

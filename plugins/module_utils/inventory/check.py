@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Check an inventory before anything is touched: every problem, each with host, variable, value and remedy.
+"""Check an inventory before anything is changed. Every problem has host, variable, value and remedy.
 
 Pure functions over dictionaries; no Ansible, no files, no network. The module ``host_requirements_info`` measures what
 can only be known on a host, and ``host_requirements.py`` judges it.
@@ -41,7 +41,7 @@ def version_numbers(version: Any) -> list[int]:
 
 
 def distribution_problems(host: str, distribution: Any, version: Any) -> list[Problem]:
-    """Return a problem if the host's distribution is none that the collection is made for."""
+    """Return a problem if the collection does not support the host's distribution."""
     numbers = version_numbers(version)
     if any(tuple(numbers[: len(known)]) == known for known in SUPPORTED.get(str(distribution), [])):
         return []
@@ -58,7 +58,7 @@ def check(
     machines: dict[str, dict[str, Any]] | None = None,
     secrets: dict[str, Any] | None = None,
 ) -> list[Problem]:
-    """Return every problem of the inventory that can be found without looking at a host.
+    """Return every problem of the inventory that can be found without reading a host.
 
     :param raw_models: ``llm_models`` as the user wrote it.
     :param keys: ``litellm_keys`` as the user wrote it.

@@ -12,7 +12,8 @@ from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema
 
-# Keys of our own, beside those of the inventory: the chat page, the last step of site.yml, and Prometheus.
+# The collection's own keys, in addition to those of the inventory: the chat page, the last step of site.yml, and
+# Prometheus.
 CHAT_PAGE, VERIFY, METRICS = "chat-page", "verify", "prometheus"
 INTERNAL = (CHAT_PAGE, VERIFY)
 KEY_FIELDS = ("models", "rpm", "tpm", "max_parallel_requests", "expires")
@@ -30,7 +31,7 @@ def secret_name(alias: str) -> str:
 
 
 def given(key: dict[str, Any]) -> Any:
-    """Return the value that the inventory gives a key itself, if it does."""
+    """Return the value of a key that is set in the inventory, if any."""
     return key.get("value") or key.get("key")
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judge what the module ``inventory_check`` measured on a host: listeners, processes, disks, memory, models.
+"""Judge the measurements of a host: listeners, processes, disks, memory, models.
 
 Pure functions over values; no Ansible, no files, no network.
 """
@@ -17,14 +17,14 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.sockets import Process, Socket
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
-# MiB that an operating system holds for itself; the needs of a host include them.
+# MiB that an operating system needs itself; the requirements of a host include them.
 SYSTEM_MIB = 1024
 # RoPE scalings whose factor is part of max_position_embeddings already (vllm/config/model.py, 0.32).
 SCALED_ALREADY = ("su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling")
 
 
 def is_ours(process: Process, processes: dict[int, Process], roots: Iterable[str], prefix: str) -> bool:
-    """Tell whether a process belongs to the collection.
+    """Check whether a process belongs to the collection.
 
     It does if it or a process above it runs in one of our units (its cgroup has a part that begins with the prefix of
     unit names), was started from one of our directories (program, script or configuration file), or runs as one of our
@@ -53,7 +53,7 @@ def _foreigner(owner: Process | None) -> str:
 def listener_problems(
     host: str, listeners: list[dict[str, Any]], sockets: list[Socket], owners: dict[str, Process], ours: Iterable[int]
 ) -> list[Problem]:
-    """Return a problem for each planned listener whose place is taken.
+    """Return a problem for each planned listener whose port is in use.
 
     :param listeners: ``{name, address, port}`` of everything this host is to run; the name is what sets the port.
     :param owners: inodes of sockets to their processes, as far as they can be seen.
@@ -80,7 +80,7 @@ def listener_problems(
 
 
 def disk_problems(host: str, wanted: list[dict[str, Any]]) -> list[Problem]:
-    """Return a problem for each file system with too little room.
+    """Return a problem for each file system with too little free space.
 
     :param wanted: ``{path, needed_mib, purpose, device, free_mib}``; entries of one device add up.
     """

@@ -16,7 +16,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import 
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, nearest, plain
 
 HIDDEN = "(hidden)"
-# A gateway keeps a plain SHA-256 sum of a key, from which a short one could be found again.
+# A gateway stores a plain SHA-256 sum of a key, from which a short key could be guessed.
 SHORTEST = 16
 # A key is sent in a header.
 VALUE = re.compile(r"[!-~]+")
@@ -24,7 +24,7 @@ REMEDY = "give a long random value, such as the output of openssl rand -hex 24"
 
 
 def value_problems(variable: str, value: Any) -> list[Problem]:
-    """Return what is wrong with the value of a key."""
+    """Return the problems of a key's value."""
     text = str(value)
     if isinstance(value, (bool, dict, list)):
         return [Problem(variable, HIDDEN, "a text is needed", REMEDY)]
@@ -36,7 +36,7 @@ def value_problems(variable: str, value: Any) -> list[Problem]:
 
 
 class Ring:
-    """The keys that were looked at: no two have the same alias or the same value."""
+    """The keys that were checked so far: no two may have the same alias or the same value."""
 
     def __init__(self, variable: str, known_models: Iterable[str], reserved: Iterable[str]) -> None:
         self.variable = variable
@@ -46,7 +46,7 @@ class Ring:
         self.values: dict[str, str] = {}
 
     def value(self, variable: str, owner: str, value: Any) -> list[Problem]:
-        """Return what is wrong with a value, and remember whose it is."""
+        """Return the problems of a value, and record whose it is."""
         found = value_problems(variable, value)
         if str(value) in self.values:
             text = f"{self.values[str(value)]} has the same value"
@@ -55,7 +55,7 @@ class Ring:
         return found
 
     def alias(self, variable: str, alias: Any) -> list[Problem]:
-        """Return what is wrong with an alias, and remember it."""
+        """Return the problems of an alias, and record it."""
         found = []
         if alias is None:
             found = [Problem(variable, None, "every key needs it", "give a name that tells whose it is")]
@@ -67,7 +67,7 @@ class Ring:
         return found
 
     def key(self, index: int, raw: Any, fields: schema.Schema) -> list[Problem]:
-        """Return what is wrong with one key."""
+        """Return the problems of one key."""
         alias = raw.get("alias") if isinstance(raw, dict) else None
         label = f"{self.variable}[{alias or index}]"
         if not isinstance(raw, dict):

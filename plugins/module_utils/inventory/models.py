@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Models as the inventory asks for them, filled from layers: defaults < catalogue < the model's own.
+"""Models of the inventory, merged from layers: defaults < catalogue < the model's own.
 
 Pure functions over dictionaries; no Ansible, no files, no network.
 """
@@ -19,7 +19,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as model_schema
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import InventoryError, Problem, plain
 
-# What a model is that says nothing but its name and source. `null` leaves the choice to what comes later: the plan
+# Defaults of a model that sets only its name and source. `null` leaves the choice to a later stage: the plan
 # (concurrency, max_model_len), the gateway (limits) or the engine (request_defaults).
 BUILT_IN: dict[str, Any] = {
     "engine": registry.DEFAULT,
@@ -50,7 +50,7 @@ SHARED_BY_EXPERTS = 0.83
 
 
 def catalog_id(source: str) -> str:
-    """Return the name under which the catalogue knows a source.
+    """Return the name of a source in the catalogue.
 
     ``hf://org/model`` is ``org/model``, ``path:/srv/models/org/model`` the last two parts of the path (a folder that
     is not kept under its organisation is found by its own name, see :func:`family`), ``demo:`` itself.
@@ -78,7 +78,7 @@ def family(catalog: dict[str, Any], name: str, staged: bool = False) -> dict[str
 
 
 def layer(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
-    """Put a layer over another one. In ``args`` and ``env`` a null takes a lower layer's entry away."""
+    """Merge a layer over another one. In ``args`` and ``env`` a null removes the lower layer's entry."""
     result = {**lower, **{key: value for key, value in upper.items() if value is not None}}
     for key in MERGED:
         merged = {**(lower.get(key) or {}), **(upper.get(key) or {})}
@@ -89,7 +89,7 @@ def layer(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
 
 
 def max_model_len(model: dict[str, Any]) -> int | None:
-    """Return the context in tokens, or null where the engine is to choose.
+    """Return the context in tokens, or null if the engine chooses it.
 
     A number is that number, ``{min: n}`` is ``n`` (what was asked for, and no more), ``auto`` is null: the engine
     then takes the longest context that its memory holds. A number in ``args`` wins over all.
@@ -200,7 +200,7 @@ def examine(
 
 
 def complete(model: dict[str, Any]) -> dict[str, Any]:
-    """Return a model with every key: a resolved one as it is, one written by hand filled with what is built in.
+    """Return a model with every key: a resolved one unchanged, a hand-written one filled with built-in defaults.
 
     :raises InventoryError: where a key is unknown or its value is wrong.
     """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What may stand in a model, a catalogue entry and a client's key: names, types, limits.
+"""Schemas of a model, a catalogue entry and a client's key: names, types, limits.
 
 A schema is a dictionary of field names to rules; a rule is a function that returns the clean value or raises
 :class:`RefusedError`, or another schema.
@@ -31,7 +31,7 @@ Schema = Dict[str, Union[Rule, Dict[str, Any]]]
 
 
 class RefusedError(ValueError):
-    """A value that does not fit: what is wrong with it, and the remedy."""
+    """A value that does not fit its rule; the text is the problem and the remedy."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(problem)
@@ -173,7 +173,7 @@ def _env(value: Any) -> dict[str, Any]:
     return {str(name): None if item is None else str(item) for name, item in value.items()}
 
 
-# What a catalogue entry and the fleet's defaults may say of a model.
+# Fields of a model in a catalogue entry and in the fleet's defaults.
 FAMILY: Schema = {
     "args": _args,
     "concurrency": number(1),
@@ -216,12 +216,12 @@ KEY: Schema = {
     "tpm": number(1),
     "value": anything,
 }
-# A key as the gateway's role takes it, which may also be shut for the time being.
+# Fields of a key for the gateway's role, which may also be refused temporarily.
 RESOLVED_KEY: Schema = {**{name: rule for name, rule in KEY.items() if name != "value"}, "blocked": flag}
 
 
 def apply(schema: Schema, raw: Any, variable: str, hidden: bool = False) -> tuple[dict[str, Any], list[Problem]]:
-    """Return what of ``raw`` fits the schema, and a problem for everything that does not.
+    """Return the parts of ``raw`` that fit the schema, and a problem for each that does not.
 
     :param raw: a dictionary out of the inventory; a key whose value is null counts as not given.
     :param variable: how messages name it, e.g. ``llm_models[chat]``.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How containers get GPUs: by CDI or the old way, what the CDI specification knows, and who lost a card."""
+"""Choose how containers get GPUs (CDI or legacy), read the CDI specification, and find containers that lost a card."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.versions import version_tuple
 
-# Docker knows CDI from 25.0 on where `features.cdi` says so, from 28.2 on by default (moby/moby#49963).
+# Docker supports CDI from 25.0 on if `features.cdi` is set, from 28.2 on by default (moby/moby#49963).
 DOCKER_KNOWS_CDI = (25,)
 DOCKER_HAS_CDI_ON = (28, 2)
-# Podman knows it from 4.1 on, and has no other way that needs no hook files.
+# Podman supports CDI from 4.1 on; its other methods need hook files.
 PODMAN_KNOWS_CDI = (4, 1)
 DEVICE = "nvidia.com/gpu="
 UUID = re.compile(r"\b((?:GPU|MIG)-[0-9A-Za-z/-]+)")
@@ -23,13 +23,13 @@ OUTPUT = re.compile(r"^\s*NVIDIA_CTK_CDI_OUTPUT_FILE_PATH=[\"']?([^\"'\s]+)", re
 
 
 def gpu_mode(engine: str, version: str, wanted: str = "auto") -> dict[str, Any]:
-    """Choose how an engine of a version gives GPUs to containers.
+    """Choose how a container engine of a version gives GPUs to containers.
 
     :param wanted: ``auto`` (CDI where the engine can), ``cdi`` or ``legacy``.
     :return: ``mode`` (``cdi`` or ``legacy``), ``feature`` (whether the engine has to be told to use CDI), ``problem``.
     """
     numbers = version_tuple(version)
-    # What is not installed yet will be new enough, or else be told of when it is.
+    # A container engine that is not installed yet will be new enough, or else it is reported then.
     knows = not numbers or numbers >= (PODMAN_KNOWS_CDI if engine == "podman" else DOCKER_KNOWS_CDI)
     problem = ""
     mode = wanted if wanted != "auto" else "cdi" if knows or engine == "podman" else "legacy"
@@ -66,7 +66,7 @@ def devices(listing: str) -> list[str]:
 
 
 def refresh_reason(wanted: list[str], listed: list[str], specification: str, driver: str) -> str:
-    """Say why the specification has to be written anew; empty where it need not."""
+    """Return why the specification must be rewritten; empty if it is current."""
     missing = [uuid for uuid in wanted if uuid not in listed]
     if missing:
         return f"it lacks {', '.join(missing)}"
@@ -77,13 +77,13 @@ def refresh_reason(wanted: list[str], listed: list[str], specification: str, dri
 
 
 def output_file(environment: str) -> str:
-    """Return where the refresh unit's environment file sends the specification; empty where it leaves it alone."""
+    """Return the output path in the refresh unit's environment file; empty if it sets none."""
     found: list[str] = OUTPUT.findall(environment)
     return found[-1] if found else ""
 
 
 def lost(label: str, answer: str, complaint: str, code: int) -> list[str] | None:
-    """Return the GPUs that a container was given and does not reach any more; None where it cannot be asked.
+    """Return the GPUs that a container was given and lost; None if it cannot be checked.
 
     :param label: uuids joined by commas, or ``all``.
     :param answer: what ``nvidia-smi -L`` printed inside.

@@ -41,7 +41,7 @@ EPEL = "https://dl.fedoraproject.org/pub/epel/epel-release-latest-{}.noarch.rpm"
 
 
 class System(NamedTuple):
-    """What of a host decides on names of packages."""
+    """Properties of a host that determine the names of packages."""
 
     name: str
     """``debian``, ``ubuntu`` or ``rhel``."""
@@ -66,7 +66,7 @@ class System(NamedTuple):
 
 
 def system(distribution: str, version: str, architecture: str, kernel: str) -> System | None:
-    """Return what a host is; None for a distribution, release or architecture that NVIDIA packages no driver for."""
+    """Return the properties of a host; None for a distribution, release or architecture without a driver of NVIDIA."""
     name, known = DISTRIBUTIONS.get(distribution), ARCHITECTURES.get(architecture)
     if not name or not known:
         return None
@@ -171,7 +171,7 @@ def kernel_packages(of: System, signed_only: bool = False) -> list[str]:
 
 
 def epel(of: System, source: str) -> str:
-    """Return what brings EPEL, which has DKMS for the RHEL family; empty elsewhere."""
+    """Return the package that adds EPEL, which has DKMS for the RHEL family; empty elsewhere."""
     if of.name != "rhel" or source == "distribution":
         return ""
     if of.distribution == "OracleLinux":

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compare the NVIDIA driver that was chosen for a host with what is there: what is left to do, what needs a reboot.
+"""Compare the chosen NVIDIA driver with the installed one: the changes that are left, and whether a reboot is needed.
 
 Pure functions over dictionaries; no Ansible, no files, no network.
 """
@@ -14,13 +14,13 @@ from typing import Any, Iterable, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import driver_packages
 
-# Packages that belong to a driver: all of them in one version, or it does not work.
+# Packages that belong to a driver. They work only if all have the same version.
 OURS = re.compile(
     r"(?:lib)?nvidia-.+|lib(?:cuda1|cudadebugger1|nvcuvid1|nvsdm.*|xnvctrl.*)|cuda-drivers.*|firmware-nvidia-.+"
     r"|linux-(?:modules|objects|signatures)-nvidia-.+|xserver-xorg-video-nvidia.*|kmod-nvidia-.+|xorg-x11-nvidia"
     r"|nvlsm|nvlink5.*"
 )
-# Containers' and CUDA's programs: they have versions of their own.
+# Packages for containers and CUDA, which have their own versions.
 OTHERS = re.compile(r"(?:lib)?nvidia-container.*|nvidia-(?:docker|ctk|cuda-(?!mps)|gds|fs-dkms|dcgm|nsight).*")
 OF_A_BRANCH = re.compile(r"-(\d{3})(?:-|$)")
 
@@ -65,7 +65,7 @@ def _reboot(choice: Mapping[str, Any], facts: Mapping[str, Any], installed: str)
 
 
 def compare(choice: Mapping[str, Any], facts: Mapping[str, Any], hold: bool) -> dict[str, Any]:
-    """Say what is left to do on a host: ``choice`` is what driver_choice chose, ``facts`` what was read there.
+    """Return the changes that are left on a host: ``choice`` is the chosen driver, ``facts`` are those read there.
 
     ``install`` and ``upgrade`` are about the driver itself; ``installed`` is its version, empty where it is not there.
     A driver that somebody else installed and that fits is kept (``adopted``); one that does not is a problem.
@@ -95,7 +95,7 @@ def compare(choice: Mapping[str, Any], facts: Mapping[str, Any], hold: bool) -> 
     lacks_fabric = bool(fabric) and (
         fabric_version != running or any(name not in packages for name in choice["fabric_packages"])
     )
-    # Not the pin of the version before: apt would take the new one away for it.
+    # The pin of the previous version is left out, because apt would remove the new one for it.
     candidates = [name for name in present if not name.startswith("nvidia-driver-pinning-")]
     superseded = [name for name in candidates if _branch_in_name(name) not in (0, choice["branch"])]
     kept = {name for name in candidates if name not in superseded}
@@ -104,10 +104,10 @@ def compare(choice: Mapping[str, Any], facts: Mapping[str, Any], hold: bool) -> 
         "installed": running,
         "adopted": adopted,
         "install": install,
-        # What a running kernel module is in the way of: until a reboot nothing could use the cards.
+        # The running kernel module does not work with the new packages: nothing could use the cards until a reboot.
         "upgrade": install and not fits and bool(loaded) and not choice["user_space_only"],
         "upgrade_packages": sorted(kept | set(choice["packages"])) if installed and not fits else choice["packages"],
-        # Ubuntu's bear no branch in their names from 590 on; to apt the old ones are others, in the new ones' way.
+        # Ubuntu's packages have no branch in their names from 590 on, so for apt the old ones conflict with the new ones.
         "superseded": superseded if install else [],
         "held": [name for name in present if packages[name]["held"]],
         "to_hold": [name for name in present if not packages[name]["held"]] if hold else [],
@@ -118,6 +118,6 @@ def compare(choice: Mapping[str, Any], facts: Mapping[str, Any], hold: bool) -> 
 
 
 def new_packages(before: Iterable[str], after: Iterable[str], record: Iterable[str]) -> list[str]:
-    """Return what is to be remembered as brought by us: earlier ones that are still there, and those that came."""
+    """Return the packages to record as ours: earlier ones that are still installed, and new ones."""
     now = set(after)
     return sorted((now - set(before)) | (now & set(record)))

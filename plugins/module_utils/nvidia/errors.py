@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Say in one sentence why nvidia-smi did not tell what it was asked, and what to do about it.
+"""Explain in one sentence why nvidia-smi failed, and the remedy.
 
 Pure functions over texts; no Ansible, no files, no network. Nothing here raises on any text.
 """
@@ -63,7 +63,7 @@ CAUSES = (
 
 
 class Reply(NamedTuple):
-    """What one call of nvidia-smi brought."""
+    """The result of one call of nvidia-smi."""
 
     out: str = ""
     err: str = ""
@@ -95,13 +95,13 @@ def library_version(text: str) -> str | None:
 
 
 def excerpt(text: str) -> str:
-    """Return the beginning of what a program said, on one line."""
+    """Return the beginning of a program's output on one line."""
     words = " ".join(text.split())
     return words if len(words) <= EXCERPT_CHARACTERS else f"{words[:EXCERPT_CHARACTERS]} ..."
 
 
 def without_program(cards: Sequence[str], wanted: str) -> str | None:
-    """Say what is missing where there is no nvidia-smi; None where there is no NVIDIA card to ask for.
+    """Return what is missing without nvidia-smi; None if there is no NVIDIA card.
 
     ``cards`` are PCI addresses of NVIDIA display and 3D controllers; ``wanted`` is the program that was looked for.
     """
@@ -115,7 +115,7 @@ def without_program(cards: Sequence[str], wanted: str) -> str | None:
 
 
 def cause(command: str, reply: Reply, module_version: str | None) -> str:
-    """Say in one sentence why a call told nothing, and the remedy."""
+    """Return in one sentence why a call failed, and the remedy."""
     said = " ".join(reply.said.split()).lower()
     if MISMATCH in said:
         return (
@@ -147,6 +147,6 @@ def without_handle(texts: Sequence[str]) -> list[str]:
 
 
 def lost(name: str, how: str) -> str:
-    """Say that a GPU is of no use and how it may come back."""
+    """Return the message that a GPU is lost, with the remedy."""
     remedy = "reset it ('nvidia-smi --gpu-reset') or reboot the host, and read dmesg for Xid"
     return f"{name} is out of service ({how}): {remedy}."

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tell by the GPUs themselves whether the NVLink fabric of a machine with NVSwitches is whole.
+"""Check with the state of the GPUs whether the NVLink fabric of a machine with NVSwitches is complete.
 
 The fabric manager's unit runs also where it failed to make a fabric; CUDA then fails with error 802. What counts is
 that each GPU was registered. NVML has four states (nvmlGpuFabricState_t: not supported, not started, in progress,
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-# What becomes of a GPU in the fabric.
+# States of a GPU in the fabric.
 ABSENT, PENDING, WHOLE, FAILED = "absent", "pending", "whole", "failed"
 COMPLETED, SUCCESS = "completed", "success"
 
@@ -42,7 +42,7 @@ def said(fabric: Mapping[str, Any] | None) -> str:
 
 
 def fabric_problem(gpu_facts: Mapping[str, Any]) -> str:
-    """Say what keeps the fabric from being whole, by facts of the module gpu_facts; empty where nothing does.
+    """Return the problem of an incomplete fabric from facts of the module gpu_facts; empty if there is none.
 
     The machine has a fabric: a GPU that says nothing of one is a problem, unless it is cut into MIG devices, which
     take no part in it.

@@ -23,12 +23,12 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.smi_xml im
     whole,
 )
 
-# Texts of users, in which no word of nvidia-smi itself is to be looked for.
+# Texts of users, which must not be parsed as words of nvidia-smi.
 PROCESSES = ("processes", "accounted_processes")
 UNAVAILABLE = ("n/a", "not supported")
 # GPUs without memory of their own; drivers differ in whether they report the host's or N/A.
 UNIFIED = re.compile(r"\b(?:GB10|Thor|Orin)\b")
-# What NVML recommends for a GPU on which nothing can be started any more.
+# NVML's recommendation for a GPU on which no program can start any more.
 NEEDS_RECOVERY = ("reset", "gpu reset", "reboot", "node reboot")
 
 

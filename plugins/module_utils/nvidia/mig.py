@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compare a wanted MIG layout with the one that is there, card by card, and say which calls of nvidia-smi lead to it.
+"""Compare the requested MIG layout with the current one for each card, and return the calls of nvidia-smi that change
+it.
 
 Pure functions over dictionaries; no Ansible, no files, no network. GPUs are those of the module gpu_facts.
 """
@@ -23,7 +24,7 @@ PROFILE = re.compile(r"(?:([1-9]\d?)c\.)?(([1-9]\d?)g\.\d{1,4}gb)((?:[+-][a-z.]+
 
 
 class Change(NamedTuple):
-    """What has to be done to one card."""
+    """The change of one card."""
 
     uuid: str
     name: str
@@ -37,7 +38,7 @@ class Change(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The changes of all cards, and what is against them."""
+    """The changes of all cards, and their problems."""
 
     changes: list[Change]
     problems: list[str]
@@ -116,7 +117,7 @@ def _commands(gpu: Mapping[str, Any], profiles: Sequence[str]) -> list[list[str]
 
 
 def plan(wanted: Sequence[Mapping[str, Any]], gpus: Sequence[Mapping[str, Any]], host: str) -> Layout:
-    """Return what is to be done for each GPU; GPUs that no entry means are left alone.
+    """Return the change of each GPU; GPUs that match no entry are left as they are.
 
     ``wanted`` has ``card`` and ``profiles`` (none: MIG off). A card that is in use is not touched but told of.
     """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which generation a NVIDIA card is of, by its PCI device id; what that asks of a driver.
+"""Generation of an NVIDIA card by its PCI device ID, and the driver that it needs.
 
 The ranges are those of pci.ids (https://pci-ids.ucw.cz/read/PC/10de) and of the tables of supported products in
 NVIDIA's drivers (README of https://github.com/NVIDIA/open-gpu-kernel-modules for Turing and later, appendix A of the
@@ -80,7 +80,7 @@ SWITCHED_WITHOUT_NVSWITCH = frozenset((0x2901, 0x3182))
 
 
 class Bus(NamedTuple):
-    """What there is of NVIDIA's on a PCI bus."""
+    """NVIDIA's devices on a PCI bus."""
 
     cards: list[dict[str, Any]]
     nvswitches: list[str]

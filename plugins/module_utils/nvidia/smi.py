@@ -81,7 +81,7 @@ def parse_capabilities(text: str) -> dict[str, tuple[int | None, str | None]]:
 def _gpus(
     document: Document, listed: Sequence[Listed], capabilities: Mapping[str, tuple[int | None, str | None]]
 ) -> list[dict[str, Any]]:
-    """Join what the outputs say of each GPU, by UUID.
+    """Merge the outputs about each GPU, by UUID.
 
     The XML has no index, and its order is none once a GPU in the middle cannot be opened.
     """
@@ -122,7 +122,7 @@ def homogeneous(gpus: Sequence[Mapping[str, Any]]) -> bool | None:
 def _problems(
     gpus: Sequence[Mapping[str, Any]], document: Document, replies: Mapping[str, Reply], module_version: str | None
 ) -> list[str]:
-    """Say what is wrong, the worst first."""
+    """Return the problems, the worst first."""
     command = {name: " ".join(("nvidia-smi", *words)) for name, words in QUERIES.items()}
     found = []
     stuck: dict[str, list[str]] = {}

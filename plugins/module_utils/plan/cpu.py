@@ -19,9 +19,9 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.layout import Lay
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory, limits
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
-# What else a host may run: gateway, chat page, metrics and the operating system.
+# Memory for other services of a host: gateway, chat page, metrics and the operating system.
 SERVICES_MIB = 2048
-# GiB of KV cache of a CPU engine, and the share of what is left that goes into it.
+# GiB of KV cache of a CPU engine, and the share of the remaining memory that it gets.
 KV_GIB = (1, 4)
 KV_SHARE = 0.4
 KV_FLAG = "kv-cache-memory-bytes"
@@ -46,14 +46,15 @@ class CpuHost:
 
     @property
     def load(self) -> Fraction:
-        """Return the share of the cores that is given away."""
+        """Return the share of the cores that is allocated."""
         return Fraction(len(self.placed), max(1, len(self.cores)))
 
 
 def place(
     models: list[tuple[int, dict[str, Any]]], hosts: list[CpuHost], in_force: dict[str, dict[str, Any]]
 ) -> list[Problem]:
-    """Spread replicas over hosts: where they run already, else those with fewest of the same model, then the idlest.
+    """Distribute replicas over hosts: the current host, else the one with fewest replicas of the model, then the least
+    loaded.
 
     Models that may run on few hosts choose first. What fits nowhere is placed all the same, so that the message can
     say by how much a host is short.
@@ -130,12 +131,12 @@ def kv_cache_space_gib(memory_mib: int, models: list[dict[str, Any]]) -> tuple[i
 
 
 def sizes(host: CpuHost, models: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """Return the numbers of each engine of a host, in the order of its models, and what is wrong."""
+    """Return the sizes of each engine of a host, in the order of its models, and the problems."""
     space, lacking = kv_cache_space_gib(host.memory_mib, models)
     numbers = []
     for model, cores in zip(models, share_cores(host.cores, len(models))):
         pinned_space = whole(model["env"].get(registry.of(model).cpu_cache_variable))
-        # The engine's variable would win over its flag, so it stays unset where the flag is.
+        # The engine's environment variable would win over its flag, so it stays unset if the flag is set.
         given = pinned_space or (None if KV_FLAG in model["args"] else space)
         kv_bytes = given * 1024**3 if given else instance_memory.pinned(model, KV_FLAG) or 0
         sequences = whole(model["args"].get("max-num-seqs")) or limits.sequences(model, "cpu", len(cores))
@@ -157,7 +158,7 @@ def sizes(host: CpuHost, models: list[dict[str, Any]]) -> tuple[list[dict[str, A
 
 
 def predicted(model: dict[str, Any], kv_bytes: int) -> dict[str, Any]:
-    """Return what the engine will say of context and KV cache, as far as the model's configuration is known.
+    """Return the context and KV cache that the engine will report, if the model's configuration is known.
 
     Without it, and for layers whose cache depends on the processor (states of linear attention, MLA with AMX),
     ``max_model_len`` is what was asked for, and null leaves the choice to the engine.
@@ -185,7 +186,7 @@ def predicted(model: dict[str, Any], kv_bytes: int) -> dict[str, Any]:
             device="cpu",
         )
     except LayoutError:
-        # A type that nothing is planned for: the engine's own parser is the judge of it.
+        # The plan does not support this type, so the engine's own parser checks it.
         return unknown
     length = model["max_model_len"] or 0
     if not whole(model["args"].get("max-model-len")) and not isinstance(model["context"], int):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The GPUs that a host has for engines: how much memory of each, held by whom, linked to which.
+"""GPUs of a host for engines: the memory of each, its users, and the links between GPUs.
 
 Pure functions over the facts of ``gpu_facts``; no Ansible, no files, no network.
 """
@@ -19,13 +19,13 @@ RESERVED_SHARE = 0.015
 # Share of a GPU that CUDA context, NCCL and cuBLAS take before vLLM looks at what is free. vLLM does not charge it to
 # gpu-memory-utilization: the highest that starts is about 0.98 on an H100 at TP 4.
 CONTEXT_SHARE = 0.02
-# What the estimates may be wrong by, as a share of a GPU.
+# Margin for errors of the estimates, as a share of a GPU.
 MARGIN_SHARE = 0.03
-# Memory of a GPU in use that belongs to no known process and that nobody need explain: the driver, a display.
+# Memory in use on a GPU without a known process that needs no explanation: the driver, a display.
 UNEXPLAINED_BYTES = GIB
-# What a host with unified memory (GB10) keeps for itself: everything that is no engine.
+# Memory that a host with unified memory (GB10) keeps for everything except engines.
 UNIFIED_RESERVE_BYTES = 12 * GIB
-# vLLM's floor.
+# This is vLLM's minimum.
 LEAST_CAPABILITY = (7, 5)
 
 
@@ -58,7 +58,7 @@ class Device:
 
     @property
     def context(self) -> int:
-        """Return the bytes that an instance takes besides those that vLLM counts."""
+        """Return the bytes of an instance that vLLM does not count."""
         return int(self.total * CONTEXT_SHARE)
 
     @property
@@ -68,22 +68,22 @@ class Device:
 
     @property
     def margin(self) -> int:
-        """Return the bytes that the estimates may be wrong by."""
+        """Return the margin for errors of the estimates in bytes."""
         return int(self.total * MARGIN_SHARE)
 
     @property
     def left(self) -> int:
-        """Return the bytes that nobody has: the margin, and what no instance could use."""
+        """Return the unallocated bytes: the margin, and memory that no instance could use."""
         return self.total - self.reserved - self.foreign - self.held - self.taken
 
     @property
     def free(self) -> int:
-        """Return the bytes that another instance could be given, its context already taken off."""
+        """Return the bytes that another instance could get, without its CUDA context."""
         return self.usable - self.taken - self.context
 
     @property
     def kind(self) -> tuple[str, int, tuple[int, int]]:
-        """Return what makes two devices interchangeable within one instance."""
+        """Return the key by which two devices are interchangeable within one instance."""
         return self.name, self.total, self.capability
 
 
@@ -113,7 +113,7 @@ def islands(count: int, topology: dict[str, Any] | None) -> list[int]:
 
 
 def _foreign(gpu: dict[str, Any], own_pids: set[int], planned: int) -> tuple[int, str]:
-    """Return the bytes of a GPU that others hold, and who they are.
+    """Return the bytes of a GPU that other programs use, and their names.
 
     What nvidia-smi counts as used but shows no process for is ours up to what the plan gave us there, and the driver's
     up to 1 GiB; beyond that somebody is hiding, as processes of other containers do.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Hosts with their GPUs, replicas on them, and what a model needs on each kind of GPU.
+"""Hosts with their GPUs, replicas on them, and the memory that a model needs on each kind of GPU.
 
 Pure functions; no Ansible, no files, no network.
 """
@@ -32,7 +32,7 @@ def width(division: Division) -> int:
 
 
 class GpuHost:
-    """A host with its GPUs and what was placed on it so far."""
+    """A host with its GPUs and the instances placed on it so far."""
 
     def __init__(self, name: str, order: int, devices: list[Device]) -> None:
         self.name = name
@@ -48,7 +48,7 @@ class GpuHost:
 
     @property
     def state(self) -> tuple[Any, ...]:
-        """Return what tells whether two hosts are as good as each other for anything that might come."""
+        """Return the key by which two hosts are equivalent for all further placements."""
         if self._state[0] != self.version:
             self._state = (
                 self.version,
@@ -57,14 +57,14 @@ class GpuHost:
         return self._state[1]
 
     def take(self, placed: Placed) -> None:
-        """Give an instance its memory."""
+        """Allocate the memory of an instance."""
         for device in placed.devices:
             device.taken += placed.held + device.context
         self.models[placed.model["name"]] = self.models.get(placed.model["name"], 0) + 1
         self.version += 1
 
     def release(self, placed: Placed) -> None:
-        """Take the memory of an instance back."""
+        """Release the memory of an instance."""
         for device in placed.devices:
             device.taken -= placed.held + device.context
         self.models[placed.model["name"]] -= 1
@@ -113,7 +113,9 @@ class Placed:
 
 
 class Sizer:
-    """What a model needs on each kind of GPU: computed once for each, as hosts are many and kinds are few."""
+    """Memory that a model needs on each kind of GPU. It is computed once per kind, because there are many hosts and few
+    kinds.
+    """
 
     def __init__(self, overheads: list[dict[str, Any]]) -> None:
         self.overheads = overheads
@@ -133,7 +135,7 @@ class Sizer:
         """
         key = (model["name"], device.kind, division)
         if key not in self._known:
-            # What cannot be laid out, plan_unplaced says.
+            # plan_unplaced reports models that cannot be laid out.
             shapes: list[Shape] = []
             if instance_memory.unservable(model) is None:
                 with contextlib.suppress(LayoutError):
@@ -160,7 +162,7 @@ def pinned_kv(model: dict[str, Any], shape: Shape, device: Device) -> int | None
 
 
 def least_kv(model: dict[str, Any], shape: Shape, device: Device) -> int | None:
-    """Return the fewest bytes of KV cache that meet a model's wishes; null if what its args pin cannot."""
+    """Return the fewest bytes of KV cache that satisfy a model's request; null if its pinned args cannot."""
     least = shape.kv_bytes(instance_memory.asked_context(model)[0], instance_memory.asked_concurrency(model))
     pinned = pinned_kv(model, shape, device)
     if pinned is None:

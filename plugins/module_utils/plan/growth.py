@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What placed replicas make of the memory that is left: longer contexts, more requests at once; and the numbers of it.
+"""Use the remaining memory for placed replicas: longer contexts, more parallel requests; and compute their sizes.
 
 Pure functions; no Ansible, no files, no network.
 """
@@ -19,7 +19,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan import insta
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import GIB, Device
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Placed, pinned_kv
 
-# Numbers of an instance that the plan decides once and keeps as long as the request stays the same.
+# Sizes of an instance that the plan decides once and keeps as long as the request stays the same.
 SIZES = (
     "tensor_parallel_size",
     "pipeline_parallel_size",
@@ -43,9 +43,9 @@ REQUEST = ("source", "revision", "context", "args", "max_positions", "facts")
 
 # Parts of an instance's memory, in bytes of each GPU, that the engine counts as its own.
 HELD = ("weights", "activation", "cuda_graphs", "other", "kv_cache")
-# What facts say of where they were read; it asks for nothing.
+# Facts about the place where they were read. They are no part of the request.
 PROVENANCE = ("source", "revision", "weight_bytes_source", "parameters")
-# Why an instance is left as it is, for as long as that holds.
+# Reasons for leaving an instance as it is, while they apply.
 UNKNOWN = "nothing is known of its host or model now: it stays as it was planned last"
 
 
@@ -57,9 +57,9 @@ def held(instance: dict[str, Any]) -> int:
 
 
 def request_digest(model: dict[str, Any]) -> str:
-    """Return what tells whether a model asks for the same of one instance as before."""
+    """Return the digest that shows whether a model's request for an instance is unchanged."""
     request = {key: model.get(key) for key in REQUEST}
-    # A model that always had the default keeps the digest that earlier versions gave it.
+    # A model with the default value keeps the digest of earlier versions.
     if registry.of(model).name != registry.DEFAULT:
         request["engine"] = model["engine"]
     request["facts"] = {key: value for key, value in (model.get("facts") or {}).items() if key not in PROVENANCE}
@@ -68,7 +68,7 @@ def request_digest(model: dict[str, Any]) -> str:
 
 
 def grow(hosts: list[GpuHost], placed: list[Placed]) -> None:
-    """Share what is left of each GPU equally among the new instances on it, as far as they can use it.
+    """Share the remaining memory of each GPU equally among the new instances on it, as far as they can use it.
 
     An instance gets the same of each of its GPUs, so the fullest of them decides. What one cannot use goes to the
     others in a second round.
@@ -102,7 +102,7 @@ def _useful(one: Placed, kv: int) -> int:
 
 
 def context(one: Placed) -> int:
-    """Return the context that an instance gets: what was asked for, or the longest that its KV cache holds so often."""
+    """Return the context of an instance: the requested one, or the longest for which its KV cache suffices."""
     least, most = instance_memory.asked_context(one.model)
     if least == most or not one.model["facts"]["layers"]:
         return most
@@ -110,7 +110,7 @@ def context(one: Placed) -> int:
 
 
 def sizes(one: Placed) -> dict[str, Any]:
-    """Return the numbers of an instance: what the engine is told, and the arithmetic behind it in bytes of each GPU."""
+    """Return the sizes of an instance: the parameters of the engine, and their calculation in bytes of each GPU."""
     if one.kept is not None:
         return {key: one.kept.get(key) for key in SIZES}
     shape, device = one.shape, min(one.devices, key=lambda d: d.usable - d.taken)
@@ -160,7 +160,7 @@ def recorded_reasons(instance: dict[str, Any]) -> list[str]:
 
 
 def reasons(one: Placed) -> list[str]:
-    """Return why an instance is as it is, in sentences for people."""
+    """Return the reasons for an instance's sizes as sentences."""
     if one.kept is not None:
         return recorded_reasons(one.kept)
     shape, first = one.shape, one.devices[0]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Hosts as the plan takes them: what keeps one from being planned, its cores and its address, who may run there.
+"""Hosts as input of the plan: reasons that exclude one, its cores and its address, and which models may run there.
 
 Pure functions over dictionaries; no Ansible, no files, no network.
 """
@@ -22,7 +22,7 @@ CORES = re.compile(r"\d+(-\d+)?(\s*,\s*\d+(-\d+)?)*")
 
 
 def unfit(name: str, facts: dict[str, Any]) -> list[Problem]:
-    """Return what keeps a host from being an inference host: values that are wrong, facts that are not known.
+    """Return the reasons that exclude a host from the plan: invalid values, missing facts.
 
     GPUs that cannot be used are no reason here: the models that find no place say so.
     """
@@ -52,7 +52,7 @@ def usable_cores(facts: dict[str, Any]) -> list[int]:
 
 
 def unknown_hosts(models: list[dict[str, Any]], hosts: dict[str, Any]) -> list[Problem]:
-    """Return a problem for each model that names a host which is none of the inference hosts."""
+    """Return a problem for each model that names a host outside the inference hosts."""
     problems = []
     for model in models:
         unknown = [name for name in model["hosts"] if name not in hosts]
@@ -64,12 +64,12 @@ def unknown_hosts(models: list[dict[str, Any]], hosts: dict[str, Any]) -> list[P
 
 
 def device_of(model: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> str:
-    """Return what a model runs on: GPUs as soon as one of its hosts has them, for nobody wants it slower than that."""
+    """Return the device of a model: GPUs if one of its hosts has them, because they are faster."""
     return "cuda" if "cuda" in _devices(model, hosts) else "cpu"
 
 
 def _devices(model: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> set[str]:
-    """Return what a model may run on: what its hosts have and its engine takes."""
+    """Return the devices that a model's hosts have and its engine supports."""
     allowed = [facts for name, facts in hosts.items() if not model["hosts"] or name in model["hosts"]]
     return {facts.get("device") or "cpu" for facts in allowed} & set(registry.of(model).devices)
 

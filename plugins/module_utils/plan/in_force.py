@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Instances in force in a new plan: as they are, smaller in their place, or back at their size.
+"""Instances in force in a new plan: unchanged, smaller in the same place, or back at their size.
 
 Pure functions; no Ansible, no files, no network.
 """
@@ -20,7 +20,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan.instance_mem
 def home(
     model: dict[str, Any], current: dict[str, Any] | None, by_name: dict[str, GpuHost]
 ) -> tuple[GpuHost, list[Any]] | None:
-    """Return the host and GPUs on which an instance runs, if it may go on there."""
+    """Return the host and GPUs of an instance, if it may keep running there."""
     host = by_name.get(str((current or {}).get("host")))
     if not current or host is None or (model["hosts"] and host.name not in model["hosts"]):
         return None
@@ -56,7 +56,8 @@ def keep(
     one.kept = current
     one.kv = int(memory.get("kv_cache") or 0)
     one.kv_least = one.kv
-    # The margin is for estimates that are wrong: what others take meanwhile of it disturbs nobody who runs.
+    # The margin is for errors of estimates, so another program that uses a part of it does not affect running
+    # instances.
     return one if all(d.free + (0 if restored else d.margin) >= one.held for d in devices) else None
 
 
@@ -92,7 +93,7 @@ def resize(
 
 
 def restore(placed: list[Placed], in_force: dict[str, dict[str, Any]], sizer: Sizer) -> None:
-    """Give instances their present size back wherever the newcomers left room for it: no restart without need."""
+    """Restore the current size of instances where the new ones leave room for it, to avoid needless restarts."""
     for number, one in enumerate(placed):
         current = in_force.get(one.name)
         if not current or one.kept is not None:

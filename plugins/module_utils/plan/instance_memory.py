@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What one instance of a model takes of each of its GPUs, beside the KV cache, and how many bytes of that it needs.
+"""Memory that one instance of a model needs on each of its GPUs, in addition to the KV cache, and for the KV cache.
 
 Pure functions; no Ansible, no files, no network. All sizes are bytes of one rank.
 """
@@ -16,8 +16,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import shown
 
-# A model without wishes is served with at least this context, or all it has: fewer GPUs for a context of which nobody
-# could say what it is good for would be no saving.
+# A model without a requested context gets at least this one, or its maximum. Fewer GPUs with a useless context would be
+# no saving.
 LEAST_CONTEXT = 8192
 # Flags that are whole numbers.
 NUMBERS = (
@@ -47,7 +47,7 @@ def pinned_share(model: dict[str, Any]) -> float | None:
 
 
 class Shape:
-    """One way to run a model: on how many GPUs, with which batch; and what it takes of each GPU by that."""
+    """One way to run a model: the number of GPUs, the batch, and the memory of each GPU that this needs."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Shape:
                 for part in ("weights", "activation", "cuda_graphs", "other"):
                     if entry.get(part) is not None:
                         setattr(self, part, int(entry[part]))
-                # What an engine logs as its peak may leave sampling out.
+                # The peak memory that an engine logs may not include sampling.
                 sampling = registry.of(self.model).sampling(self.model["facts"], self.sequences)
                 self.activation = max(self.activation, sampling)
                 return str(entry.get("measured_on") or "an earlier start")
@@ -128,7 +128,7 @@ class Shape:
 
 
 def overhead_key(model: dict[str, Any], product_name: str, shape: Shape) -> dict[str, Any]:
-    """Return by what a measurement is found again: the same model, GPU and flags that move memory."""
+    """Return the key of a measurement: the same model, GPU and flags that affect memory."""
     return {
         "source": model["source"],
         "revision": model["revision"],
@@ -148,7 +148,7 @@ def positions(model: dict[str, Any]) -> int:
 
 
 def unservable(model: dict[str, Any]) -> tuple[str, str] | None:
-    """Return which wish of a model no GPU can meet, and the remedy; null if there is none."""
+    """Return the request of a model that no GPU can satisfy, and the remedy; null if there is none."""
     args = model["args"]
     for flag in NUMBERS:
         if args.get(flag) is not None and pinned(model, flag) is None and str(args[flag]) not in ("auto", "-1"):
@@ -164,7 +164,7 @@ def unservable(model: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def asked_context(model: dict[str, Any]) -> tuple[int, int]:
-    """Return the least and the most context in tokens that a model may be given."""
+    """Return the minimum and maximum context in tokens for a model."""
     most = positions(model)
     context = pinned(model, "max-model-len") or model["context"]
     if isinstance(context, dict):
@@ -175,5 +175,5 @@ def asked_context(model: dict[str, Any]) -> tuple[int, int]:
 
 
 def asked_concurrency(model: dict[str, Any]) -> int:
-    """Return how many requests one replica is to serve at once at its full context: its share, rounded up."""
+    """Return the number of parallel requests of full context for one replica: its share, rounded up."""
     return -(-int(model["concurrency"] or 1) // int(model["replicas"]))

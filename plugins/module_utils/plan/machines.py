@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Hosts as the plan sees them: which GPUs and cores it may use, and what it says of them.
+"""Hosts in the plan: the GPUs and cores that it may use, and its report of each host.
 
 Pure functions; no Ansible, no files, no network.
 """
@@ -23,14 +23,14 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.problems import P
 def gpu_hosts(
     hosts: dict[str, dict[str, Any]], in_force: dict[str, dict[str, Any]]
 ) -> tuple[list[GpuHost], dict[str, list[str]]]:
-    """Return hosts with the GPUs that may be planned, and by host why others of its GPUs may not."""
+    """Return hosts with the GPUs that may be used, and by host the reasons why others may not."""
     found, refused = [], {}
     for order, (name, facts) in enumerate(hosts.items()):
         if facts.get("device") != "cuda" or facts.get("gpu_facts") is None:
             continue
         planned: dict[str, int] = {}
         for one in (one for one in in_force.values() if one.get("host") == name):
-            # Its CUDA context is ours as well.
+            # The memory of its CUDA context is ours as well.
             context = int(int((one.get("memory") or {}).get("total") or 0) * CONTEXT_SHARE)
             for uuid in one.get("gpus") or []:
                 planned[uuid] = planned.get(uuid, 0) + plan_fill.held(one) + context
@@ -55,7 +55,7 @@ def on_cpus(
     on_gpus: set[int],
     in_force: dict[str, dict[str, Any]],
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """Return what runs on which host without GPUs, and what keeps models from it."""
+    """Return the instances on hosts without GPUs, and the problems of models that cannot run there."""
     cpu_hosts = [
         CpuHost(name, order, usable_cores(facts), int((facts.get("cpu") or {}).get("memory_mib") or 0))
         for order, (name, facts) in enumerate(hosts.items())
@@ -76,7 +76,7 @@ def on_cpus(
 
 
 def host_report(host: GpuHost, refused: list[str]) -> dict[str, Any]:
-    """Return what the plan says of a host with GPUs."""
+    """Return the plan's report of a host with GPUs."""
     return {"gpus": [_gpu(device) for device in host.devices], "unusable": refused}
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What engines measured of themselves against what was planned, and what the next plan makes of that.
+"""Measured memory of engines compared with the plan, and its use in the next plan.
 
 Pure functions; no Ansible, no files, no network.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 
 GIB = 1024**3
-# By what a measurement is found again.
+# Fields that identify a measurement.
 KEY = (
     "source",
     "revision",
@@ -29,14 +29,14 @@ PARTS = ("weights", "activation", "cuda_graphs", "other")
 
 
 def key(entry: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what tells whether two measurements are of the same thing."""
+    """Return the key by which two measurements are of the same thing."""
     return tuple(entry.get(name) for name in KEY)
 
 
 def merge(
     instances: list[dict[str, Any]], logs: dict[str, str], earlier: list[dict[str, Any]], packages: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Return what is known of the instances of a host: what their logs tell now, else what was known before.
+    """Return the measurements of a host's instances: those in their logs now, else the earlier ones.
 
     :param logs: text of the log by name of the instance.
     :param packages: by engine, the package that measured: its ``digest`` names environment or image.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a plan would change, and the plan as tables for people.
+"""Changes that a plan would make, and the plan as text tables.
 
 Pure functions; no Ansible, no files, no network.
 """
@@ -17,7 +17,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.problems import s
 from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
 
 GIB = 1024**3
-# What an engine is started with: a difference in any of these restarts it.
+# Parameters of an engine's start. A difference in any of them restarts it.
 STARTED_WITH = (
     "engine",
     "host",
@@ -45,7 +45,7 @@ STARTED_WITH = (
 
 
 def changes(instances: list[dict[str, Any]], current: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what happens to every instance: ``{action, name, host, what, why}``.
+    """Return the change of every instance: ``{action, name, host, what, why}``.
 
     ``action`` is ``+`` (starts), ``~`` (restarts), ``-`` (stops) or ``=`` (stays); ``what`` tells each value that
     changes as ``name: old -> new``.
@@ -68,7 +68,7 @@ def changes(instances: list[dict[str, Any]], current: list[dict[str, Any]]) -> l
 def _differs(key: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
     if key == "engine":
         return registry.of(old).name != registry.of(new).name
-    # A key that an older plan did not know is no difference as long as the new value says nothing either.
+    # A key that is missing in an older plan is no difference if the new value is empty.
     return (old.get(key) or None) != (new.get(key) or None)
 
 
@@ -108,7 +108,7 @@ HEADING = ["HOST", "DEVICE", "INSTANCE", "WEIGHTS", "KV CACHE", "HEADROOM", "CON
 
 
 def render(plan: dict[str, Any], current: list[dict[str, Any]], measured: list[dict[str, Any]] | None = None) -> str:
-    """Return the plan in one text: instances by host, idle GPUs, changes with their reasons, what is missing.
+    """Format the plan as text: instances by host, idle GPUs, changes with their reasons, missing replicas.
 
     Weights, KV cache and headroom are GiB of each GPU. What was measured stands against what was planned.
     """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which replica runs on which GPUs, so that every model gets what it asks for on the fewest of them.
+"""Search for the GPUs of each replica, so that every model gets what it requests on as few GPUs as possible.
 
 Pure functions; no Ansible, no files, no network.
 """
@@ -27,7 +27,7 @@ Score = Tuple[int, bool, int, int]
 
 
 class Place(NamedTuple):
-    """GPUs of a host on which a model can run; less is better, in the order of the fields."""
+    """GPUs of a host on which a model can run. Lower values are better, in the order of the fields."""
 
     crosses: bool
     """Whether the GPUs are of several NVLink islands."""
@@ -108,7 +108,7 @@ Entry = Tuple[Score, int, int, Place]
 
 
 class Placer:
-    """Places replicas one after another; hosts that are alike are looked at once.
+    """Places replicas one after another; equivalent hosts are examined once.
 
     Replicas of one model come in a row: only the hosts that got one change in between.
     """
@@ -121,7 +121,7 @@ class Placer:
         self._ranked: dict[Division, list[Entry]] = {}
 
     def best(self, model: dict[str, Any], avoid: dict[str, set[str]]) -> Placed | None:
-        """Return where another replica of a model runs best, or null.
+        """Return the best place for another replica of a model, or null.
 
         Fewest GPUs for the instance, then the host with fewest replicas of the model, NVLink before PCIe, fewest GPUs
         opened, least waste.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which instance of which model runs on which host, on which GPUs or cores, with how much memory, and why.
+"""The plan: host, GPUs or cores, and memory of every instance, with reasons.
 
 A pure function of hosts with their facts, models with theirs, the plan in force and measured overheads; no Ansible, no
 files, no network. It satisfies context, concurrency and replicas, then uses the fewest GPUs, then gives the longest
@@ -55,7 +55,7 @@ def plan(
     :param replan: models whose instances get new numbers, on the GPUs they have if they still fit there; ``all``.
     """
     again = set(replan or [])
-    # Without its digest an instance counts as one whose request has changed.
+    # An instance without its digest counts as changed.
     in_force = {
         str(one.get("name")): {**one, "request": None} if again & {"all", one.get("model")} else one
         for one in current or []
@@ -97,7 +97,7 @@ def plan(
 
 
 def _weighed(model: dict[str, Any]) -> dict[str, Any]:
-    """Return a model whose weights are known by weights_gib, where its files do not tell them."""
+    """Return a model with the weights from weights_gib, if its files do not contain them."""
     facts = model.get("facts")
     if not facts or facts.get("weight_bytes") or not model["weights_gib"] or model.get("weights_estimated"):
         return model
@@ -105,14 +105,14 @@ def _weighed(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def _running(model: dict[str, Any], in_force: dict[str, Any], hosts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the instances in force of a model of which nothing is known now: a hub that is down stops nobody."""
+    """Return the instances in force of a model without facts, because an unavailable hub must not stop them."""
     names = [f"{model['name']}-{replica}" for replica in range(model["replicas"])]
     allowed = model["hosts"] or list(hosts)
     return [in_force[name] for name in names if name in in_force and in_force[name].get("host") in allowed]
 
 
 def _reserve(instances: list[dict[str, Any]], hosts: list[GpuHost]) -> None:
-    """Keep the GPUs' memory for instances that go on as they are."""
+    """Reserve the GPU memory of instances that keep running unchanged."""
     found = {(host.name, device.uuid): device for host in hosts for device in host.devices}
     for one in instances:
         for uuid in one.get("gpus") or []:
@@ -128,7 +128,7 @@ def _absent(model: dict[str, Any], in_force: dict[str, Any], hosts: dict[str, An
 
 
 def _frozen_hosts(hosts: dict[str, dict[str, Any]]) -> set[str]:
-    """Return GPU hosts of which nothing is known: outside the limit, or down. Their instances stay as they are."""
+    """Return GPU hosts without facts: outside the limit, or down. Their instances stay as they are."""
     return {name for name, facts in hosts.items() if facts.get("device") == "cuda" and facts.get("gpu_facts") is None}
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What stays, what is made smaller and what moves: the least of all that satisfies the request.
+"""Decide which instances stay, shrink or move: the smallest change that satisfies the request.
 
 Pure functions; no Ansible, no files, no network.
 """
@@ -24,14 +24,14 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan.in_force imp
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.search import Placer
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.start_order import order_starts
 
-# Instances that are tried, one at a time, as the one that moves away; the smallest first. In a large fleet fewer, as
-# each attempt places all of it.
+# Number of instances that are tried, one at a time, as the one to move, the smallest first. Large fleets try fewer,
+# because each attempt places all instances.
 MOST_MOVES = 16
 PLACED_IN_ATTEMPTS = 1000
 
 
 class Attempt:
-    """One way to settle: what was placed, and which replicas found no place."""
+    """One attempt: the placed replicas, and those without a place."""
 
     def __init__(self, placed: list[Placed], missing: list[tuple[dict[str, Any], int]]) -> None:
         self.placed = placed
@@ -39,7 +39,7 @@ class Attempt:
 
     @property
     def names(self) -> list[str]:
-        """Return the names of the instances that found no place."""
+        """Return the names of the instances without a place."""
         return [f"{model['name']}-{replica}" for model, replica in self.missing]
 
 
@@ -50,7 +50,7 @@ def settle(
     in_force: dict[str, dict[str, Any]],
     sizer: Sizer,
 ) -> tuple[list[Placed], list[dict[str, Any]], list[tuple[dict[str, Any], int]]]:
-    """Place every replica and return what was placed, what stays on hosts nobody reached, and what found no place.
+    """Place every replica; return the placed ones, those on hosts that were not reached, and those without a place.
 
     Four attempts, each of which disturbs more: everything stays as large as it is; what shares a GPU with newcomers is
     made as small as its request allows; one running instance moves away, or those of one host do; everything is placed
@@ -70,12 +70,12 @@ def settle(
         lost = {name for name in first.names if name in in_force}
         for changes in _changes(wanted, first.missing, in_force):
             other = _attempt(wanted, hosts, in_force, sizer, changes, shrink=True)
-            # What runs is not given up for what is new.
+            # A running instance is not stopped for a new one.
             if len(other.missing) < len(attempt.missing) and {n for n in other.names if n in in_force} <= lost:
                 attempt = other
             if not attempt.missing:
                 break
-    # The devices carry the last attempt: put the best one onto them.
+    # The devices contain the last attempt, so the best one is applied to them again.
     _clear(hosts)
     for one in attempt.placed:
         one.host.take(one)
@@ -84,7 +84,7 @@ def settle(
 
 
 def _could_fit(missing: list[tuple[dict[str, Any], int]], hosts: list[GpuHost], sizer: Sizer) -> bool:
-    """Tell whether any of the replicas that found no place would find one if nothing else ran."""
+    """Check whether any replica without a place would fit if nothing else ran."""
     if not missing:
         return False
     _clear(hosts)
@@ -136,7 +136,7 @@ def _attempt(
     movable: set[str],
     shrink: bool,
 ) -> Attempt:
-    """Place everything once: what stays first, then what is new, the largest and most constrained first."""
+    """Place everything once: staying instances first, then new ones, the largest and most constrained first."""
     _clear(hosts)
     by_name = {host.name: host for host in hosts}
     placed: list[Placed] = []
@@ -176,7 +176,9 @@ def _newcomers(
     placed: list[Placed],
     homeless: set[str],
 ) -> list[tuple[dict[str, Any], int]]:
-    """Place what has no place yet and return what finds none: first what ran until now, then the most constrained."""
+    """Place replicas without a place and return those that do not fit: earlier running ones first, then the most
+    constrained.
+    """
     placer = Placer(hosts, sizer)
     avoid: dict[str, dict[str, set[str]]] = {}
     for one in placed:
@@ -216,7 +218,7 @@ def _newcomers(
 
 
 def _size(model: dict[str, Any], kinds: dict[Kind, Device], sizer: Sizer) -> int:
-    """Return the bytes that an instance takes of all its GPUs together, where it takes fewest GPUs."""
+    """Return the bytes of an instance on all its GPUs together, for the smallest number of GPUs."""
     for division in sizer.divisions(model):
         needs = []
         for kind, device in kinds.items():

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""After whom each instance starts: two that start at once on one GPU would measure each other's memory.
+"""Order in which instances start: two that start at once on one GPU would measure each other's memory.
 
 Pure functions; no Ansible, no files, no network.
 """
@@ -15,7 +15,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing i
 
 
 def order_starts(placed: list[Placed], in_force: dict[str, dict[str, Any]]) -> None:
-    """Set ``start_after`` of every instance, and note on each GPU who shares it.
+    """Set ``start_after`` of every instance, and record on each GPU which instances share it.
 
     Instances that share GPUs, directly or by others between them, start one after another. What stays on its GPUs keeps
     its predecessor as long as that is there, so that nothing about it changes, unless a newcomer joins two such rows:
@@ -24,7 +24,7 @@ def order_starts(placed: list[Placed], in_force: dict[str, dict[str, Any]]) -> N
     chains = _chains(placed)
     home = {one.name: chains[one.name] for one in placed if _at_home(one, in_force)}
     for one in placed:
-        # Whose model is not known now is on the GPU already.
+        # An instance whose model has no facts now is on the GPU already.
         home.update((name, chains[one.name]) for device in one.devices for name in device.shared if name not in chains)
         for device in one.devices:
             device.shared.append(one.name)
@@ -46,7 +46,7 @@ def _at_home(one: Placed, in_force: dict[str, dict[str, Any]]) -> bool:
 
 
 def _line(name: str, home: dict[str, int], in_force: dict[str, dict[str, Any]]) -> tuple[str, int]:
-    """Return the first of those after whom an instance started until now, and their number; who left is passed over."""
+    """Return the first instance in the previous start chain and the length of the chain, ignoring removed ones."""
     seen = [name]
     first, number = name, 0
     before = in_force[name].get("start_after")
@@ -59,7 +59,7 @@ def _line(name: str, home: dict[str, int], in_force: dict[str, dict[str, Any]]) 
 
 
 def _chains(placed: list[Placed]) -> dict[str, int]:
-    """Return the number of the chain of each instance: the same for all that GPUs connect."""
+    """Return the number of the chain of each instance: instances that share GPUs have the same."""
     parents: dict[int, int] = {}
 
     def root(key: int) -> int:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Why a model finds no place, and the smallest change that would give it one.
+"""Explain why a model has no place, and find the smallest change that would give it one.
 
 Pure functions; no Ansible, no files, no network.
 """
@@ -19,16 +19,16 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices impo
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import Division, GpuHost, Sizer, width
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, shown
 
-# More than any GPU has: what cannot run at all.
+# More than any GPU has: the value of models that cannot run at all.
 NEVER = 2**62
-# A shorter context is no advice worth giving.
+# A shorter context is not suggested as a remedy.
 LEAST_USEFUL_CONTEXT = 1024
 
 
 def explain(
     missing: list[tuple[dict[str, Any], int]], hosts: list[GpuHost], refused: dict[str, list[str]]
 ) -> list[dict[str, Any]]:
-    """Return ``{model, replica, source, reason, remedy}`` of each replica that found no place.
+    """Return ``{model, replica, source, reason, remedy}`` of each replica without a place.
 
     :param refused: by host, a sentence for each GPU that cannot be used.
     """
@@ -52,7 +52,7 @@ def problem(unplaced: dict[str, Any]) -> Problem:
 
 
 def unknown(model: dict[str, Any]) -> tuple[str, str] | None:
-    """Return what is not known of a model that must be, and the remedy; null if all is known."""
+    """Return the missing facts of a model, and the remedy; null if there are none."""
     facts = model.get("facts") or {}
     if "layers" not in facts:
         text = facts.get("error") or f"the configuration of {model['source']} is not known"
@@ -134,7 +134,7 @@ def _changes(
     holding: list[Division],
     sizer: Sizer,
 ) -> list[str]:
-    """Return what would make a model fit, the smallest change first."""
+    """Return changes that would make a model fit, the smallest first."""
     pins = [flag for flag in ("kv-cache-memory-bytes", "gpu-memory-utilization") if flag in model["args"]]
     changes = [f"leave {' and '.join(pins)} out of its args"] if pins else []
     for _kv, shape in reversed(sizer.shapes(model, device, most)):

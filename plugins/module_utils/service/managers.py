@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which commands make systemd or supervisor do what is wanted. Commands go through a function that the caller gives."""
+"""Commands of systemd and supervisor. They are run by a function that the caller passes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Manager(Protocol):
-    """What the ``service_state`` module asks of a service manager. Names are given without prefix."""
+    """The interface of a service manager for the module ``service_state``. Names are without prefix."""
 
     def states(self, names: list[str]) -> dict[str, str]:
         """Return the state of each service."""
 
     def incarnation(self, name: str) -> str:
-        """Return what tells this run of a service from its next; empty where it does not run."""
+        """Return what identifies the current run of a service; empty if it does not run."""
 
     def definition_files(self, name: str) -> list[str]:
-        """Return the files by which the manager knows the service; a change in one asks for a restart."""
+        """Return the files that define the service for the manager; a change in one requires a restart."""
 
     def pattern(self) -> str:
         """Return the glob pattern of the definitions of all our services."""
@@ -34,19 +34,19 @@ class Manager(Protocol):
         """Return the files to delete once the services are stopped for good."""
 
     def prepare(self, names: list[str]) -> None:
-        """Make the manager read what is new on the disk."""
+        """Make the manager read new definitions."""
 
     def act(self, name: str, action: str, reload_signal: str) -> None:
         """Start, restart or reload one service."""
 
     def halt(self, names: list[str]) -> None:
-        """Stop services until they are started again; a manager of our own with nothing left to do ends."""
+        """Stop services until they are started again; our own supervisor ends when nothing is left running."""
 
     def stop(self, names: list[str]) -> None:
         """Stop services for good."""
 
     def forget(self, names: list[str]) -> None:
-        """Make the manager forget services whose files are gone; a manager of our own with none left goes too."""
+        """Make the manager forget services whose files were deleted; our own supervisor ends with the last one."""
 
     def log_command(self, name: str) -> str:
         """Return the command that shows a service's log."""
@@ -141,7 +141,7 @@ class Systemd:
 
 
 class Supervisor:
-    """Services as programs of a supervisord of our own."""
+    """Services as programs of our own supervisord."""
 
     def __init__(self, prefix: str, config_root: str, log_root: str, supervisorctl: str | None, run: Runner) -> None:
         self._prefix = prefix
@@ -158,7 +158,7 @@ class Supervisor:
         return self._control("pid").strip().isdigit()
 
     def states(self, names: list[str]) -> dict[str, str]:
-        """Ask supervisord once for all programs; where it does not run, nothing is known."""
+        """Ask supervisord once for all programs; the result is empty if it does not run."""
         known = logic.parse_supervisor_status(self._control("status"))
         return {name: known.get(self._prefix + name, logic.UNKNOWN) for name in names}
 
@@ -181,7 +181,7 @@ class Supervisor:
     def prepare(self, names: list[str]) -> None:
         """Start supervisord where it does not run; let it read its files."""
         if not self._is_up():
-            # The environment of whoever runs the play is nobody else's business.
+            # Services must not inherit the environment of the user who runs the play.
             self._run(
                 [
                     "env",
@@ -206,7 +206,7 @@ class Supervisor:
             self._control("restart", program)
 
     def halt(self, names: list[str]) -> None:
-        """Stop the programs, and supervisord where none is left running."""
+        """Stop the programs, and supervisord if none is left running."""
         self.stop(names)
         if logic.RUNNING not in logic.parse_supervisor_status(self._control("status")).values():
             self._control("shutdown")
@@ -216,7 +216,7 @@ class Supervisor:
         self._control("stop", *[self._prefix + name for name in names])
 
     def forget(self, names: list[str]) -> None:
-        """Drop programs whose files are gone, and restart no other; end supervisord with the last one."""
+        """Remove programs whose files were deleted without restarting others; end supervisord with the last one."""
         self._control("update", *[self._prefix + name for name in names])
         if not logic.parse_supervisor_status(self._control("status")):
             self._control("shutdown")

@@ -13,13 +13,13 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import
 from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import PATH, Manager
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
 
-# Seconds that one look at a service may take.
+# Seconds that one check of a service may take.
 READY_SECONDS = 5
 
 
 def answers(ready: dict[str, Any]) -> str:
-    """Ask the readiness URL once; return an empty string if it answers as wanted, else what was wrong."""
-    # A proxy meant for downloads must not be asked for a neighbour.
+    """Request the readiness URL once; return an empty string if it answers as expected, else the error."""
+    # The proxy for downloads must not be used for services of the fleet.
     client = http.Client("llmfleet-ready", ready["ca"])
     try:
         with client.open(ready["url"], READY_SECONDS, {k: str(v) for k, v in ready["headers"].items()}) as answer:
@@ -39,13 +39,13 @@ def run_beside(
     :param kind: what the script runs it as, ``prepare`` or ``ready``.
     """
     argv = ["timeout", "--kill-after=5", str(seconds), "env", "-i", "LANG=C.UTF-8", f"PATH={PATH}"]
-    # What a dollar stands for is the command's business.
+    # Variables in the command are left to the command.
     code, out, err = run_command([*argv, program, kind, *command], expand_user_and_vars=False)
     return int(code), str(out + err)
 
 
 def unready(run_command: Callable[..., Any], service: dict[str, Any], secrets: list[str]) -> str:
-    """Ask once, in the service's own way, whether it is ready; return an empty string if it is.
+    """Check once, with the method of the service, whether it is ready; return an empty string if it is.
 
     :param service: a service of the module ``service_state``, with ``ready`` and ``beside``.
     :param secrets: values that the answer must not show.

@@ -2,23 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What systemd and supervisor say of services, and what to do about it: pure functions over their output."""
+"""Interpret the output of systemd and supervisor, and decide on actions: pure functions over texts."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-# A service is running, on its way, dead (the manager gave up or was told to stop), or not known at all.
+# States of a service: running, starting or stopping, dead (given up by the manager or stopped), or unknown.
 RUNNING, STARTING, DEAD, UNKNOWN = "running", "starting", "dead", "unknown"
 
 _SYSTEMD = {"active": RUNNING, "reloading": RUNNING, "activating": STARTING, "deactivating": STARTING}
 _SUPERVISOR = {"RUNNING": RUNNING, "STARTING": STARTING, "BACKOFF": STARTING, "STOPPING": STARTING}
 
 
-# What coreutils' timeout ends with, and what it leaves of a program that it had to kill.
+# Exit statuses of coreutils' timeout, and of a program that it had to kill.
 TIMED_OUT = (124, 137)
-# Stands in every unit and program that the collection writes: removal takes no other.
+# Every unit and program that the collection writes contains this text, and removal deletes no other.
 MARK = "X-LLMFleet=1"
 
 
@@ -62,12 +62,12 @@ def parse_supervisor_status(text: str) -> dict[str, str]:
 
 
 def parse_supervisor_pids(text: str) -> dict[str, str]:
-    """Parse ``supervisorctl status`` for what tells one run of a program from the next: its process id."""
+    """Parse ``supervisorctl status`` for the process ID, which identifies a run of a program."""
     return dict(re.findall(r"^(\S+) .*\bpid (\d+)", text, re.MULTILINE))
 
 
 def decide(state: str, wanted: dict[str, str], started_with: dict[str, str], can_reload: bool) -> str:
-    """Choose what brings a service to its wanted state: ``start``, ``restart``, ``reload`` or ``none``.
+    """Choose the action that brings a service to its wanted state: ``start``, ``restart``, ``reload`` or ``none``.
 
     :param state: what the manager says of it.
     :param wanted: digests ``{restart, reload}`` of what it would be started with now.
@@ -84,7 +84,7 @@ def decide(state: str, wanted: dict[str, str], started_with: dict[str, str], can
 
 
 def waves(services: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Order services into waves: those of one wave start together, a wave waits until the one before it is ready.
+    """Order services into waves: services of one wave start together, after those of the wave before are ready.
 
     A service that names another in ``after`` comes in a later wave. A circle is broken where it is met.
     """
@@ -101,7 +101,8 @@ def waves(services: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def steps(services: list[dict[str, Any]], actions: dict[str, str]) -> list[list[dict[str, Any]]]:
-    """Order services into steps, each of which is ready before the next begins: no two that run are down at once.
+    """Order services into steps, each of which is ready before the next begins, so that no two running ones are down at
+    once.
 
     Within a wave those that stay come first, as nothing is taken down while another of them is not ready. Then each
     restart is a step of its own, for others carry the load meanwhile. New ones start together at the end: what is
@@ -118,7 +119,7 @@ def steps(services: list[dict[str, Any]], actions: dict[str, str]) -> list[list[
 
 
 def meaning(ready: dict[str, Any]) -> str:
-    """Say what a service is ready by: its URL, its TCP port, a command, or the life of its process."""
+    """Return how a service's readiness is checked: by URL, TCP port, command, or the life of its process."""
     if ready.get("tcp"):
         return f"port {ready['tcp']['port']} of {ready['tcp']['address']} takes connections"
     if ready.get("command"):
@@ -127,7 +128,7 @@ def meaning(ready: dict[str, Any]) -> str:
 
 
 def prepare_failure(host: str, unit: str, command: list[str], code: int, output: str) -> str:
-    """Say which command of a service's preparation failed, how, and what it printed last."""
+    """Return which command of a service's preparation failed, how, and its last output."""
     how = "it did not end in time" if code in TIMED_OUT else f"it ended with {code}"
     lines = [
         f"{unit} on {host} cannot be started: '{' '.join(command)}' prepares it, and {how}",
@@ -139,7 +140,7 @@ def prepare_failure(host: str, unit: str, command: list[str], code: int, output:
 
 
 def failure_text(host: str, unit: str, ready: dict[str, Any], cause: str, log: str, log_command: str) -> str:
-    """Say what did not become ready, where, why, and what its log ended with."""
+    """Return the message for a service that did not become ready: host, cause, and the end of its log."""
     lines = [
         f"{unit} on {host} is not ready: {cause}",
         f"  ready means: {meaning(ready)} within {ready.get('deadline')} s",

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a service that was started is ready, lost, or to be looked at again: pure functions over what was seen."""
+"""Decide whether a started service is ready, failed, or still starting: pure functions over observations."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import NamedTuple, Sequence
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 
-# A process that ended this often on its way will not get there; waiting for the deadline helps nobody.
+# A process that ended this often during its start will not become ready, so waiting longer is useless.
 MOST_RUNS = 3
-# Manager states settle a moment after the command that changed them.
+# The manager reports the new state only a moment after the command.
 SETTLES = 3.0
 READY, WAIT, LOST = "ready", "wait", "lost"
 
 
 class Look(NamedTuple):
-    """What was seen of a service at one moment."""
+    """The observed state of a service at one moment."""
 
     seconds: float
     """Since its start."""
@@ -31,14 +31,14 @@ class Look(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What follows from the looks so far."""
+    """The conclusion from the observations so far."""
 
     outcome: str
     cause: str = ""
 
 
 def judge(looks: Sequence[Look], deadline: float) -> Verdict:
-    """Return whether the service is ready, lost with a cause, or to be waited for.
+    """Return whether the service is ready, failed with a cause, or still starting.
 
     :param looks: what was seen since its start, in order; at least one.
     :param deadline: seconds that it may take.
@@ -68,5 +68,5 @@ def _dead_since(looks: Sequence[Look]) -> float:
 
 
 def pause(seconds: float) -> float:
-    """Return how long to wait before the next look: most services are ready at once, engines take minutes."""
+    """Return the seconds until the next check: most services are ready at once, engines need minutes."""
     return 0.2 if seconds < 5 else 1.0

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, llmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Judge what a serving chain answered, and decide which of its hops broke.
+"""Judge the answers of a serving chain, and find the hop that failed.
 
 Pure logic: every observation is handed in, nothing here opens a connection.
 """
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-# A reply of fewer events than this says nothing about buffering: an engine may send a whole short answer at once.
+# A reply with fewer events proves nothing about buffering, because an engine may send a whole short answer at once.
 FEW_EVENTS = 6
 # Events that a proxy held back arrive within microseconds of each other; an engine needs longer for its tokens.
 BUFFERED_SECONDS = 0.002
@@ -32,7 +32,7 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True)
 class Reply:
-    """What one HTTP request brought back; status 0 means that nothing answered."""
+    """The reply to one HTTP request; status 0 means that there was no answer."""
 
     status: int = 0
     content_type: str = ""
@@ -78,7 +78,7 @@ class Hop:
 
 @dataclass(frozen=True)
 class Break:
-    """The hop that broke, and how that showed."""
+    """The hop that failed, and the evidence."""
 
     hop: Hop
     reason: str
@@ -94,7 +94,7 @@ def excerpt(body: bytes) -> str:
 
 
 def _message_of(document: Any) -> str:
-    """What an error in OpenAI's shape says."""
+    """The message of an error in OpenAI's format."""
     error = document.get("error") if isinstance(document, dict) else None
     message = error.get("message") if isinstance(error, dict) else None
     return excerpt(message.encode()) if isinstance(message, str) else ""
@@ -152,7 +152,7 @@ def _entries(document: Any, key: str) -> list[dict[str, Any]]:
 
 
 def judge_models(reply: Reply, models: Sequence[str]) -> Verdict:
-    """The list of models names every model of the fleet."""
+    """Check that the list of models names every model of the fleet."""
     expected = f"status 200 and the models {', '.join(models)}"
     listed = {str(entry.get("id")) for entry in _entries(reply.json(), "data")}
     missing = [model for model in models if model not in listed]
@@ -164,7 +164,7 @@ def judge_models(reply: Reply, models: Sequence[str]) -> Verdict:
 
 
 def judge_completion(reply: Reply) -> Verdict:
-    """A chat completion says something."""
+    """Check that a chat completion has content."""
     expected = "status 200 and a reply that is not empty"
     text = _choices(reply.json(), "message")
     if reply.status != 200 or reply.error or not text:
@@ -173,7 +173,7 @@ def judge_completion(reply: Reply) -> Verdict:
 
 
 def judge_embedding(reply: Reply) -> Verdict:
-    """An embedding is a list of numbers."""
+    """Check that an embedding is a list of numbers."""
     expected = "status 200 and an embedding that is not empty"
     vectors = [entry.get("embedding") for entry in _entries(reply.json(), "data")]
     if reply.status != 200 or reply.error or not vectors or not vectors[0]:
@@ -182,7 +182,7 @@ def judge_embedding(reply: Reply) -> Verdict:
 
 
 def judge_stream(reply: Reply, one_token: float = 0.0) -> Verdict:
-    """A streamed completion arrives while it is being made, and ends with [DONE].
+    """Check that a streamed completion arrives while it is generated, and ends with [DONE].
 
     `one_token` is how long a reply of one token takes; what the first event takes beyond it, it was held back.
     """
@@ -221,7 +221,7 @@ def judge_stream(reply: Reply, one_token: float = 0.0) -> Verdict:
 
 
 def judge_refusal(reply: Reply) -> Verdict:
-    """A request without a good key is refused in OpenAI's shape, so that clients raise their own error."""
+    """Check that a request without a valid key is refused in OpenAI's format, so that clients raise their own error."""
     expected = "status 401 and a JSON body with error.message"
     document = reply.json()
     error = document.get("error") if isinstance(document, dict) else None
@@ -232,13 +232,13 @@ def judge_refusal(reply: Reply) -> Verdict:
 
 
 def judge_closed(reply: Reply) -> Verdict:
-    """A path that is not for the outside does not exist there."""
+    """Check that an internal path is not served to the outside."""
     expected = "status 404"
     return Verdict(reply.status == 404, expected, expected if reply.status == 404 else describe(reply))
 
 
 def judge_page(reply: Reply) -> Verdict:
-    """The chat page is HTML."""
+    """Check that the chat page is HTML."""
     expected = "status 200 and an HTML page"
     if reply.status != 200 or reply.error or "html" not in reply.content_type or b"<html" not in reply.body.lower():
         return Verdict(False, expected, describe(reply))
@@ -246,7 +246,7 @@ def judge_page(reply: Reply) -> Verdict:
 
 
 def judge_targets(reply: Reply, jobs: Sequence[str]) -> Verdict:
-    """Prometheus reaches each of its targets, and has some for each job that the fleet needs."""
+    """Check that Prometheus reaches each of its targets, and has targets for each job that the fleet needs."""
     expected = "each target up" + (f", with targets for {', '.join(jobs)}" if jobs else "")
     document = reply.json()
     data = document.get("data") if isinstance(document, dict) else None
@@ -268,7 +268,7 @@ def judge_targets(reply: Reply, jobs: Sequence[str]) -> Verdict:
 
 
 def judge_hop(hop: Hop, reply: Reply) -> Break | None:
-    """A hop is healthy when its own health probe answers as it should."""
+    """Check that a hop's own health probe answers as expected."""
     if not reply.status:
         return Break(hop, f"does not answer at {hop.url} ({reply.error or 'unknown error'})")
     if reply.status not in hop.status:
@@ -277,7 +277,7 @@ def judge_hop(hop: Hop, reply: Reply) -> Break | None:
 
 
 def explain(check: str, url: str, verdict: Verdict, broken: Break | None, healthy: Sequence[str]) -> str:
-    """The one message about a chain that does not serve."""
+    """Return the message about a chain that does not work."""
     message = f"Check `{check}` of {url} failed: expected {verdict.expected}, got {verdict.got}."
     if broken is not None:
         return f"{message} The hop that broke: {broken}."

@@ -17,7 +17,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_cache imp
 )
 
 CPU_FIELD_FLAGS = ("max-model-len", "max-num-seqs", "stream-interval")
-# What a model's args pin of these, the plan has taken over as a field of the instance.
+# If a model's args pin one of these flags, the plan has stored it as a field of the instance.
 FIELD_FLAGS = (
     "data-parallel-size",
     "dtype",
@@ -90,11 +90,11 @@ class Vllm:
         return sizing.dtype_for(args, facts, device)
 
     def kv_dtype(self, args: Mapping[str, Any], device: sizing.Gpu) -> tuple[str, str]:
-        """Return the type of the KV cache, and why it cannot be if it cannot."""
+        """Return the type of the KV cache, and the reason if it is not possible."""
         return sizing.kv_dtype_for(args, device)
 
     def fp8_kv_cache(self, device: sizing.Gpu) -> bool:
-        """Tell whether a GPU takes a KV cache of 8 bits."""
+        """Check whether a GPU supports a KV cache of 8 bits."""
         return device.capability >= sizing.FP8_KV_CAPABILITY
 
     def layout(self, facts: Mapping[str, Any], **sizes: Any) -> Geometry:

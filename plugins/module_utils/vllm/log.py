@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What vLLM measured of itself, as its log tells it.
+"""Measurements of vLLM from its log.
 
 Pure functions; no Ansible, no files, no network. The messages are those of vLLM 0.32 and 0.33 (worker/gpu_worker.py,
 gpu_model_runner.py, core/kv_cache_utils.py), and the older form of the first.
@@ -45,7 +45,7 @@ def parse(text: str) -> dict[str, Any]:
     Only what the log tells is there. With ``--kv-cache-memory-bytes`` vLLM measures weights and CUDA graphs, but no
     activations.
     """
-    # An older start is none of the present one's business.
+    # Messages of an older start are ignored.
     start = max(text.rfind("vLLM API server version"), text.rfind("Initializing a V1 LLM engine"), 0)
     text = text[start:]
     found: dict[str, Any] = {}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Estimate what one rank holds of a model's weights.
+"""Estimate the weights of a model on one rank.
 
 Within 2 % of what vLLM 0.33 allocates for the models of test_kv_cache.py, within 9 % for mxfp4.
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What vLLM takes of a GPU beside the KV cache, and the defaults that it chooses by a GPU's memory.
+"""Memory of a GPU that vLLM needs in addition to the KV cache, and its defaults, which depend on a GPU's memory.
 
 Pure functions; no Ansible, no files, no network. All sizes are bytes of one rank.
 """
@@ -30,7 +30,7 @@ ENCODER_PER_TOKEN = GIB // 2048
 # vLLM's own defaults: max-num-batched-tokens and max-num-seqs by the memory of a GPU (engine/arg_utils.py).
 LARGE_BYTES, VAST_BYTES = 70 * GIB, 160 * GIB
 SMALL_DEFAULTS, LARGE_DEFAULTS, VAST_DEFAULTS = (2048, 256), (8192, 1024), (16384, 1024)
-# From here on GPUs compute with fp8.
+# GPUs support fp8 from this compute capability on.
 FP8_KV_CAPABILITY = (8, 9)
 # Less than this per step starves long prompts; it is what is tried when a model does not fit with the default.
 FRUGAL_BATCHED_TOKENS = 2048
@@ -40,7 +40,7 @@ READABLE = re.compile(r"(\d+(?:\.\d+)?)([kmgt])|(\d+)([KMGT])")
 
 
 class Gpu(Protocol):
-    """What is asked of a GPU: as much as ``plan`` knows of it."""
+    """The properties of a GPU that the sizes depend on."""
 
     name: str
     capability: tuple[int, int]

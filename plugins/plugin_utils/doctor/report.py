@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Say what the doctor found, for people: a table, and below it what is to be done.
+"""Format the doctor's findings: a table, and advice below it.
 
 Pure functions over values; no Ansible, no files, no network.
 """
@@ -16,7 +16,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.tables import tab
 
 HEADING = ["HOST", "", "CHECK", "SUBJECT", "FOUND"]
 SIGNS = {OK: "ok", WARNING: "WARN", ERROR: "ERROR"}
-# Columns of the table's last one; what is longer stands below in full.
+# Width of the table's last column; longer values are repeated in full below it.
 WIDTH = 100
 
 
@@ -60,7 +60,7 @@ def render(reports: Mapping[str, Any]) -> str:
 
 
 def _advice(host: str, findings: Iterable[Mapping[str, Any]]) -> Iterable[str]:
-    # Eight GPUs with the same trouble are one piece of advice.
+    # Eight GPUs with the same problem share one piece of advice.
     groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for one in findings:
         if one["severity"] != OK:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What follows from the table of applications, one row per application (``llm_applications`` of fleet_defaults).
+"""Values that are derived from the table of applications, one row per application (``llm_applications``).
 
 Pure functions over rows; no Ansible, no files, no network. A row is asked only for the keys that a function needs, as
 Ansible computes each value when it is asked for, and secrets do not exist yet when images and ports are checked.
@@ -66,12 +66,12 @@ def image_names(rows: Iterable[Row], host: str) -> list[str]:
 
 
 def image_sizes(rows: Iterable[Row]) -> dict[str, int]:
-    """Return the room that each image takes, in MiB."""
+    """Return the disk space of each image, in MiB."""
     return {name: int(size) for row in rows for name, size in row.get("images", {}).items()}
 
 
 def disk(rows: Iterable[Row], host: str, root: str, containers: bool) -> list[dict[str, Any]]:
-    """Return the room that each Python environment of the fleet takes on a host; 0 where the host does not build it.
+    """Return the disk space of each Python environment on a host; 0 if the host does not build it.
 
     :param root: directory of Python environments.
     :param containers: whether the host's services run in containers.
@@ -89,7 +89,7 @@ def disk(rows: Iterable[Row], host: str, root: str, containers: bool) -> list[di
 
 
 def listeners(rows: Iterable[Row], host: str) -> list[dict[str, Any]]:
-    """Return every port that applications are to listen on at a host, ``{name, address, port}``.
+    """Return the ports of the applications of a host, ``{name, address, port}``.
 
     ``name`` is the variable that sets the port. A port 0 is off.
     """
@@ -119,7 +119,7 @@ def hops(rows: Iterable[Row], host: str, hosts: Hosts) -> list[dict[str, Any]]:
         elif others and not _is_loopback(listen):
             name, address = next((name, authority(other, port)) for name, other in others.items())
         else:
-            # What listens on loopback cannot be asked from another host.
+            # An application on loopback cannot be reached from another host.
             continue
         hop = {"name": f"llm-{_service(row)}", "host": name, "url": f"http://{address}{row['health']}"}
         found.append({**hop, "serves": list(row["serves"])} if "serves" in row else hop)
@@ -127,7 +127,7 @@ def hops(rows: Iterable[Row], host: str, hosts: Hosts) -> list[dict[str, Any]]:
 
 
 def scrape_jobs(rows: Iterable[Row], hosts: Hosts) -> list[dict[str, Any]]:
-    """Return the jobs by which Prometheus reads the metrics of applications; see :func:`wiring.scrape_targets`.
+    """Return the jobs of Prometheus for the metrics of applications; see :func:`wiring.scrape_targets`.
 
     An application on loopback is read on the host of Prometheus alone.
     """
@@ -144,7 +144,7 @@ def scrape_jobs(rows: Iterable[Row], hosts: Hosts) -> list[dict[str, Any]]:
 
 
 def services(rows: Iterable[Row], host: str) -> list[dict[str, Any]]:
-    """Return the lines of a host in the closing table, ``{name, url}``; without url the host does not have it.
+    """Return the lines of a host in the summary, ``{name, url}``; without url it is not on the host.
 
     ``summary`` of a row is the path behind the address that it listens on, or a whole URL.
     """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is known of hosts and models, from this run and from earlier ones.
+"""Facts of hosts and models, from this run and from earlier ones.
 
 Pure functions over dictionaries; no Ansible, no files, no network.
 """
@@ -19,7 +19,7 @@ Hosts = Mapping[str, Mapping[str, Any]]
 
 
 def instances_in_force(hosts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return every instance that hosts say they run, with the name of the host that says so.
+    """Return every instance that hosts report as running, with the name of its host.
 
     :param hosts: hosts by name, each with ``instances`` as its last successful run recorded them.
     """
@@ -34,7 +34,7 @@ def measured_overheads(hosts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]
 def models_to_read(
     models: list[dict[str, Any]], host: str, hosts: list[str], reached: list[str]
 ) -> list[dict[str, Any]]:
-    """Return the models whose facts a host is to read: those for which it is the first that is reached.
+    """Return the models whose facts a host reads: those for which it is the first reachable host.
 
     :param hosts: inference hosts, for models that may run on all of them.
     :param reached: hosts of this run.
@@ -68,12 +68,12 @@ def with_facts(
 
 
 def asked(model: dict[str, Any]) -> list[Any]:
-    """Return what a model's facts are facts of."""
+    """Return the source and revision that a model's facts belong to."""
     return [model["source"], model["revision"]]
 
 
 def remember(models: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return what the next run is to know of models: those whose configuration was read."""
+    """Return the facts of models for the next run: models whose configuration was read."""
     return {
         model["name"]: {"asked": asked(model), "facts": model["facts"]}
         for model in models
@@ -82,7 +82,7 @@ def remember(models: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def remembered_hosts(names: list[str], known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return hosts by name in the given order; one of which nothing was ever known is empty."""
+    """Return the facts of hosts by name in the given order; a host without facts is empty."""
     return {name: known.get(name) or {} for name in names}
 
 
@@ -116,6 +116,6 @@ def driverless_hosts(names: list[str], hosts: Hosts) -> list[str]:
 
 
 def facts_or_error(result: dict[str, Any]) -> dict[str, Any]:
-    """Return what ``model_info`` found, or ``{error}`` with what kept it from finding anything."""
+    """Return the result of ``model_info``, or ``{error}`` with the reason of its failure."""
     facts = result.get("model_info")
     return dict(facts) if facts else {"error": str(result.get("msg") or "nothing was read")}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host must have for its instances: memory, and room for the weights that are downloaded.
+"""Requirements of a host for its instances: memory, and disk space for downloaded weights.
 
 Pure functions over dictionaries; no Ansible, no files, no network.
 """
@@ -51,7 +51,7 @@ def downloads(
         cached = sources.parse(source).cache_folder
         if instance["host"] == host and cached:
             folder = posixpath.join(root, "hub", cached)
-            # What a branch or tag points to is known to the hub alone; one snapshot is taken for it.
+            # Only the hub knows the commit of a branch or tag, so any snapshot counts as it.
             snapshot = revision if COMMIT.fullmatch(revision or "") else "*"
             found[source, revision] = {
                 "path": root,

@@ -27,7 +27,7 @@ SHORTEST = 16
 
 
 class SecretsError(Exception):
-    """The secrets cannot be had; the message holds the way out and no secret."""
+    """The secrets are not available; the message contains the remedy and no secret."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def generate(kind: str, length: int) -> str:
 
 
 def parse_wishes(names: Mapping[str, Any]) -> list[Wish]:
-    """The names option, checked. No message shows a value, as a misplaced one may be a secret."""
+    """Return the checked option of names. No message shows a value, as a misplaced one may be a secret."""
     wishes = []
     for name, options in names.items():
         if not name.isidentifier():
@@ -100,7 +100,7 @@ def parse_wishes(names: Mapping[str, Any]) -> list[Wish]:
 
 
 def parse_stored(path: str, document: Any, encrypted: bool) -> Stored:
-    """The content of the file, checked."""
+    """Return the checked content of the file."""
     remedy = (
         f"Each of its lines under `secrets:` is `name: value`, and `id:` is a UUID. Mend {path}, or put back a copy."
     )
@@ -124,13 +124,15 @@ def decide(
     rotate: Iterable[str] = (),
     adopt: bool = False,
 ) -> Outcome:
-    """Given beats stored, stored beats generated, and nothing is generated behind a running fleet's back."""
+    """Decide on the secrets: set values win over stored ones, these over generated ones. Nothing is generated for a
+    running fleet.
+    """
     wishes = list(wishes)
     rotate = [name for name in rotate if name]
     fleet = sorted({identity for identity in fleet_ids if identity})
     ours = {wish.name for wish in wishes if not wish.given}
     _check_rotation(rotate, wishes, ours)
-    # With every value given the file is needed for nothing, so it may be absent or another fleet's.
+    # If every value is set, the file is not needed, so it may be missing or belong to another fleet.
     if ours and not adopt:
         _check_identity(stored, fleet, sorted(ours))
 

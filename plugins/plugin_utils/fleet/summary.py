@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The table that site.yml ends with: pure text from rows."""
+"""The summary at the end of site.yml, as text from rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def door_url(door: dict[str, Any], path: str = "/") -> str:
 def fleet_summary(
     instances: list[dict[str, Any]], told: dict[str, dict[str, Any]], notes: list[dict[str, str]], keep: str
 ) -> str:
-    """Return what site.yml ends with: what runs where, how to reach it, where the secrets are, how to stop.
+    """Return the summary of site.yml: what runs where, how to reach it, where the secrets are, how to stop.
 
     :param instances: instances of models, ``{name, model, host, address}``.
     :param told: hosts to what each tells of itself, as nobody else knows its addresses: ``services``, each

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The collection's version: what its own files say, and whether a host was set up by a newer one."""
+"""The collection's version from its own files, and the hosts that a newer one set up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def from_galaxy(text: str) -> str:
 
 
 def _order(version: Any) -> tuple[Any, ...] | None:
-    """Return what semantic versions compare by, or None for anything else."""
+    """Return the sort key of a semantic version, or None for anything else."""
     found = SEMANTIC.match(str(version))
     if found is None:
         return None
@@ -42,7 +42,7 @@ def _order(version: Any) -> tuple[Any, ...] | None:
 
 
 def is_newer(version: Any, than: Any) -> bool:
-    """Return whether a version is newer than another; what is no version is newer than nothing."""
+    """Return whether a version is newer than another; an invalid version is never newer."""
     one, other = _order(version), _order(than)
     return one is not None and other is not None and one > other
 

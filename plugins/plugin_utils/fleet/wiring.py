@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the gateway, the inner proxy and the metrics are told, derived from models and instances.
+"""Parameters of the gateway, the inner proxy and the metrics, derived from models and instances.
 
 Pure functions over dictionaries; no Ansible, no files, no network.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
 
-# Fields of an instance that tell where it is reached; its own host has no use for them.
+# Fields of an instance with its address for other hosts; its own host does not need them.
 FLEET_FIELDS = ("host", "address")
 # Nginx lets a quarter more through than LiteLLM asks for, and 16: connections that are being closed, and what rounding
 # per worker adds. So it is always LiteLLM that says 429, with its reason.
@@ -44,7 +44,7 @@ def litellm_deployments(
                 "provider": provider(model, instances),
                 "api_base": f"{south_url.rstrip('/')}/{model['name']}/v1",
                 "max_input_tokens": length,
-                # What an answer may have, not what it has where a request says nothing: that is a request default.
+                # This is the maximum length of an answer, not its default, which is a request default.
                 "max_output_tokens": length,
                 "max_parallel_requests": limits.parallel_requests(model, instances, workers),
                 "request_defaults": model["request_defaults"],
@@ -65,10 +65,10 @@ def provider(model: dict[str, Any], instances: list[dict[str, Any]]) -> str:
 
 
 def context(model: dict[str, Any], instances: list[dict[str, Any]]) -> int | None:
-    """Return the tokens that every instance of a model takes: what the plan gave the shortest of them.
+    """Return the context in tokens of a model: that of its instance with the shortest one.
 
-    Where the plan leaves it to the engine it is what the inventory asks for, or else what the model was made for; null
-    where nobody says.
+    If the plan leaves it to the engine, it is the one that the inventory requests, or else the model's maximum; null if
+    neither is known.
     """
     planned = [instance["max_model_len"] for instance in instances if instance["model"] == model["name"]]
     asked: int | None = model["max_model_len"] or model["max_positions"]
@@ -138,7 +138,7 @@ def instances_on(instances: list[dict[str, Any]], host: str) -> list[dict[str, A
 
 
 def listeners(instances: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return all that listens on a host, ``{name, address, port}``: its engines, then the others as they are given.
+    """Return the listeners of a host, ``{name, address, port}``: its engines, then the given others.
 
     :param instances: ``llm_instances_here`` of the host.
     :param others: those of applications, ``{name, address, port}``.
@@ -148,7 +148,7 @@ def listeners(instances: list[dict[str, Any]], others: list[dict[str, Any]]) -> 
 
 
 def hops(instances: list[dict[str, Any]], others: list[dict[str, Any]], log: str) -> list[dict[str, Any]]:
-    """Return the hops of a request from the inside out: every engine, then the others as they are given.
+    """Return the hops of a request from the innermost outwards: every engine, then the given others.
 
     :param log: command that shows the log of a service, with ``{}`` for its name without prefix.
     """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Variables that have another name now. An inventory that sets the old one is refused with the new one.
+"""Variables that were renamed. An inventory that sets an old name is refused with the new one.
 
 To rename a variable, add a row.
 """
@@ -26,7 +26,7 @@ RENAMED = {
 
 
 def problems(names: Iterable[str], host: str) -> list[Problem]:
-    """Return a problem for each variable of a host that has another name now. No message shows a value.
+    """Return a problem for each renamed variable of a host. No message shows a value.
 
     :param names: variables that the inventory or the command line sets for the host.
     """

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import Any
 
-# What the engines are to LiteLLM.
+# LiteLLM's provider for the engines.
 PROVIDER = "hosted_vllm"
 # Limits that LiteLLM enforces for a deployment; limits by the minute need a check of their own.
 MINUTE_LIMITS = ("rpm", "tpm")
 LIMITS = ("max_parallel_requests", *MINUTE_LIMITS)
 LENGTHS = ("max_input_tokens", "max_output_tokens")
-# An error that a client caused would come back after a retry, and the engine would have worked twice for it.
+# Errors that a client caused are not retried, because they would recur and double the engine's work.
 RETRIES = ("BadRequestError", "RateLimitError", "TimeoutError", "InternalServerError")
 
 
@@ -60,7 +60,7 @@ def names(deployments: list[dict[str, Any]]) -> list[str]:
 
 
 def merged(base: Any, over: Any) -> Any:
-    """Return two values in one: dictionaries key by key, and of everything else the second."""
+    """Merge two values: dictionaries key by key; otherwise the second wins."""
     if not (isinstance(base, dict) and isinstance(over, dict)):
         return over
     return {**base, **{key: merged(base.get(key), value) for key, value in over.items()}}
@@ -82,7 +82,8 @@ def config(deployments: list[dict[str, Any]], settings: dict[str, Any]) -> dict[
         "timeout": timeout,
         "retry_after": 0,
         "retry_policy": {f"{error}Retries": 0 for error in RETRIES},
-        # A model has one deployment: a cool-down after one user's failing prompt would take the model away from all.
+        # Cool-downs are off: a model has one deployment, and one user's failing prompt would make it unavailable for
+        # all.
         "disable_cooldowns": True,
     }
     if any(item.get(name) for item in deployments for name in MINUTE_LIMITS):
@@ -102,7 +103,7 @@ def config(deployments: list[dict[str, Any]], settings: dict[str, Any]) -> dict[
         "custom_auth": "llmfleet_gateway.authenticate",
         # LiteLLM checks models, fallbacks and routes itself for the keys that the hook knows.
         "custom_auth_run_common_checks": True,
-        # The engine stops working on an answer whose client has gone away.
+        # The engine then stops computing an answer whose client has disconnected.
         "cancel_on_disconnect": True,
     }
     if settings["redis"]:

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The gateway's file of keys: their SHA-256 sums with what each key may do. The keys themselves stay here."""
+"""The gateway's file of keys: their SHA-256 sums with the rights of each key. The keys themselves stay on the control
+node.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ SECRET_FIELDS = ("key", "sha256")
 
 
 def entry(key: dict[str, Any]) -> dict[str, Any]:
-    """Return one key as the file holds it: what is set of its limits, and the sum of its value."""
+    """Return the entry of a key in the file: its limits and the sum of its value."""
     fields = {name: key[name] for name in sorted(key) if name not in SECRET_FIELDS and key[name] not in (None, "", [])}
     return {**fields, "sha256": hashlib.sha256(str(key["key"]).encode()).hexdigest()}
 

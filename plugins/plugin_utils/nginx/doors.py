@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The doors of the proxy that are open, with the names and the ports they have together.
+"""The open doors of the proxy, with all their names and ports.
 
 Pure functions over dictionaries; no Ansible, no files, no network.
 """
@@ -21,7 +21,7 @@ def unique(items: Iterable[Any]) -> list[Any]:
 
 
 def doors(api: dict[str, Any], chat: dict[str, Any], north: bool = True) -> dict[str, Any]:
-    """Return what the proxy's configuration and certificate have to know of the doors.
+    """Return the properties of the doors for the proxy's configuration and certificate.
 
     :param api: ``nginx_api``.
     :param chat: ``nginx_chat``.

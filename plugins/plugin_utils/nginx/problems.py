@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is wrong with the parameters of the proxy, before anything is touched and again in its role.
+"""Problems of the proxy's parameters, checked before anything is changed and again in its role.
 
 Pure functions over dictionaries; no Ansible, no files, no network. A parameter that is not given has the role's own
 default, which is right.
@@ -27,7 +27,7 @@ SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 FILE = re.compile(r"/[^\s;{}\"'$\\]+")
 
 Values = Dict[str, Any]
-# What is wrong with a value, and the remedy; nothing where it fits.
+# The problem of a value and its remedy; empty if the value is valid.
 Rule = Callable[[Any], Optional[str]]
 
 
@@ -229,7 +229,7 @@ def _paths(given: Values) -> Iterable[Problem]:
 
 
 def problems(values: Values, host: str = "", names: dict[str, str] | None = None) -> list[Problem]:
-    """Return everything that is wrong with the parameters of the proxy on one host.
+    """Return all problems of the proxy's parameters on one host.
 
     :param values: the variables that are set, by their names. Empty ones and others than those of the proxy are left
         alone, and so are the applications behind a door that names none: their addresses are not known yet.

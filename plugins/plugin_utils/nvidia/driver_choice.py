@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Choose the NVIDIA driver of a host: branch, kernel modules, packages, and what is against it.
+"""Choose the NVIDIA driver of a host: branch, kernel modules, packages, and the problems.
 
 By distribution, architecture, cards, virtualization and Secure Boot; what the inventory says outright wins, unless it
 cannot work. Branches and generations: https://docs.nvidia.com/datacenter/tesla/drivers/ and the notes of releases 580,
@@ -20,7 +20,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.problems import P
 
 SOURCES = ("nvidia", "distribution", "mirror")
 MODULES = ("auto", "open", "proprietary")
-# NVIDIA mends nothing in them any more.
+# NVIDIA no longer maintains these branches.
 ENDED_BRANCHES = (470, 525, 535, 550, 555, 560, 565, 570)
 OPEN_ONLY_FROM = 620
 # Guests that share the host's kernel, in Ansible's words.
@@ -32,7 +32,7 @@ UNSET = "manage the driver yourself with nvidia_driver_manage: false"
 
 
 def container_guest(facts: Mapping[str, Any]) -> bool:
-    """Tell whether a host is a guest that shares the kernel of another.
+    """Check whether a host is a guest that shares the kernel of its host.
 
     :param facts: with ``virtualization_type`` and ``virtualization_role`` in Ansible's words; missing ones say no.
     """
@@ -40,7 +40,7 @@ def container_guest(facts: Mapping[str, Any]) -> bool:
 
 
 class Choice:
-    """What was chosen so far for one host, and what is against it."""
+    """The choices so far for one host, and their problems."""
 
     def __init__(self, machine: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         self.machine = machine
@@ -54,7 +54,7 @@ class Choice:
         self.guest = self._guest()
 
     def refuse(self, variable: str, problem: str, remedy: str) -> None:
-        """Note something that keeps the driver from being installed."""
+        """Record a problem that prevents the installation of the driver."""
         value = self.wanted.get(variable, self.machine.get(variable))
         name = f"nvidia_driver_{variable}" if variable in self.wanted else variable
         self.problems.append(Problem(name, value, problem, remedy, self.machine["host"]))
@@ -66,7 +66,7 @@ class Choice:
         return container_guest(self.machine)
 
     def check_words(self) -> None:
-        """Refuse values that are none."""
+        """Refuse invalid values."""
         if self.source not in SOURCES:
             self.refuse("source", "there is no such source", f"give one of {', '.join(SOURCES)}")
         if self.modules not in MODULES:
@@ -127,7 +127,7 @@ class Choice:
         return found
 
     def choose_modules(self) -> None:
-        """Choose open or proprietary kernel modules by the cards, and refuse what a card cannot be driven by."""
+        """Choose open or proprietary kernel modules by the cards, and refuse modules that do not support a card."""
         cards = self.generations()
         old = [name for name, of in cards.items() if of.open_modules == pci_ids.NO]
         new = [name for name, of in cards.items() if of.open_modules == pci_ids.ONLY]
@@ -157,12 +157,12 @@ class Choice:
                 )
 
     def signed_only(self, system: System) -> bool:
-        """Tell whether nothing but modules that the distribution signed is to be installed."""
+        """Check whether only modules that the distribution signed may be installed."""
         ubuntu = self.source == "distribution" and system.name == "ubuntu"
         return ubuntu and bool(self.machine["secure_boot"]) and not self.wanted["secure_boot_enrolled"]
 
     def check_secure_boot(self, system: System) -> None:
-        """Refuse modules built on the host where nothing would let the kernel load them."""
+        """Refuse modules built on the host if the kernel would not load them."""
         open_to_all = not self.machine["secure_boot"] or self.wanted["secure_boot_enrolled"]
         if not open_to_all and not self.signed_only(system):
             self.refuse(
@@ -173,7 +173,7 @@ class Choice:
             )
 
     def fabric(self, system: System) -> tuple[str, list[str]]:
-        """Return the package of the fabric manager and what it needs beside it; empty where it is not wanted."""
+        """Return the package of the fabric manager and the packages that it needs; empty if it is not wanted."""
         told = str(self.wanted["fabric_manager"]).lower()
         subnet = any(card["nvlink_switched"] for card in self.machine["cards"])
         needed = bool(self.machine["nvswitches"]) or subnet if told == "auto" else told in ("true", "yes", "on", "1")
@@ -255,7 +255,7 @@ def choose(machine: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, A
         "epel": "" if choice.guest else driver_packages.epel(system, choice.source),
         "fabric_manager": fabric_package,
         "fabric_packages": fabric_needs,
-        # Ubuntu starts the daemon without what it is for.
+        # Ubuntu starts the daemon without persistence mode.
         "persistence_drop_in": system.name == "ubuntu",
         "persistence": bool(wanted["persistence"]) and not choice.guest,
     }

@@ -15,11 +15,11 @@ from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import GPU_CONTAINER, container_size
 
-# What Docker and Podman give as /dev/shm, enough for what is no engine.
+# Default size of /dev/shm in Docker and Podman, which is enough for everything except engines.
 SHARED_MEMORY = "64m"
 # The container's own, where programs may lie that were compiled a moment ago.
 TEMPORARY = "/tmp:mode=1777,exec"  # noqa: S108 - no path of the host's
-# What a process needs that becomes another user for good.
+# Capabilities that a process needs to become another user permanently.
 BECOME = ("SETGID", "SETPCAP", "SETUID")
 
 
@@ -33,7 +33,9 @@ def _user(name: str) -> str:
 
 
 def become(user: str, capabilities: list[str]) -> list[str]:
-    """Return what turns root into a user that keeps some capabilities: engines give those to root alone."""
+    """Return the command that turns root into a user with some capabilities, because container engines give those only
+    to root.
+    """
     kept = ",".join(["-all"] + [f"+{_bare(capability).lower()}" for capability in capabilities])
     quoted = shlex.quote(user)
     return [
@@ -53,7 +55,7 @@ def _mounts(spec: dict[str, Any]) -> list[str]:
     state = spec["state_dir"]
     readable = [spec["config_dir"], *spec["readable"]]
     writable = [state, *spec["writable"], *(entry["path"] for entry in spec["directories"])]
-    # A directory below one that is mounted already comes with it.
+    # A directory below a mounted one is already included.
     writable = [path for path in writable if path == state or not path.startswith(state + "/")]
     modes = {path: "ro" for path in readable if path not in writable} | dict.fromkeys(writable, "rw")
     arguments = []
@@ -65,7 +67,9 @@ def _mounts(spec: dict[str, Any]) -> list[str]:
 
 
 def _gpus(gpus: list[str], mode: str) -> list[str]:
-    """Return the GPUs and no other, by uuid (or ``all``): through CDI, or as the runtime of older engines has it."""
+    """Return the options for exactly these GPUs, by uuid (or ``all``): with CDI, or with the runtime of older container
+    engines.
+    """
     if not gpus:
         return []
     if mode == "legacy":
@@ -73,7 +77,7 @@ def _gpus(gpus: list[str], mode: str) -> list[str]:
         arguments = ["--gpus", "all" if gpus == ["all"] else shlex.quote(f'"device={devices}"')]
     else:
         arguments = [part for uuid in gpus for part in ("--device", shlex.quote(f"nvidia.com/gpu={uuid}"))]
-        # CUDA's images ask for every GPU, and a runtime of old times that listens would give them.
+        # CUDA's images request every GPU, and an old runtime would pass them all.
         arguments += ["--env", "NVIDIA_VISIBLE_DEVICES=void"]
     return [*arguments, "--env", "CUDA_DEVICE_ORDER=PCI_BUS_ID"]
 
@@ -125,7 +129,7 @@ def service(spec: dict[str, Any], options: dict[str, Any], argv: list[str] | Non
         ["--name", shlex.quote(name)],
         ["--label", f"llmfleet.service={spec['name']}"],
         ["--pull", "never"],
-        # Where process 1 is the host's there is nothing for one to do, and Podman refuses.
+        # An init process has no purpose if process 1 is the host's, and Podman refuses it.
         *([] if inside.get("pid") else [["--init"]]),
         ["--network", shlex.quote(options["network"])],
         ["--user", "0:0" if own else _user(spec["user"])],
@@ -145,7 +149,7 @@ def service(spec: dict[str, Any], options: dict[str, Any], argv: list[str] | Non
     lines.append(["--tmpfs", TEMPORARY])
     lines.append(["--tmpfs", shlex.quote(f"{options['run_dir']}:mode=1777,exec")])
     if spec["gpus"]:
-        # Pinned memory of transfers is locked.
+        # Transfers to the GPU use pinned memory, which is locked.
         lines += [["--ulimit", "memlock=-1"]] if options["memlock"] else []
         lines.append(["--label", shlex.quote(f"llmfleet.gpus={','.join(spec['gpus'])}")])
     if inside.get("pid"):
@@ -164,7 +168,7 @@ def service(spec: dict[str, Any], options: dict[str, Any], argv: list[str] | Non
     own_names = {"HOME": spec["state_dir"], "USER": spec["user"], "LOGNAME": spec["user"]}
     environment = {**own_names, **spec["environment"]}
     lines += [["--env", shlex.quote(f"{key}={value}")] for key, value in sorted(environment.items())]
-    # The values of secrets come from the environment of the engine's client, where nobody else looks.
+    # The values of secrets come from the environment of the container engine's client, which no other user can read.
     lines += [["--env", key] for key in sorted(spec["secret_names"])]
     command = [shlex.quote(part) for part in [inside["program"], *spec["command"][1:], *inside.get("arguments", [])]]
     command = argv or command

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Container images as packages: what a reference must say, and which programs an image brings.
+"""Container images as packages: the required form of a reference, and the programs of an image.
 
 Pure functions over values; no Ansible, no files, no network.
 """
@@ -21,7 +21,7 @@ REFERENCE = re.compile(
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?$"
 )
-# What programs are called inside an image where that is not what we call them.
+# Names of programs inside an image that differ from ours.
 NAMES = {"python": "python3"}
 
 
@@ -34,7 +34,7 @@ def _text(image: Any) -> str:
 
 
 def problem(name: str, image: Any, pinned: bool) -> Problem | None:
-    """Return what is wrong with an image: it must say exactly which one it is.
+    """Return the problem of an image whose reference is not exact.
 
     :param name: whose image it is, as ``llm_images`` has it.
     :param image: ``registry/name:tag@sha256:...``, or a mapping whose ``image`` is that.
@@ -73,7 +73,7 @@ def reference(name: str, image: Any, pinned: bool) -> str:
 
 
 def programs(package: dict[str, Any], native_bin: str) -> dict[str, str]:
-    """Return where the programs of a package are when it is installed on the host itself: name to path.
+    """Return the paths of the programs of a package on the host itself, by name.
 
     :param package: ``programs``: name to path, to ``{path, image}``, or to nothing where it is ``native_bin/name``.
     """
@@ -106,7 +106,7 @@ def packages(package: dict[str, Any], root: str, pinned: bool) -> list[dict[str,
 
 
 def known_programs(images: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
-    """Return what a command's first item stands for: wrapper path to ``{image, program}``."""
+    """Return the program of an image for each wrapper: wrapper path to ``{image, program}``."""
     return {
         program["path"]: {"image": image["reference"], "program": program["inside"]}
         for image in images

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The parts of a service spec that are dictionaries: their keys, their defaults, and what is wrong with them.
+"""Parts of a service spec that are dictionaries: their keys, defaults and problems.
 
 Pure functions over dictionaries; no Ansible, no files, no network.
 """
@@ -22,7 +22,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 TCP: dict[str, Any] = {"port": None, "address": "127.0.0.1"}
 # Keys of one command of `prepare` that is not just a list.
 PREPARE: dict[str, Any] = {"command": None, "again": "", "timeout": 600}
-# How a service says that it is ready; one that names none of them is ready while its process lives.
+# Methods by which a service is checked for readiness; without one it is ready while its process lives.
 WAYS = ("url", "tcp", "command")
 
 Programs = dict[str, dict[str, str]]
@@ -54,7 +54,7 @@ def filled(name: str, part: str, given: Any, defaults: dict[str, Any]) -> dict[s
 
 
 def argv(name: str, key: str, given: Any, programs: Programs, image: str) -> list[str]:
-    """Return a command that is run beside a service, with its program as it is called where the service runs.
+    """Return a command that runs next to a service, with the path of its program where the service runs.
 
     :param programs: programs that come from images, see ``spec.normalise``.
     :param image: the image of the service; empty where it runs on the host itself.
@@ -72,7 +72,7 @@ def argv(name: str, key: str, given: Any, programs: Programs, image: str) -> lis
 
 
 def ready(name: str, given: Any, programs: Programs, image: str) -> dict[str, Any]:
-    """Return how a service says that it is ready, by one of :data:`WAYS` at most.
+    """Return the readiness check of a service, with at most one of :data:`WAYS`.
 
     :raises SpecError: for more than one way, and for a port or a command that is none.
     """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Normalise the specs that the ``service`` role runs: fill defaults, refuse nonsense, derive file lists.
+"""Normalise the specs of the ``service`` role: fill defaults, refuse invalid values, derive lists of files.
 
 Pure functions over dictionaries; no Ansible, no files, no network.
 """
@@ -20,7 +20,7 @@ __all__ = ["DEFAULTS", "SpecError", "definition_files", "directories", "files", 
 
 NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
 ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
-# Script in the configuration of a service that runs a command beside it.
+# Script in the configuration directory of a service that runs a command with the service's rights.
 BESIDE = "beside"
 ON_CHANGE = ("restart", "reload", "none")
 
@@ -45,7 +45,7 @@ DEFAULTS: dict[str, Any] = {
     "sandbox": {},
     "container": {},
 }
-# What a spec may say for the case that it runs in a container.
+# Keys of a spec for services in containers.
 CONTAINER = ("mounts", "pid", "arguments", "environment", "capabilities", "workdir", "writable_root", "shared_memory")
 
 
@@ -67,7 +67,7 @@ def _normalise_file(name: str, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _contained(name: str, container: dict[str, Any], command: list[str], programs: Programs) -> dict[str, Any]:
-    """Return what is needed to run a service in a container; empty where its program is one of the host's."""
+    """Return the parameters of a service in a container; empty if its program is one of the host's."""
     unknown = sorted(set(container) - set(CONTAINER))
     if unknown:
         fail(name, f"container.{unknown[0]}", container[unknown[0]], f"no such key; known are {', '.join(CONTAINER)}")
@@ -210,7 +210,7 @@ def secret_files(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def manager_services(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what the ``service_state`` module needs to know of each service; no secret is among it."""
+    """Return the properties of each service for the module ``service_state``; they contain no secret."""
     return [
         {
             "name": spec["name"],

@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import authority
 from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import container_size
 
-# Engines serve from a local path and report to nobody.
+# Engines serve from a local path and send no usage statistics.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 # What an instance needs beyond the hardening that every service has.
 SANDBOX = {
@@ -69,7 +69,7 @@ def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         "stop": {"timeout": int(settings["drain_timeout"]) + STOP_SLACK},
         "gpus": instance["gpus"],
         "readable": list(dict.fromkeys([*settings["readable"], path])),
-        # It tries names of models as paths.
+        # vLLM tries names of models as paths.
         "container": {"workdir": state, "shared_memory": container_size(bool(instance["gpus"]))},
         "sandbox": dict(SANDBOX),
     }
@@ -79,7 +79,7 @@ def own_flags(instance: dict[str, Any], path: str, settings: dict[str, Any]) -> 
     """Return the flags that the plan and the role decide; null leaves one out."""
 
     def several(field: str) -> int | None:
-        """Return a size of a group, as far as it is one."""
+        """Return a group's size if it is greater than one."""
         size = int(instance.get(field) or 0)
         return size if size > 1 else None
 
