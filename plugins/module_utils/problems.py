@@ -17,11 +17,11 @@ class Problem(NamedTuple):
     variable: str
     """Where: the variable and the way into it, e.g. ``llm_models[chat].context``."""
     value: Any
-    """What stands there now; never a secret."""
+    """The current value; never a secret."""
     problem: str
     """Why that cannot work."""
     remedy: str
-    """What to do about it."""
+    """The remedy."""
     host: str = ""
     """The host it is about; empty for what holds for the whole fleet."""
 

@@ -101,7 +101,7 @@ class Host:
             )
 
     def enabled(self, unit: str) -> bool:
-        """Tell whether a unit starts with the machine; one that cannot be enabled counts as such."""
+        """Check whether a unit starts with the machine; one that cannot be enabled counts as such."""
         return "UnitFileState=disabled" not in self.said("systemctl", "show", unit, "--property=UnitFileState")
 
     def devices(self) -> list[str]:

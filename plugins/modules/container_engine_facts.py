@@ -49,7 +49,7 @@ ansible_facts:
         running: {description: Whether it answers., type: bool}
         cdi: {description: Whether it gives devices to containers by CDI., type: bool}
         validates: {description: Whether it can judge its configuration before it is used., type: bool}
-        data_root: {description: Where Docker keeps images and containers; empty where it is unknown., type: str}
+        data_root: {description: Directory of images and containers; empty if unknown., type: str}
         is_podman: {description: Whether Podman answers in Docker's name., type: bool}
         snap: {description: Path of a Docker that is a snap; empty where it is none., type: str}
 """
@@ -64,7 +64,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine 
 # A login without a profile may lack some of them.
 DIRECTORIES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")
 SNAP = "/snap/bin/docker"
-# Where Podman looks for its helpers before it looks at PATH (containers.conf, helper_binaries_dir).
+# Podman looks for its helpers here before it uses PATH (containers.conf, helper_binaries_dir).
 HELPERS = ("/usr/libexec/podman", "/usr/local/libexec/podman", "/usr/lib/podman", "/usr/local/lib/podman")
 
 
@@ -95,7 +95,7 @@ def packages(module: AnsibleModule, names: tuple[str, ...]) -> dict[str, str]:
 
 
 def facts(module: AnsibleModule, name: str) -> dict[str, Any]:
-    """Ask everything."""
+    """Gather all facts."""
     program = which(engine_config.PROGRAMS[name])
     snap = ""
     if name == "docker":

@@ -83,7 +83,7 @@ class Engine:
         self.service = module.params["service"]
 
     def systemctl(self, *words: str) -> str:
-        """Ask systemd; nothing changes."""
+        """Query systemd without changing anything."""
         _code, out, _err = self.module.run_command(["systemctl", *words])
         return str(out)
 

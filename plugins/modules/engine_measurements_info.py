@@ -20,12 +20,12 @@ description:
 extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:
   instances: {description: The C(llm_instances_here) of a host., type: list, elements: dict, required: true}
-  earlier: {description: What an earlier run returned., type: list, elements: dict, default: []}
+  earlier: {description: Result of an earlier run., type: list, elements: dict, default: []}
   packages:
     description: C(service_packages), whose C(digest) identifies the package that ran an engine.
     type: dict
     default: {}
-  prefix: {description: How the names of the units begin., type: str, default: llm-}
+  prefix: {description: Prefix of the names of the units., type: str, default: llm-}
   log_root:
     description: Directory of the logs under supervisor. The log of an instance without a file there is read from the
       journal.

@@ -72,8 +72,8 @@ ansible_facts:
           sample: /usr/bin/nvidia-smi
         error:
           description:
-            - What is wrong and what to do about it; null where nothing is, as on a host without an NVIDIA card.
-            - What could be read is there all the same.
+            - The problem and its remedy; null if there is none, as on a host without an NVIDIA card.
+            - The facts that could be read are returned in any case.
           type: str
         driver_version: {description: Version of the driver., type: str, sample: 580.105.08}
         cuda_driver_version: {description: Newest CUDA version that the driver runs., type: str, sample: "13.0"}
@@ -127,9 +127,9 @@ ansible_facts:
             fabric:
               description: "Where NVSwitches connect the GPUs: C(state), C(status), C(clique_id), C(cluster_uuid)."
               type: dict
-            recovery_action: {description: What the driver asks for; null where it asks for nothing., type: str}
+            recovery_action: {description: Action that the driver recommends; null if none., type: str}
             health:
-              description: V(ok); V(lost) for one that only a reset or reboot brings back; else V(unknown).
+              description: V(ok); V(lost) for one that only a reset or reboot can restore; else V(unknown).
               type: str
             processes:
               description:
@@ -139,7 +139,7 @@ ansible_facts:
               type: list
               elements: dict
         topology:
-          description: How the GPUs are connected.
+          description: Connections between the GPUs.
           type: dict
           contains:
             matrix:
@@ -167,7 +167,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.errors imp
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.smi import QUERIES, gpu_facts
 
 PROGRAM = "nvidia-smi"
-# Where drivers, containers and WSL put it when it is not in the PATH of a login without a profile.
+# Directories in which drivers, containers and WSL install it if it is not in the PATH of a login without a profile.
 DIRECTORIES = (
     "/usr/bin",
     "/usr/local/bin",
@@ -207,7 +207,7 @@ def find_program(wanted: str | None) -> str | None:
 
 
 def ask(program: str, timeout: float) -> dict[str, Reply]:
-    """Ask nvidia-smi everything at once."""
+    """Run all queries of nvidia-smi in parallel."""
     commands = {name: [program, *words] for name, words in QUERIES.items()}
     return {name: Reply(*ended) for name, ended in programs.run_together(commands, timeout).items()}
 

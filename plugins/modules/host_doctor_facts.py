@@ -137,7 +137,7 @@ examined:
   returned: always
   type: bool
 report:
-  description: What was found.
+  description: The findings.
   returned: always
   type: dict
   contains:

@@ -25,7 +25,7 @@ options:
   problems:
     description:
       - Problems found before, as P(llmfleet.serving.inventory_problems#filter) returns them.
-      - Those of other hosts are left out.
+      - Problems of other hosts are left out.
     type: list
     elements: dict
     default: []
@@ -48,7 +48,7 @@ options:
     suboptions:
       path: {description: Directory; it need not exist yet., type: path, required: true}
       needed_mib: {description: MiB that are needed., type: int, required: true}
-      purpose: {description: What for., type: str, required: true}
+      purpose: {description: Purpose of the space., type: str, required: true}
       creates:
         description: The space is not needed if something matches this path, which may hold C(*).
         type: path
@@ -74,7 +74,7 @@ options:
     elements: dict
     default: []
     suboptions:
-      program: {description: What is to run on it., type: str, required: true}
+      program: {description: Program that runs on it., type: str, required: true}
       versions:
         description: "Versions that the program's lock is for, such as V(3.12); without any it has no environment here."
         type: list
@@ -85,7 +85,7 @@ options:
     type: list
     elements: path
     default: [/opt/llmfleet, /etc/llmfleet, /var/lib/llmfleet]
-  prefix: {description: How the names of its units and users begin., type: str, default: llm-}
+  prefix: {description: Prefix of the names of its units and users., type: str, default: llm-}
 notes:
   - It changes nothing and can run at any time.
 """

@@ -132,7 +132,7 @@ def check(module: AnsibleModule, text: str) -> None:
 
 
 def mode_differs(path: str, mode: str | None) -> bool:
-    """Tell whether a file has another mode than wanted."""
+    """Check whether a file has another mode than wanted."""
     return mode is not None and os.path.exists(path) and os.stat(path).st_mode & 0o7777 != int(mode, 8)
 
 

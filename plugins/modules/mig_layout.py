@@ -119,7 +119,7 @@ class Cards:
         return status, f"{ended.out}\n{ended.err}\n{ended.failure}".strip()
 
     def mig_is_on(self, change: Change) -> bool:
-        """Tell whether a card is in MIG mode now."""
+        """Check whether a card is in MIG mode now."""
         query = ["-i", change.uuid, "--query-gpu=mig.mode.current", "--format=csv,noheader"]
         return self.call(query)[1].startswith("Enabled")
 

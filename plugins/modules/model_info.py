@@ -22,7 +22,7 @@ description:
 options:
   source:
     description:
-      - Where the model comes from, V(path:/directory) on the host or V(hf://organisation/name).
+      - Source of the model, V(path:/directory) on the host or V(hf://organisation/name).
       - The demo model is described by the V(path:) of the directory that the C(models) role made for it.
     type: str
     required: true
@@ -46,7 +46,7 @@ options:
       - It is sent only to the host of O(endpoint), not to hosts that it redirects to.
     type: str
   ca_path:
-    description: PEM file on the host with authorities to trust beside those of the system.
+    description: PEM file on the host with authorities to trust in addition to the system's.
     type: path
   use_proxy:
     description: Whether the proxies that E(http_proxy), E(https_proxy) and E(no_proxy) name on the host are used.
@@ -138,13 +138,13 @@ model_info:
       description: Width of its feed-forward layers.
       type: int
     vocab_size:
-      description: Tokens that it knows.
+      description: Size of its vocabulary in tokens.
       type: int
     max_position_embeddings:
       description: Longest context in tokens that vLLM takes by default, scaling of positions included.
       type: int
     max_model_len_limit:
-      description: Longest context in tokens that vLLM takes when it is asked for.
+      description: Longest context in tokens that vLLM accepts if it is set.
       type: int
     num_hidden_layers:
       description: Layers in all.
@@ -185,10 +185,10 @@ model_info:
       description: Whether its output head is its embedding.
       type: bool
     num_nextn_predict_layers:
-      description: Layers for multi-token prediction, which are not loaded unless asked for.
+      description: Layers for multi-token prediction, which are loaded only on request.
       type: int
     buffer_bytes:
-      description: Bytes that each GPU holds beside the weights, for example of precomputed positions.
+      description: Bytes that each GPU holds in addition to the weights, for example for precomputed positions.
       type: int
   sample:
     source: hf://meta-llama/Llama-3.1-8B-Instruct

@@ -24,7 +24,7 @@ attributes:
   idempotent: {support: full, details: A directory that is as it should be is left alone.}
 options:
   directories:
-    description: Directories, each after those that it lies in.
+    description: Directories, each after its parents.
     type: list
     elements: dict
     required: true

@@ -31,7 +31,7 @@ attributes:
   idempotent: {support: full, details: A second call changes nothing.}
 options:
   manager:
-    description: Who keeps the services.
+    description: Manager of the services.
     type: str
     choices: [systemd, supervisor]
     required: true

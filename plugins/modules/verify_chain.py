@@ -85,7 +85,7 @@ options:
     default: []
     suboptions:
       name:
-        description: Name of the service, as its manager knows it.
+        description: Name of the service in its manager.
         type: str
         required: true
       url:
@@ -175,10 +175,10 @@ checks:
       description: Whether it passed.
       type: bool
     seconds:
-      description: How long it took.
+      description: Seconds that it took.
       type: float
     detail:
-      description: What it measured, or what it got instead.
+      description: The measurement, or the unexpected answer.
       type: str
   sample:
     - {name: completion of chat, ok: true, seconds: 0.21, detail: 48 characters}

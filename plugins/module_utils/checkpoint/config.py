@@ -29,7 +29,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.values
 
 __all__ = ["ConfigError", "describe"]
 
-# Where multimodal models keep the config of their language model; an "omni" model nests it once more.
+# Keys under which multimodal models have the config of their language model; an "omni" model nests it once more.
 _TEXT_CONFIGS = ("text_config", "llm_config", "language_config", "language_model_config")
 _OTHER_SENSES = (
     "vision_config",

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a model's files are to be found, and which of them say what it weighs.
+"""Locations of a model's files, and the files from which its size is read.
 
 A source is ``path:/directory`` on the host, ``hf://organisation/name`` in a model hub and in the cache that the hub's
 own tools keep (``models--organisation--name/{refs,snapshots}``), or ``demo:``, which only the role models can place.

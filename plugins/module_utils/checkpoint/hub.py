@@ -44,7 +44,7 @@ class Headers(Protocol):
 
 
 class Extent(NamedTuple):
-    """Which part of a file an answer brings."""
+    """The part of a file that an answer contains."""
 
     skip: int
     """Bytes to leave out at its begin, for a server that sends the file from its start."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tell from a model's text config what each of its layers keeps in the cache.
+"""Find in a model's text config what each layer keeps in the cache.
 
 Source: `get_kv_cache_spec` of vLLM 0.33's attention layers.
 """
@@ -49,7 +49,7 @@ _LATENT = {
 
 
 def is_latent(text: Values, model_type: str) -> bool:
-    """Tell whether vLLM caches latent attention (MLA) for this model."""
+    """Check whether vLLM caches latent attention (MLA) for this model."""
     return model_type in _LATENT and text.get("kv_lora_rank") is not None
 
 
@@ -60,7 +60,7 @@ def _attention(text: Values, model_type: str, kind: str, kv_heads: int, width: i
             "type": "mla",
             "kv_lora_rank": text.required("kv_lora_rank", most=MOST_WIDTH),
             "qk_rope_head_dim": text.integer("qk_rope_head_dim", most=MOST_WIDTH, least=0) or 0,
-            # What the up-projections that vLLM keeps twice are made of; null where the config does not say.
+            # These are the sizes of the up-projections that vLLM keeps twice; null if the config does not contain them.
             "q_lora_rank": text.integer("q_lora_rank", most=MOST_WIDTH),
             "qk_nope_head_dim": text.integer("qk_nope_head_dim", most=MOST_WIDTH),
             "v_head_dim": text.integer("v_head_dim", most=MOST_WIDTH),

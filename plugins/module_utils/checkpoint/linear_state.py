@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tell the shape of the state that a linear-attention or state-space layer keeps for one request.
+"""Compute the shape of the state that a linear-attention or state-space layer keeps for one request.
 
 Formulas: `MambaStateShapeCalculator` and `get_mamba_state_shape_from_config` of vLLM 0.33's hybrid models. Shapes are
 of the whole model; `sharded` is the index of the dimension that tensor parallelism divides.

@@ -24,7 +24,7 @@ _LENGTHS = (
     "max_seq_length",
     "seq_len",
 )
-# What vLLM assumes for a config that names no length.
+# vLLM assumes this length for a config without one.
 _ASSUMED_LENGTH = 2048
 # Their `max_position_embeddings` is already scaled.
 _SCALED = {"su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling"}

@@ -20,7 +20,7 @@ from typing import Any, Iterable, Mapping, NamedTuple, NoReturn
 # The format's own limit for one header (MAX_HEADER_SIZE of the reference implementation); the largest checkpoints take
 # about a fifth of it for all their headers together.
 HEADER_LIMIT = 100_000_000
-# Bytes before the header, and the first bytes of what git leaves in place of a large file that it was not asked for.
+# Number of bytes before the header, and the first bytes of the pointer that git leaves in place of a large file.
 PREFIX = 8
 LFS_POINTER = b"version "
 # Sizes and dimensions are signed 64 bit in every program that reads them.
@@ -40,7 +40,7 @@ BITS = {
 }
 # A shard is a file of the same folder.
 SHARD = re.compile(r"\w[\w.=+-]*")
-# Where decoder layers, multi-token prediction and the output head are found, in a model for text or nested in another.
+# Names of decoder layers, multi-token prediction and the output head, in a model for text or nested in another.
 OUTER = r"(?:model\.|language_model\.)*"
 LAYER = re.compile(rf"{OUTER}layers\.(\d{{1,9}})\.")
 MTP = re.compile(rf"{OUTER}mtp[._]")
@@ -53,7 +53,7 @@ class SafetensorsError(ValueError):
 
 
 class Allowance:
-    """What the headers of one checkpoint may take together: no more than the format allows a single one."""
+    """Limit for all headers of one checkpoint together: no more than the format allows for one."""
 
     def __init__(self) -> None:
         self.left = HEADER_LIMIT
@@ -80,7 +80,7 @@ class Tensor(NamedTuple):
 
 
 class Index(NamedTuple):
-    """What an index says of a checkpoint in shards."""
+    """The content of the index of a checkpoint in shards."""
 
     shards: tuple[str, ...]
     """Names of its files, sorted."""
@@ -89,7 +89,7 @@ class Index(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """What of a checkpoint is loaded to serve it."""
+    """The part of a checkpoint that is loaded to serve it."""
 
     size: int
     """Bytes."""

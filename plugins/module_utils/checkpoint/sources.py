@@ -33,7 +33,7 @@ class SourceError(ValueError):
 
 
 class Source(NamedTuple):
-    """Where a model comes from."""
+    """The source of a model."""
 
     text: str
     """As it was given."""
@@ -63,7 +63,7 @@ class Source(NamedTuple):
 
 
 def is_repository(text: str) -> bool:
-    """Tell whether a text is the name of a model's repository, by the hub's own rules."""
+    """Check whether a text is the name of a model's repository, by the hub's own rules."""
     return bool(
         REPOSITORY.fullmatch(text)
         and not any(part in text for part in FORBIDDEN)

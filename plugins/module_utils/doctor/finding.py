@@ -31,13 +31,13 @@ class Finding(NamedTuple):
     severity: str
     """``ok``, ``warning`` (goes on) or ``error`` (an engine would not start, or would not work right)."""
     subject: str
-    """What was looked at: an instance, a GPU, a port."""
+    """The checked object: an instance, a GPU, a port."""
     found: str
-    """What was seen."""
+    """The observed value."""
     cause: str = ""
     """Why it is so, as far as that is known; empty where all is well."""
     remedy: str = ""
-    """What to do about it; empty where all is well."""
+    """The remedy; empty if there is no problem."""
 
     def sentence(self) -> str:
         """Format the finding in one line: check, subject, value, cause, remedy."""

@@ -177,7 +177,7 @@ class Event(NamedTuple):
     last: float | None
     """Seconds of the calendar; None where the log does not tell."""
     text: str
-    """What the last one said."""
+    """The text of the last one."""
 
 
 def parse(log: str, booted: float | None = None) -> list[Event]:

@@ -68,7 +68,7 @@ class Engine(Protocol):
     metrics_path: str
     """Path of its Prometheus metrics."""
     devices: Sequence[str]
-    """What it runs on, out of ``cpu`` and ``cuda``."""
+    """The devices that it supports, out of ``cpu`` and ``cuda``."""
     shared_memory_mib: int
     """MiB of /dev/shm that one instance needs."""
     cpu_least_mib: int
@@ -121,7 +121,7 @@ class Engine(Protocol):
         """
 
     def tensor_parallel_allowed(self, facts: Mapping[str, Any], ranks: int) -> bool:
-        """Tell whether the model can be spread over this many GPUs."""
+        """Check whether the model can be distributed over this many GPUs."""
 
     def rank_weight_bytes(self, facts: Mapping[str, Any], tensor: int, pipeline: int) -> int:
         """Return the bytes of weights on each GPU."""

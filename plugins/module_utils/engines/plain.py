@@ -74,7 +74,7 @@ class PlainEngine:
         raise LayoutError(f"The KV cache of engine {self.name} is not planned.")
 
     def tensor_parallel_allowed(self, facts: Mapping[str, Any], ranks: int) -> bool:
-        """Tell that one GPU takes it alone."""
+        """Allow only one GPU."""
         return ranks == 1
 
     def rank_weight_bytes(self, facts: Mapping[str, Any], tensor: int, pipeline: int) -> int:

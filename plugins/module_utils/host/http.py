@@ -122,7 +122,7 @@ class Answer:
         self.headers = response.headers
 
     def pieces(self, most: int) -> Iterator[bytes]:
-        """Give the body as it comes, up to so many bytes.
+        """Yield the body as it arrives, up to so many bytes.
 
         :raises TroubleError: it breaks off, or takes too long.
         """

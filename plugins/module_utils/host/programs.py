@@ -107,7 +107,7 @@ class Ended(NamedTuple):
     code: int | None
     """Exit status; None where it never ended by itself."""
     failure: str
-    """What became of a program that did not end by itself; else empty."""
+    """How a program ended that did not end by itself; else empty."""
 
 
 class _Running:
@@ -118,7 +118,7 @@ class _Running:
         self.failure = ""
         self.process: Popen[bytes] | None = None
         try:
-            # AnsibleModule.run_command starts one program at a time and knows no deadline.
+            # AnsibleModule.run_command runs only one program at a time and has no time limit.
             self.process = Popen(  # pylint: disable=ansible-bad-function
                 argv,
                 stdin=DEVNULL,

@@ -13,14 +13,14 @@ from __future__ import annotations
 import re
 from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
 
-# What `apt-get --simulate` says that it would do: remove, purge, install (in place of what something else needs).
+# Actions in the output of `apt-get --simulate`: remove, purge, install (in place of what something else needs).
 ACTION = re.compile(r"^(?:Remv|Purg|Inst) (\S+)", re.MULTILINE)
 # Stands for the packages that it does not name where it refuses, such as those the system cannot do without.
 REFUSED = "what apt-get refuses to remove"
 
 
 class Removal(NamedTuple):
-    """What can be removed, and what has to stay with those that would go with it."""
+    """Packages that can be removed, and packages that must stay, each with those that would be removed with it."""
 
     removable: list[str]
     kept: dict[str, list[str]]

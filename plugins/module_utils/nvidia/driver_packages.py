@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which packages hold the NVIDIA driver, and where they come from: distribution by distribution.
+"""Packages of the NVIDIA driver and their repositories for each distribution.
 
 Names are those of NVIDIA's driver installation guide (https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/),
 of https://packages.ubuntu.com and https://packages.debian.org. Pure functions; no Ansible, no files, no network.
@@ -182,6 +182,6 @@ def epel(of: System, source: str) -> str:
 def fabric_manager(of: System, source: str, branch: int) -> str:
     """Return the package of the fabric manager; empty where there is none."""
     if source != "distribution":
-        # nvidia-fabricmanager-580 is virtual: it cannot be asked for in a version.
+        # nvidia-fabricmanager-580 is virtual, so it cannot be installed in a certain version.
         return "nvidia-fabricmanager"
     return f"nvidia-fabricmanager-{branch}" if of.name == "ubuntu" else ""

@@ -107,7 +107,7 @@ def compare(choice: Mapping[str, Any], facts: Mapping[str, Any], hold: bool) -> 
         # The running kernel module does not work with the new packages: nothing could use the cards until a reboot.
         "upgrade": install and not fits and bool(loaded) and not choice["user_space_only"],
         "upgrade_packages": sorted(kept | set(choice["packages"])) if installed and not fits else choice["packages"],
-        # Ubuntu's packages have no branch in their names from 590 on, so for apt the old ones conflict with the new ones.
+        # From 590 on Ubuntu's packages have no branch in their names, so for apt the old ones conflict with the new.
         "superseded": superseded if install else [],
         "held": [name for name in present if packages[name]["held"]],
         "to_hold": [name for name in present if not packages[name]["held"]] if hold else [],

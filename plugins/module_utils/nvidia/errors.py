@@ -70,11 +70,11 @@ class Reply(NamedTuple):
     code: int | None = 0
     """Exit status; None where it never ended by itself."""
     failure: str = ""
-    """What became of a call that did not end by itself, for example ``did not answer within 30 s``; else empty."""
+    """How a call ended that did not end by itself, for example ``did not answer within 30 s``; else empty."""
 
     @property
     def said(self) -> str:
-        """Everything it printed."""
+        """The whole output."""
         return f"{self.out}\n{self.err}"
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make the facts of one GPU of its element in the XML of ``nvidia-smi -q -x``, drivers 418 to 595.
+"""Create the facts of one GPU from its element in the XML of ``nvidia-smi -q -x``, drivers 418 to 595.
 
 Pure functions over texts; no Ansible, no files, no network. What cannot be read is None, never 0. Names are
 nvidia-smi's and NVML's own; memory is in MiB.
@@ -72,7 +72,7 @@ def mig_devices(gpu: Node, listed: Mapping[int, tuple[str, str]]) -> list[dict[s
 
 
 def _unified(gpu: Node, product_name: str | None, addressing_mode: str | None) -> bool | None:
-    """Tell whether the GPU's memory is the host's; None where nothing says so or otherwise."""
+    """Check whether the GPU uses the host's memory; None if that is unknown."""
     if UNIFIED.search(product_name or ""):
         return True
     total = gpu.raw("fb_memory_usage", "total")
@@ -110,7 +110,7 @@ def _health(gpu: dict[str, Any], node: Node) -> str:
 
 
 def parse_gpu(node: Node, index: int, migs: Mapping[int, tuple[str, str]] | None = None) -> dict[str, Any]:
-    """Make the facts of one ``<gpu>``; what the XML does not hold stays None: compute capability, NUMA node."""
+    """Create the facts of one ``<gpu>``; values that the XML does not hold stay None: compute capability, NUMA node."""
     product_name, addressing_mode = node.value("product_name"), node.value("addressing_mode")
     gpu: dict[str, Any] = {
         "index": index,

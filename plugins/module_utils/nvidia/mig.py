@@ -18,7 +18,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
 # 1g.10gb, 1g.10gb+me, 1g.12gb+gfx; as compute instance of a part of its GPU instance: 1c.3g.40gb.
-# What nvidia-smi says where there is nothing to destroy, with a status that is not 0.
+# Output of nvidia-smi if there is nothing to destroy, with a status that is not 0.
 NOTHING_THERE = re.compile(r"No (?:GPU|compute) instances found", re.I)
 PROFILE = re.compile(r"(?:([1-9]\d?)c\.)?(([1-9]\d?)g\.\d{1,4}gb)((?:[+-][a-z.]+)*)")
 
@@ -56,7 +56,7 @@ def _slices(profile: str) -> int:
 
 
 def matches(card: Any, gpu: Mapping[str, Any]) -> bool:
-    """Tell whether an entry's ``card`` means that GPU: by index, UUID, PCI address or pattern of its name."""
+    """Check whether an entry's ``card`` matches that GPU: by index, UUID, PCI address or pattern of its name."""
     text = str(card).strip()
     if text.isdecimal():
         return bool(int(text) == gpu["index"])
@@ -68,7 +68,7 @@ def matches(card: Any, gpu: Mapping[str, Any]) -> bool:
 def _pair(
     wanted: Sequence[Mapping[str, Any]], gpus: Sequence[Mapping[str, Any]], host: str
 ) -> tuple[dict[str, tuple[int, Mapping[str, Any], Mapping[str, Any]]], list[Problem]]:
-    """Give each GPU that is named its entry."""
+    """Return the entry of each matching GPU."""
     pairs: dict[str, tuple[int, Mapping[str, Any], Mapping[str, Any]]] = {}
     problems = []
     for place, entry in enumerate(wanted):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make facts about a machine's GPUs of what ``nvidia-smi`` prints, drivers 418 to 595.
+"""Create facts about a machine's GPUs from the output of ``nvidia-smi``, drivers 418 to 595.
 
 Pure functions over texts; no Ansible, no files, no network. Nothing here raises on any text: what cannot be read is
 None, never 0, and why is said in ``error``. Names are nvidia-smi's and NVML's own; memory is in MiB.
@@ -112,7 +112,7 @@ def mig_strategy(gpus: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def homogeneous(gpus: Sequence[Mapping[str, Any]]) -> bool | None:
-    """Tell whether all GPUs are of one kind, as far as they could be read; None where there are none."""
+    """Check whether all GPUs are of one kind, as far as they could be read; None if there are none."""
     if not gpus:
         return None
     names = ("product_name", "compute_capability", "memory_total_mib")
@@ -149,7 +149,7 @@ def _problems(
     attached = whole(document.root.raw("attached_gpus")) if document.root else None
     if not found and attached is not None and attached > len(gpus):
         found.append(f"nvidia-smi tells of {len(gpus)} of {attached} attached GPUs: read dmesg for the others.")
-    # What a single GPU without MIG does not need: ways to other GPUs, and a second list of itself.
+    # Queries that a single GPU without MIG does not need: links to other GPUs, and a second list of itself.
     needed = {
         "list": any(gpu["mig_mode_current"] == "Enabled" for gpu in gpus),
         "topology": len(gpus) > 1,
@@ -171,7 +171,7 @@ def _version(root: Node | None, *names: str) -> str | None:
 
 
 def _fits(module: str, library: str) -> bool:
-    """Tell whether two driver versions are the same, as far as the shorter goes: NVML leaves the last part away."""
+    """Check whether two driver versions are the same up to the end of the shorter: NVML omits the last part."""
     return all(one == other for one, other in zip(module.split("."), library.split(".")))
 
 
@@ -183,7 +183,7 @@ def gpu_facts(
     cards: Sequence[str] = (),
     wanted: str = "nvidia-smi",
 ) -> dict[str, Any]:
-    """Make ``gpu_facts`` of everything that was read on a host.
+    """Create ``gpu_facts`` from everything that was read on a host.
 
     ``replies`` by the names of QUERIES; ``source`` is the program that gave them, None where there is none, and
     ``wanted`` the one that was looked for; ``kernel_module`` is the text of /proc/driver/nvidia/version, ``cards`` the

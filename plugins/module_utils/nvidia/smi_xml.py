@@ -87,7 +87,7 @@ class Node:
         return value(self.raw(*path))
 
     def says(self, words: frozenset[str]) -> bool:
-        """Tell whether this element or any below it says one of these sentinels and nothing else."""
+        """Check whether the only text of this element or of any below it is one of these sentinels."""
         waiting = [self]
         while waiting:
             node = waiting.pop()
@@ -98,7 +98,7 @@ class Node:
 
 
 class Document(NamedTuple):
-    """What could be read of an XML text."""
+    """The readable part of an XML text."""
 
     root: Node | None
     """The outermost element, perhaps without its end; None where there is none."""

@@ -24,7 +24,7 @@ LAST_COLUMNS = ("CPU Affinity", NUMA, "GPU NUMA ID")
 
 
 class Topology(NamedTuple):
-    """What the table says, by the GPUs' indices."""
+    """The content of the table, by the GPUs' indices."""
 
     links: dict[tuple[int, int], str]
     """Kind of the way from one GPU to the other, in nvidia-smi's words: X, NV18, PIX, PXB, PHB, NODE, SYS."""
@@ -71,7 +71,7 @@ def matrix(topology: Topology, indices: Sequence[int]) -> list[list[str | None]]
 
 
 def nvlink_all_to_all(links: Sequence[Sequence[Any]] | None) -> bool | None:
-    """Tell whether every GPU reaches every other over NVLink; None where that is unknown, False for a single GPU."""
+    """Check whether every GPU reaches every other over NVLink; None if unknown, False for a single GPU."""
     if links is None:
         return None
     others = [cell for row, cells in enumerate(links) for column, cell in enumerate(cells) if row != column]

@@ -42,7 +42,7 @@ class Device:
         self.foreign = 0
         """Bytes held by processes that are not ours."""
         self.owners = ""
-        """Who holds them."""
+        """The programs that hold them."""
         self.island = index
         """GPUs of one island reach one another over NVLink."""
         self.sliced = False

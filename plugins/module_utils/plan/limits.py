@@ -30,7 +30,7 @@ STREAM_RATE = {"cpu": 10.0, "cuda": 50.0}
 # Sequences per core of a CPU engine, between a floor that keeps a demo usable and a ceiling that keeps answers coming.
 CPU_SEQUENCES_PER_CORE = 4
 CPU_SEQUENCES = (4, 8)
-# One batch runs, one waits: the engine never idles and nobody waits for more than about one answer.
+# One batch runs and one waits: the engine never idles, and no client waits for more than about one answer.
 QUEUE_FACTOR = 2
 
 
@@ -124,7 +124,8 @@ def set_stream_intervals(
     gateways: dict[str, int],
     in_force: dict[str, dict[str, Any]],
 ) -> None:
-    """Give each chat instance its stream interval: what its arguments say, what it has, or what suits the fleet.
+    """Set the stream interval of each chat instance: the one in its arguments, its current one, or one that suits the
+    fleet.
 
     :param in_force: the instances of the earlier plan by name. One that is otherwise unchanged keeps its interval, so
         that a further model, replica or gateway restarts nobody.

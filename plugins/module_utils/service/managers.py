@@ -80,7 +80,7 @@ class Systemd:
         return {name: logic.systemd_state(shown.get(self._unit(name), {})) for name in names}
 
     def incarnation(self, name: str) -> str:
-        """Ask for the main process."""
+        """Return the id of the main process."""
         pid = self._run(["systemctl", "show", "-p", "MainPID", "--value", "--", self._unit(name)]).strip()
         return "" if pid == "0" else pid
 
@@ -163,7 +163,7 @@ class Supervisor:
         return {name: known.get(self._prefix + name, logic.UNKNOWN) for name in names}
 
     def incarnation(self, name: str) -> str:
-        """Ask for the process."""
+        """Return the id of the process."""
         return logic.parse_supervisor_pids(self._control("status")).get(self._prefix + name, "")
 
     def definition_files(self, name: str) -> list[str]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ask a service once whether it is ready, by URL, TCP port or command, and digest what it would be started with."""
+"""Check once whether a service is ready, by URL, TCP port or command, and digest what it would be started with."""
 
 from __future__ import annotations
 

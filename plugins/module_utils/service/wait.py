@@ -23,11 +23,11 @@ class Look(NamedTuple):
     seconds: float
     """Since its start."""
     state: str
-    """What its manager says, one of the four states of ``service_manager``."""
+    """The state in its manager, one of the four states of ``service_manager``."""
     run: str = ""
-    """What tells this run of its process from the next; empty where none runs."""
+    """The identity of the current run of its process; empty if none runs."""
     problem: str = ""
-    """What its readiness URL answered that is not wanted; asked of a running process only."""
+    """The unexpected answer of its readiness check; it is checked only while a process runs."""
 
 
 class Verdict(NamedTuple):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 FEW_EVENTS = 6
 # Events that a proxy held back arrive within microseconds of each other; an engine needs longer for its tokens.
 BUFFERED_SECONDS = 0.002
-# A reply made faster than this can arrive at once from a busy machine on which nobody buffers anything.
+# A reply that is generated faster than this can arrive at once from a busy machine without any buffering.
 TELLING_SECONDS = 0.25
 EXCERPT_CHARACTERS = 240
 
@@ -130,7 +130,7 @@ def parse_sse(pieces: Sequence[tuple[float, bytes]]) -> list[Event]:
 
 
 def _text_of(message: Any) -> str:
-    """What a message or a delta says; reasoning and tool calls count as much as content does."""
+    """Return the content of a message or a delta, including reasoning and tool calls."""
     if not isinstance(message, dict):
         return ""
     for key in ("content", "reasoning_content", "reasoning"):

@@ -74,7 +74,7 @@ class Vllm:
         return sizing.pinned(args, flag)
 
     def stretched(self, args: Mapping[str, Any], env: Mapping[str, Any]) -> bool:
-        """Tell whether a model may go beyond the positions of its configuration, so that vLLM alone can judge."""
+        """Check whether a model may exceed the positions of its configuration, so that only vLLM can judge."""
         return any(flag in args for flag in STRETCHERS) or bool(env.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN"))
 
     def serve_defaults(self, device: sizing.Gpu) -> tuple[int, int]:
@@ -102,7 +102,7 @@ class Vllm:
         return kv_cache.geometry(facts, **sizes)
 
     def tensor_parallel_allowed(self, facts: Mapping[str, Any], ranks: int) -> bool:
-        """Tell whether vLLM can spread the model over this many ranks."""
+        """Check whether vLLM can distribute the model over this many ranks."""
         return tensor_parallel_allowed(facts, ranks)
 
     def rank_weight_bytes(self, facts: Mapping[str, Any], tensor: int, pipeline: int) -> int:

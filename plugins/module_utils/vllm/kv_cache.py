@@ -82,7 +82,7 @@ class Geometry(NamedTuple):
         return max(0, available) // self.bytes_per_block if self.groups else 0
 
     def fits(self, available: int, length: int) -> bool:
-        """Tell whether vLLM starts with so much KV memory and this `max_model_len`."""
+        """Check whether vLLM starts with so much KV memory and this `max_model_len`."""
         return self.bytes_to_start(length) <= available
 
     def longest(self, available: int, limit: int) -> int:
@@ -257,7 +257,7 @@ def _members(facts: Mapping[str, Any]) -> list[list[int]]:
 
 
 def tensor_parallel_allowed(facts: Mapping[str, Any], tensor_parallel_size: int) -> bool:
-    """Tell whether vLLM can spread the model over so many ranks.
+    """Check whether vLLM can distribute the model over so many ranks.
 
     Attention heads must divide by it, key-value heads and it must divide one another, and so must the heads of a state.
     """

@@ -34,7 +34,7 @@ class GeometryError(LayoutError):
 
 
 class Spec(NamedTuple):
-    """What one layer keeps; equal specs are one kind of layer."""
+    """The cache of one layer; equal specs are one kind of layer."""
 
     kind: str
     """`full_attention` (latent attention too), `sliding_attention`, `chunked_attention` or `linear_attention`."""
@@ -164,7 +164,7 @@ def layer_specs(
 
 
 def _unified(specs: Sequence[Spec]) -> list[Spec] | None:
-    """Give all layers the largest page: by more tokens in a block where that divides it, else by padding.
+    """Set the page of all layers to the largest: by more tokens in a block where that divides it, else by padding.
 
     Returns None where neither is possible.
     """

@@ -15,7 +15,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_groups im
 
 # Rows of mxfp4 experts are padded so that kernels can load them whole; measured 1.7 to 5.5 % over two to eight ranks.
 _MXFP4_PADDING = 0.055
-# What latent attention keeps twice: the up-projection of keys and values in the model's dtype (two bytes).
+# Latent attention keeps the up-projection of keys and values twice, in the model's dtype (two bytes).
 _UNPACKED_BYTES = 2
 
 

@@ -42,7 +42,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Stored:
-    """What the file beside the inventory holds."""
+    """The content of the file beside the inventory."""
 
     path: str
     present: bool = False

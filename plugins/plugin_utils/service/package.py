@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a service is made of on one distribution, where packages, units and paths differ from another's.
+"""The package of a service on one distribution, whose packages, units and paths differ from another's.
 
 Pure functions over dictionaries; no Ansible, no files, no network.
 """

@@ -17,7 +17,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory imp
 
 # Engines serve from a local path and send no usage statistics.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-# What an instance needs beyond the hardening that every service has.
+# Permissions that an instance needs in addition to those of every service.
 SANDBOX = {
     # Kernels are written at run time: oneDNN's on processors, Triton's and torch's anywhere.
     "MemoryDenyWriteExecute": "no",
