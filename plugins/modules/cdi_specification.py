@@ -44,7 +44,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Have every GPU in the CDI specification
+- name: Write the CDI specification
   llmfleet.serving.cdi_specification:
 """
 

@@ -33,7 +33,7 @@ notes:
 """
 
 EXAMPLES = r"""
-- name: Read what the engines measured
+- name: Read the measurements of the engines
   llmfleet.serving.engine_measurements_info:
     instances: "{{ llm_instances_here }}"
   register: measurements

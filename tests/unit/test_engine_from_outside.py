@@ -252,7 +252,7 @@ def test_the_playbook_calls_its_role_in_check_mode_on_a_host_that_has_nothing(
     assert done.returncode == 0, said[-6000:]
     called = re.findall(r"^TASK \[(\S+) : (.*?)\]", said, re.MULTILINE)
     assert ("echo", "Copy the program") in called
-    assert ("llmfleet.serving.models", "Remember the directory of each model") in called
+    assert ("llmfleet.serving.models", "Register the directory of each model") in called
     assert re.findall(r"^included: (\S+) for h => \(item=", said, re.MULTILINE) == [
         *("echo", "llmfleet.serving.vllm"),
         *("echo", "llmfleet.serving.vllm"),

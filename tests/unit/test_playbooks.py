@@ -80,4 +80,4 @@ def test_nothing_is_computed_from_every_host_of_the_inventory() -> None:
 @pytest.mark.parametrize("name", ["site", "machines"])
 def test_the_inventory_is_checked_before_anything_is_touched(name: str) -> None:
     names = [play["name"] for play in plays(ROOT / "playbooks" / f"{name}.yml")]
-    assert names.index("Check the inventory against the machines") < names.index("Make machines ready")
+    assert names.index("Check the inventory against the machines") < names.index("Prepare the machines")

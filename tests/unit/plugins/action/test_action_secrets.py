@@ -205,7 +205,7 @@ PLAYBOOK = """
 - hosts: all
   gather_facts: false
   tasks:
-    - name: Get the secrets
+    - name: Read the secrets
       llmfleet.serving.fleet_secrets:
         path: "{{ inventory_dir }}/.llm_secrets.yml"
         names:
@@ -215,7 +215,7 @@ PLAYBOOK = """
         rotate: "{{ llm_rotate | default([]) }}"
       run_once: true
       register: llm_secrets
-    - name: Every host has them
+    - name: Assert that every host has them
       ansible.builtin.assert:
         that:
           - llm_secrets.secrets.master_key is match('sk-')
