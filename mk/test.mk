@@ -33,8 +33,8 @@ test: ready .venv/test/.complete .venv/control/.complete ## Prove the collection
 lint: .venv/test/.complete ## ansible-lint, yamllint, ruff, mypy, shellcheck, changelog fragments
 	@tests/lint/run.sh
 
-unit: .venv/test/.complete ## Unit tests with 95 % of the pure logic covered, argument specs against defaults, rooms, locks
-	@$(PYTEST) tests/unit --numprocesses=auto --dist=loadfile --cov=$(PURE) --cov-report=term:skip-covered --cov-fail-under=95
+unit: .venv/test/.complete ## Unit tests with 95 % of plugins and of the programs of roles covered, argument specs, rooms, layers, locks
+	@$(PYTEST) tests/unit --numprocesses=auto --dist=loadfile --cov=$(PURE) --cov=roles --cov-report=term:skip-covered --cov-fail-under=95
 
 plan: .venv/test/.complete ## playbooks/plan.yml over hosts whose nvidia-smi replays recorded output
 	@$(PYTEST) tests/plan --numprocesses=auto

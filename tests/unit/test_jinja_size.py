@@ -27,19 +27,6 @@ FILES = sorted(
     # Pins and the catalogue have no logic, and playbooks link to them.
     if "group_vars" not in path.parts
 )
-# Files whose expressions are still to become filters.
-PENDING = (
-    "roles/vllm/",
-    "roles/litellm/",
-    "roles/nginx/",
-    "roles/container_engine/",
-    "roles/nvidia_container_toolkit/",
-    "roles/nvidia_driver/",
-    "playbooks/check_inventory.yml",
-    "playbooks/site.yml",
-    "roles/service/tasks/prune.yml",
-    "roles/service/tasks/remove.yml",
-)
 EXPRESSION = re.compile(r"{{.*?}}|{%.*?%}", re.S)
 STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 FILTER = re.compile(r"\|\s*[a-z]")
@@ -76,16 +63,7 @@ def findings(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_an_expression_fits_in_a_line(path: Path) -> None:
-    if str(path.relative_to(ROOT)).startswith(PENDING):
-        pytest.skip("its role is being mended")
     assert not findings(path), "make a filter of it, or name its parts:\n" + "\n".join(findings(path))
-
-
-def test_what_is_pending_is_there() -> None:
-    """A file that was mended is taken from the list."""
-    assert not [
-        start for start in PENDING if not any(findings(p) for p in FILES if str(p).startswith(f"{ROOT}/{start}"))
-    ]
 
 
 def test_long_and_crowded_expressions_are_found() -> None:

@@ -32,7 +32,9 @@ def tasks(file: str, *names: str) -> list[dict[str, Any]]:
 
 def play(folder: Path, passwd: dict[str, list[str]], *own: dict[str, Any]) -> str:
     known = {"name": "Know", "ansible.builtin.set_fact": {"getent_passwd": passwd, "cacheable": True}}
+    role = yaml.safe_load((ROOT / "roles" / "service" / "vars" / "main.yml").read_text(encoding="utf-8"))
     variables = {
+        "__service_user_names": role["__service_user_names"],
         "service_state_root": str(folder),
         "__service_specs": [{"user": name, "groups": []} for name in ("llm-web", "llm-old")],
     }
