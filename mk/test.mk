@@ -1,9 +1,8 @@
-# Everything that proves the collection. A step is a target; `make test` stops at the first that fails. Words run one after the other;
-# in a word, "+" stands between lanes that run side by side and "," between the steps of a lane, see tests/run.py.
-# Side by side run steps that keep one core busy, or wait for something else half of their time, and that measure no times;
-# those that do (chain, nginx and their like) have the machine to themselves. Scenarios come while the demo is here: a host takes over
-# the environments that it has built.
-# Not among them, and said at the end: molecule-container (images of 8 GB are built, pushed and pulled) and first-command (two more demos).
+# These targets test the collection. A step is a target; `make test` stops at the first that fails. Words run one after the other; in a word, "+"
+# separates lanes that run side by side and "," the steps of a lane, see tests/run.py. Steps run side by side if they keep one core busy, or wait for
+# something else half of their time, and measure no times; those that do (chain, nginx and similar ones) run alone. Scenarios run while the demo is
+# installed, because a host takes over the environments that it has built. molecule-container (images of 8 GB are built, pushed and pulled) and
+# first-command (two more demos) are not among them, which is reported at the end.
 TEST_STEPS ?= bench,lint,importer,compat+unit,plan,doctor,prod,docs-check,collection demo,again+sanity \
   changes readme chain browser metrics engine nginx prometheus outside leaks molecule+molecule-gpu demo-clean
 PYTEST = .venv/test/bin/python -m pytest

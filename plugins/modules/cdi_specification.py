@@ -13,10 +13,10 @@ short_description: Keep the CDI specification of the NVIDIA GPUs up to date
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
-  - Has the specification written anew where it lacks a GPU or MIG device that C(nvidia-smi) lists, or is of another
-    driver than the one that is installed.
-  - From version 1.18 on NVIDIA's toolkit writes it itself, by a unit, to a place that a boot empties. A specification
-    that older versions left in C(/etc/cdi) is removed then, for it would name devices and libraries of yesterday.
+  - Rewrites the specification if it lacks a GPU or MIG device that C(nvidia-smi) lists, or if it is from another driver
+    than the installed one.
+  - From version 1.18 on a unit of NVIDIA's toolkit writes it to a directory that is emptied at boot. A specification of
+    an older version in C(/etc/cdi) is then removed, because its devices and libraries may be outdated.
   - It does nothing where C(nvidia-smi) lists no GPU because the driver is not loaded yet.
 extends_documentation_fragment:
   - llmfleet.serving.attributes

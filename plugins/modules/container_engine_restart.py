@@ -15,9 +15,9 @@ author: llmfleet contributors (@llmfleet)
 description:
   - Starts a container engine that does not run, and restarts one that was started before its configuration last
     changed.
-  - A restart would end every container at once. So the units that run containers are stopped first, in one call and
-    with their own deadlines, and exactly those are started again and waited for.
-  - It compares with the I(running) process, so that a play that was cut short is finished by the next one.
+  - A restart would end every container at once, so the units that run containers are stopped first, in one call and
+    with their own deadlines. Exactly those units are started again and waited for.
+  - It compares with the I(running) process, so that the next run completes an interrupted play.
 extends_documentation_fragment:
   - llmfleet.serving.attributes
   - llmfleet.serving.host

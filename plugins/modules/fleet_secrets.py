@@ -11,10 +11,10 @@ module: fleet_secrets
 short_description: Return, keep or generate the secrets of a fleet
 version_added: 0.1.0
 description:
-  - Returns one value for each secret that a fleet needs. A given value wins, then the file beside the inventory,
-    and what is in neither is generated and written there.
-  - Never makes new secrets behind a running fleet's back. When hosts report that they run with secrets which this
-    control node does not have, it fails with the ways out.
+  - Returns one value for each secret that a fleet needs. A value that is set wins, then the file beside the inventory;
+    a value that is in neither is generated and written there.
+  - Never generates new secrets for a running fleet. If hosts report that they run with secrets which this control node
+    does not have, it fails with the possible remedies.
   - An ansible-vault encrypted file is read with the vault passwords of the run and never written. Names that it lacks
     are an error that lists them.
   - The result is never shown, so the task needs no C(no_log); with it, the remedy of a failure would be hidden too.

@@ -12,9 +12,8 @@ short_description: Examine whether engines can run on this host, and report caus
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
-  - Tries CUDA, and an all-reduce over each planned group of GPUs, in each engine's own environment; looks at driver,
-    GPUs, Xid errors in the kernel's log, shared memory, the rate at which weights are read, the clock and the planned
-    ports.
+  - Tests CUDA, and an all-reduce over each planned group of GPUs, in each engine's own environment. Checks driver,
+    GPUs, Xid errors in the kernel's log, shared memory, the read rate of weights, the clock and the planned ports.
   - Every check has its own time limit. A process that hangs is killed, or left behind if the driver does not let it
     end.
   - A host that has not changed since it was last found without errors is not examined again, unless O(always=true).

@@ -13,11 +13,11 @@ short_description: Check whether a host meets the inventory's requirements
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
-  - Measures what the inventory cannot know - listening ports and whose they are, free space, memory, shared memory,
-    usable cores, versions of Python, models in local folders - and fails with B(all) problems in one message, those
-    that P(llmfleet.serving.inventory_problems#filter) found among them.
-  - What the collection already runs here never counts as a problem, so that a host that serves passes again. That
-    holds for processes whose main process was killed, too - they still run as one of its users.
+  - Measures values that the inventory does not contain - listening ports and their owners, free space, memory, shared
+    memory, usable cores, versions of Python, models in local directories - and fails with B(all) problems in one
+    message, including those that P(llmfleet.serving.inventory_problems#filter) found.
+  - Processes of the collection on this host never count as a problem, so that a serving host passes again. This
+    includes processes whose main process was killed, because they still run as one of its users.
   - Run it as root, otherwise the owners of ports are unknown.
 extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:

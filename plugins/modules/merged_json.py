@@ -15,8 +15,8 @@ author: llmfleet contributors (@llmfleet)
 description:
   - Objects are merged key by key, lists are joined, other values are replaced. Settings that are not named stay as they
     are.
-  - Remembers in O(record) what of the file is its own. What is wanted no more is taken away again, and
-    O(state=absent) takes away all of it; what others set stays, also where it is the same.
+  - Records in O(record) which values in the file it has set. Values that are no longer wanted are removed again, and
+    O(state=absent) removes all of them; values that others set stay, even if they are the same.
   - The record holds digests, not values.
   - A file that holds no JSON object is never overwritten; the module fails.
 extends_documentation_fragment:

@@ -13,10 +13,10 @@ version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
   - Compares the layout with the MIG devices that M(llmfleet.serving.gpu_facts) found, and calls C(nvidia-smi) where
-    they differ. GPUs that the layout does not name are left alone.
+    they differ. GPUs that the layout does not name are left as they are.
   - A GPU in use is never changed - the module fails with the names of its processes, and changes no other GPU either.
-  - MIG mode is switched on and off as the layout needs it. Cards that take it over at a reset alone are reset; where
-    that fails, RV(reboot_required) is true.
+  - MIG mode is switched on and off as the layout needs it. Cards that change it only at a reset are reset; if that
+    fails, RV(reboot_required) is true.
 extends_documentation_fragment:
   - llmfleet.serving.attributes
   - llmfleet.serving.host

@@ -14,8 +14,8 @@ description:
   - Reads a model's C(config.json) and, of its weights, no more than the headers and the index, from a folder of the
     host, from the cache of the Hugging Face tools, or from a model hub over HTTPS.
   - It returns the facts that a plan needs - layers and heads for the KV cache, and the memory of the weights.
-  - Of a hub it asks for C(config.json), C(model.safetensors.index.json), and the header of each safetensors file by a
-    range request; weights are never fetched. A server that sends a whole file all the same is cut off after the header.
+  - It requests from a hub C(config.json), C(model.safetensors.index.json), and the header of each safetensors file by a
+    range request; weights are never downloaded. A server that sends a whole file anyway is cut off after the header.
   - The cache is used first. Only files that are missing there are requested from the hub, so a complete snapshot needs
     no network.
   - A model without weights is not a failure; RV(model_info.weight_bytes) is null then.

@@ -13,15 +13,15 @@ short_description: Start, restart or reload services and wait until they are rea
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
-  - Compares what each running process was started with (unit, environment, secrets, configuration files,
-    program) with what lies on the disk now, and does the least that is needed - nothing, a reload, a restart or a
-    start.
-  - Because it compares with the I(running) process and not with what this run changed, a play that was cut short is
-    finished by the next one.
+  - Compares the inputs with which each running process was started (unit, environment, secrets, configuration files,
+    program) with those on the disk now, and takes the smallest action that is needed - nothing, a reload, a restart or
+    a start.
+  - Because it compares with the I(running) process and not with the changes of this run, the next run completes an
+    interrupted play.
   - Started means ready. A service that is not ready within its deadline, or whose process gave up, fails the task with
     the end of its log.
-  - Services of one call start together, except where one names another in C(after). Those that run are restarted one
-    at a time, each when the one before it is ready, so that a change does not take all replicas of a model away.
+  - Services of one call start together, unless one names another in C(after). Running services are restarted one at a
+    time, each when the one before it is ready, so that a change never stops all replicas of a model.
 extends_documentation_fragment:
   - llmfleet.serving.attributes
   - llmfleet.serving.host
@@ -100,15 +100,16 @@ options:
           status: {description: HTTP status codes that mean ready., type: list, elements: int, default: [200]}
   state:
     description:
-      - V(started) brings them up, V(stopped) stops them until they are started again, V(absent) stops them and removes
+      - V(started) starts them, V(stopped) stops them until they are started again, V(absent) stops them and removes
         them from their manager.
     type: str
     choices: [started, stopped, absent]
     default: started
   exclusive:
     description:
-      - With O(state=started), services whose name begins so and that are not in O(services) are stopped and removed,
-        before any other is started. Their directory in O(config_root) goes too, as it holds secrets; their state stays.
+      - With O(state=started), services whose name starts with this prefix and that are not in O(services) are stopped
+        and removed before any other is started. Their directory in O(config_root) is removed as well, because it holds
+        secrets; their state stays.
     type: str
     default: ''
   config_root: {description: Directory of configuration., type: path, default: /etc/llmfleet}

@@ -16,8 +16,8 @@ description:
   - Chooses GPUs, parallelism, context length, batch and memory of every vLLM instance from facts about hosts and
     models.
   - It satisfies context, concurrency and replicas, then uses the fewest GPUs, then gives the longest context.
-  - What runs stays where it is, with the numbers that it has, unless its request changed. The same input always gives
-    the same plan.
+  - Running instances keep their place and sizes unless their request changed. The same input always gives the same
+    plan.
   - It only computes and changes nothing. Run it on the control node.
 extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:

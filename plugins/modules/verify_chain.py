@@ -12,10 +12,10 @@ short_description: Check that a serving chain answers, or name the hop that fail
 version_added: 0.1.0
 description:
   - Sends real requests through the outermost door, as a client would, and judges the answers.
-  - The API door has to list every model, complete and stream a reply, refuse a wrong and a missing key in OpenAI's
-    shape, and keep its metrics to itself. The chat door has to show its page. Prometheus has to reach each target.
-  - It stops at the first check that fails, probes the hops from the inside out, and fails with one message that names
-    the check, what it expected, what it got, and the first hop that is not healthy, with the remedy.
+  - The API door must list every model, complete and stream a reply, refuse a wrong and a missing key in OpenAI's
+    format, and not serve its metrics. The chat door must show its page. Prometheus must reach each target.
+  - It stops at the first check that fails, probes the hops from the innermost outwards, and fails with one message that
+    names the check, the expected and the actual result, and the first unhealthy hop, with the remedy.
   - Secrets appear neither in the message nor in the result.
 options:
   api_url:
