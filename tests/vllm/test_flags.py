@@ -76,8 +76,8 @@ def planned(folder: Path) -> list[dict[str, Any]]:
 def test_the_parser_takes_what_is_planned(readable: Path, tmp_path: Path) -> None:
     if not PYTHON:
         pytest.skip("there is no vLLM on this machine: `make demo` installs it, or set LLM_VLLM_PYTHON")
-    paths = {"paths": {"chat": str(readable), "large": str(readable)}}
-    rendered = test_specs.render(tmp_path, planned(readable), __vllm_provision={"stdout": json.dumps(paths)})
+    paths = {"chat": str(readable), "large": str(readable)}
+    rendered = test_specs.render(tmp_path, planned(readable), vllm_model_paths=paths)
     commands = [[spec["command"], {}] for spec in rendered["specs"]]
     flags = [part for command, _environment in commands for part in command]
     for wanted in ("--tensor-parallel-size=2", "--kv-cache-dtype=fp8", "--max-num-batched-tokens=4096"):
