@@ -172,3 +172,12 @@ def test_no_file_of_the_plugins_is_too_long() -> None:
     """What takes more than 300 lines has more than one subject."""
     found = {str(path.relative_to(ROOT)): _code_lines(path) for path in (ROOT / "plugins").rglob("*.py")}
     assert {path: lines for path, lines in found.items() if lines > 300} == {}
+
+
+@pytest.mark.parametrize("role", sorted(path.name for path in ROLES.iterdir() if path.is_dir()))
+def test_no_result_of_a_task_hides_a_variable_of_its_role(role: str) -> None:
+    """What a task registers or sets wins over the role's variables, for the rest of the play."""
+    tasks = "\n".join(path.read_text() for path in sorted((ROLES / role / "tasks").glob("**/*.yml")))
+    named = set(re.findall(r"^\s+register: (\w+)", tasks, re.M))
+    known = set(load(ROLES / role / "vars" / "main.yml")) | set(role_files.defaults(role))
+    assert not named & known, f"registered under the name of a variable: {sorted(named & known)}"
