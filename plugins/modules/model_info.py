@@ -235,7 +235,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.folder
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.hub import Hub
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.safetensors import SafetensorsError
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.sources import Source, SourceError
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import http
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import http_client
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, host_name
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
 
@@ -293,7 +293,7 @@ def look(params: dict[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
         raise SourceError("no snapshot of it is in the hub's cache; correct cache_dir, or set offline to false")
     # Proxies are those of the environment, no_proxy included.
     proxies = urllib.request.getproxies() if params["use_proxy"] else {}
-    client = http.Client("llmfleet-model-info", params["ca_path"], proxies)
+    client = http_client.Client("llmfleet-model-info", params["ca_path"], proxies)
     asked = at_hand[0] if at_hand else revision
     hub = Hub(client, params["endpoint"], params["token"] or "", params["timeout"], source.repository, asked)
     if not at_hand:

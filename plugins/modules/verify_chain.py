@@ -204,7 +204,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import http
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import http_client
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
 from ansible_collections.llmfleet.serving.plugins.module_utils.verify.judge import (
@@ -270,7 +270,7 @@ class Client:
         self.timeout = float(params["timeout"])
         doors = {urlsplit(params[key]).hostname or "" for key in ("api_url", "chat_url") if params[key]}
         addresses = dict.fromkeys(doors, params["connect_address"]) if params["connect_address"] else {}
-        self.http = http.Client("llmfleet-verify", params["ca_file"], addresses=addresses)
+        self.http = http_client.Client("llmfleet-verify", params["ca_file"], addresses=addresses)
 
     def send(
         self, method: str, url: str, headers: dict[str, str] | None = None, payload: dict[str, Any] | None = None
@@ -288,7 +288,7 @@ class Client:
                 retry_after = float(after) if after.isdigit() else 1.0
                 for piece in answer.pieces(LARGEST_BODY):
                     pieces.append((time.monotonic() - start, piece))  # noqa: PERF401 - what came before a failure counts
-        except http.TroubleError as trouble:
+        except http_client.TroubleError as trouble:
             error = trouble.reason
         return Reply(status, content_type, pieces, time.monotonic() - start, retry_after, error)
 

@@ -24,7 +24,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files 
 )
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.safetensors import Tensor
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.sources import SourceError
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import http
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import http_client
 
 REDIRECTS = (301, 302, 303, 307, 308)
 # huggingface.co needs two: to the commit's own address, and to where large files are kept.
@@ -165,7 +165,9 @@ def refusal(status: int, code: str, endpoint: str, name: str, token: bool) -> st
 class Hub:
     """Files of a model in a hub, without weights. Each request has a time limit and a size limit."""
 
-    def __init__(self, client: http.Client, endpoint: str, token: str, seconds: float, repository: str, revision: str):
+    def __init__(
+        self, client: http_client.Client, endpoint: str, token: str, seconds: float, repository: str, revision: str
+    ):
         """Prepare requests.
 
         :param token: of an account that may read it; empty for strangers.
@@ -183,10 +185,10 @@ class Hub:
         self.commit: str | None = revision if COMMIT.fullmatch(revision) else None
         try:
             client.tls()
-        except http.TroubleError as error:
+        except http_client.TroubleError as error:
             raise SourceError(f"ca_path {error}", "set it to a PEM file on this host") from error
 
-    def _ask(self, name: str, headers: dict[str, str], take: Callable[[http.Answer], Any]) -> Any:
+    def _ask(self, name: str, headers: dict[str, str], take: Callable[[http_client.Answer], Any]) -> Any:
         """Request a file, follow redirects, and return the answer; nothing if the file does not exist."""
         url = file_url(self.endpoint, self.repository, self.commit or self.revision, name)
         known = bool(self.token)
@@ -201,7 +203,7 @@ class Hub:
                     if answer.status in (200, 206):
                         return take(answer)
                     status, told = answer.status, answer.headers
-            except http.TroubleError as error:
+            except http_client.TroubleError as error:
                 raise self._trouble(error, url) from error
             if status in REDIRECTS:
                 url, same = follow(url, told.get("Location") or "")
@@ -213,22 +215,22 @@ class Hub:
                 raise SourceError(refusal(status, code, self.endpoint, name, bool(self.token)))
         raise SourceError(f"{self.endpoint} redirects in circles", "correct endpoint")
 
-    def _trouble(self, error: http.TroubleError, url: str) -> SourceError:
+    def _trouble(self, error: http_client.TroubleError, url: str) -> SourceError:
         """Return the cause of a failed connection, and its remedy."""
         scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
         proxy = self.client.proxy(url)
         way = f"{host} by way of the proxy {proxy}" if proxy else host
         otherwise = f"correct endpoint or {scheme}_proxy, or give a copy on this host as path:/directory"
-        if error.kind == http.CERTIFICATE:
+        if error.kind == http_client.CERTIFICATE:
             problem = f"the certificate of {host} is not trusted ({error.reason.partition(': ')[2]})"
             return SourceError(problem, "set ca_path to the PEM file of its authority")
-        if error.kind == http.TLS:
+        if error.kind == http_client.TLS:
             return SourceError(f"no TLS with {way} ({error.reason})", otherwise)
-        if error.kind == http.TIMEOUT:
+        if error.kind == http_client.TIMEOUT:
             return SourceError(f"{way} does not answer within {self.seconds:g} s", f"raise timeout, {otherwise}")
-        if error.kind == http.NAME:
+        if error.kind == http_client.NAME:
             return SourceError(f"the name of {way} does not resolve", otherwise)
-        if error.kind == http.PROTOCOL:
+        if error.kind == http_client.PROTOCOL:
             return SourceError(f"{way} does not answer in HTTP ({error.reason})", otherwise)
         return SourceError(f"{way} cannot be reached ({error.reason})", otherwise)
 
@@ -240,7 +242,7 @@ class Hub:
     def _part(self, name: str, first: int, size: int) -> tuple[bytes, int | None] | None:
         """Return a part of a file and the size of the whole file; an answer with the whole file is cut off."""
 
-        def take(answer: http.Answer) -> tuple[bytes, int | None]:
+        def take(answer: http_client.Answer) -> tuple[bytes, int | None]:
             part = extent(answer.status, answer.headers, first, name)
             return answer.read(part.skip + size)[part.skip :], part.size
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import http, sockets
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import http_client, sockets
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import digest_of, program_identity
 from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import PATH, Manager
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
@@ -20,11 +20,11 @@ READY_SECONDS = 5
 def answers(ready: dict[str, Any]) -> str:
     """Request the readiness URL once; return an empty string if it answers as expected, else the error."""
     # The proxy for downloads must not be used for services of the fleet.
-    client = http.Client("llmfleet-ready", ready["ca"])
+    client = http_client.Client("llmfleet-ready", ready["ca"])
     try:
         with client.open(ready["url"], READY_SECONDS, {k: str(v) for k, v in ready["headers"].items()}) as answer:
             status = answer.status
-    except http.TroubleError as error:
+    except http_client.TroubleError as error:
         return f"{ready['url']} does not answer ({error})"
     return "" if status in ready["status"] else f"{ready['url']} answers {status}"
 

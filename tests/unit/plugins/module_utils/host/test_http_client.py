@@ -16,8 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.error import URLError
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import http as host_http
-from ansible_collections.llmfleet.serving.plugins.module_utils.host.http import Client, TroubleError, trouble
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import http_client as host_http
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.http_client import Client, TroubleError, trouble
 
 
 class Handler(BaseHTTPRequestHandler):
