@@ -70,5 +70,5 @@ def test_the_registrys_password_is_known_to_root_alone(host: Any) -> None:
 def test_only_what_is_meant_to_listens() -> None:
     found = listeners(HOST)
     assert found.public == PUBLIC_PORTS
-    # The processes of vLLM's groups (gloo, TCPStore) meet on free ports of the host's address; everything else is known.
+    # Processes of vLLM's groups (gloo, TCPStore) meet on free ports of the host's address; everything else is known.
     assert {port for port in found.fleet if port < FIRST_FREE_PORT} == FLEET_PORTS

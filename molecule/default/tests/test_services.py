@@ -80,7 +80,7 @@ def test_distribution_units_are_masked(host: Any) -> None:
 def test_only_what_is_meant_to_listens(name: str) -> None:
     found = listeners(name)
     assert found.public == PUBLIC_PORTS
-    # The processes of vLLM's groups (gloo, TCPStore) meet on free ports of the host's address; everything else is known.
+    # Processes of vLLM's groups (gloo, TCPStore) meet on free ports of the host's address; everything else is known.
     engines = {port for port in found.fleet if port >= FIRST_FREE_PORT and name == "aio"}
     assert found.fleet - engines == FLEET_PORTS[name]
     # Engines talk to their own processes on further ports of the loopback.
