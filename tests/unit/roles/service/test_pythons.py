@@ -184,7 +184,7 @@ def test_the_page_says_what_the_table_says() -> None:
         known = range(numbers[0], numbers[-1] + 1) if " to " in versions else numbers
         said[name.split(" (")[0]] = [f"3.{minor}" for minor in known]
         for python, cell in zip(distributions, cells, strict=True):
-            assert (cell == "the host's") == (python in said[name.split(" (")[0]]), f"{name}, Python {python}"
+            assert (cell == "host's") == (python in said[name.split(" (")[0]]), f"{name}, Python {python}"
     (cpu, gpu) = re.findall(r"\[.*?\]", table["vllm"])
     assert said["vLLM, processors"] == yaml.safe_load(cpu)
     assert said["vLLM, GPUs"] == yaml.safe_load(gpu)
