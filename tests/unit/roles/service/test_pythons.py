@@ -186,7 +186,7 @@ def test_the_page_says_what_the_table_says() -> None:
         for python, cell in zip(distributions, cells, strict=True):
             assert (cell == "host's") == (python in said[name.split(" (")[0]]), f"{name}, Python {python}"
     (cpu, gpu) = re.findall(r"\[.*?\]", table["vllm"])
-    assert said["vLLM, processors"] == yaml.safe_load(cpu)
+    assert said["vLLM, CPUs"] == yaml.safe_load(cpu)
     assert said["vLLM, GPUs"] == yaml.safe_load(gpu)
     assert said["LiteLLM"] == table["litellm"]
     assert said["Open WebUI"] == table["open-webui"]
