@@ -85,7 +85,7 @@ def test_a_model_without_a_living_replica_is_503_at_once(nginx: Any, model: str)
     for _ in range(10):
         start = time.monotonic()
         answer = nginx.south(model).complete()
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 2
         assert (answer.status, answer.json["error"]["code"], answer.header("retry-after")) == (
             503,
             "service_unavailable",
@@ -170,7 +170,7 @@ def test_all_replicas_killed_is_503_and_back_within_seconds(nginx: Any, stubs: A
             start = time.monotonic()
             answer = nginx.south("chat").complete()
             assert (answer.status, answer.header("retry-after")) == (503, "2")
-            assert time.monotonic() - start < 1
+            assert time.monotonic() - start < 2
     finally:
         for name in ("replica-0", "replica-1"):
             stubs[name].start()
