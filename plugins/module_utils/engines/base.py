@@ -69,6 +69,10 @@ class Engine(Protocol):
     """Path of its Prometheus metrics."""
     devices: Sequence[str]
     """The devices that it supports, out of ``cpu`` and ``cuda``."""
+    least_capability: tuple[int, int]
+    """The lowest compute capability of GPUs that it supports."""
+    context_share: float
+    """Share of a GPU that an instance takes in addition to what the engine counts as its own."""
     shared_memory_mib: int
     """MiB of /dev/shm that one instance needs."""
     cpu_least_mib: int

@@ -23,6 +23,9 @@ class PlainEngine:
     health_path = "/health"
     metrics_path = "/metrics"
     devices: Sequence[str] = ("cpu",)
+    least_capability = (0, 0)
+    # Every program on a GPU has a CUDA context. This is what vLLM takes, and no other engine was measured.
+    context_share = 0.02
     shared_memory_mib = 0
     cpu_least_mib = 256
     cpu_planned_mib = 256

@@ -9,24 +9,21 @@ Pure functions over the facts of ``gpu_facts``; no Ansible, no files, no network
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Sequence
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines.base import Engine
 
 MIB = 1024**2
 GIB = 1024**3
 # CUDA's total is less than nvidia-smi's by what the driver reserves. Where nvidia-smi does not tell it (drivers before
 # 510), the largest share that was seen is taken off: 31.38 of 31.86 GiB on an RTX 5090.
 RESERVED_SHARE = 0.015
-# Share of a GPU that CUDA context, NCCL and cuBLAS take before vLLM looks at what is free. vLLM does not charge it to
-# gpu-memory-utilization: the highest that starts is about 0.98 on an H100 at TP 4.
-CONTEXT_SHARE = 0.02
 # Margin for errors of the estimates, as a share of a GPU.
 MARGIN_SHARE = 0.03
 # Memory in use on a GPU without a known process that needs no explanation: the driver, a display.
 UNEXPLAINED_BYTES = GIB
 # Memory that a host with unified memory (GB10) keeps for everything except engines.
 UNIFIED_RESERVE_BYTES = 12 * GIB
-# This is vLLM's minimum.
-LEAST_CAPABILITY = (7, 5)
 
 
 class Device:
@@ -57,11 +54,6 @@ class Device:
         """Names of the instances on it, in the order in which they start."""
 
     @property
-    def context(self) -> int:
-        """Return the bytes of an instance that vLLM does not count."""
-        return int(self.total * CONTEXT_SHARE)
-
-    @property
     def usable(self) -> int:
         """Return the bytes for all instances together."""
         return max(0, self.total - self.reserved - self.foreign - self.held - self.margin)
@@ -78,8 +70,8 @@ class Device:
 
     @property
     def free(self) -> int:
-        """Return the bytes that another instance could get, without its CUDA context."""
-        return self.usable - self.taken - self.context
+        """Return the bytes that another instance could get, including its CUDA context."""
+        return self.usable - self.taken
 
     @property
     def kind(self) -> tuple[str, int, tuple[int, int]]:
@@ -91,6 +83,13 @@ def capability(text: Any) -> tuple[int, int]:
     """Return a compute capability as numbers: ``8.9`` is (8, 9); (0, 0) where it is not known."""
     major, _dot, minor = str(text or "").partition(".")
     return (int(major), int(minor or 0)) if major.isdigit() and (minor or "0").isdigit() else (0, 0)
+
+
+def too_old(power: tuple[int, int], engines: Sequence[Engine]) -> str:
+    """Return what is said of a GPU that none of these engines supports."""
+    needs = [f"{engine.title} needs {'.'.join(map(str, engine.least_capability))}" for engine in engines]
+    known = ".".join(map(str, power)) if any(power) else "unknown"
+    return f"has compute capability {known}: {', '.join(needs)}"
 
 
 def islands(count: int, topology: dict[str, Any] | None) -> list[int]:
@@ -136,7 +135,12 @@ def _total(memory: Any, reserved: Any) -> int:
 
 
 def devices(
-    facts: dict[str, Any], allowed: list[str], own_pids: set[int], planned: dict[str, int], memory_mib: int
+    facts: dict[str, Any],
+    allowed: list[str],
+    own_pids: set[int],
+    planned: dict[str, int],
+    memory_mib: int,
+    engines: Sequence[Engine] = (),
 ) -> tuple[list[Device], list[str]]:
     """Return the devices of a host in the order of their index, and a sentence for each that cannot be used.
 
@@ -145,6 +149,7 @@ def devices(
     :param own_pids: processes of the collection on this host.
     :param planned: bytes that instances in force were given, by uuid.
     :param memory_mib: memory of the host, for GPUs that share it.
+    :param engines: engines of the models; a GPU that is too old for all of them cannot be used.
     """
     usable: list[Device] = []
     refused: list[str] = []
@@ -160,9 +165,8 @@ def devices(
         if gpu.get("health", "ok") != "ok":
             remedy = "see nvidia-smi -q and dmesg for its Xid error, reset it or reboot"
             refused.append(f"{label} is {gpu['health']}: {remedy}")
-        elif power < LEAST_CAPABILITY:
-            known = gpu.get("compute_capability") or "unknown"
-            refused.append(f"{label} has compute capability {known}: vLLM needs 7.5")
+        elif engines and all(power < engine.least_capability for engine in engines):
+            refused.append(f"{label} {too_old(power, engines)}")
         elif str(gpu.get("mig_mode_current") or "").lower() == "enabled":
             found, sentences = _slices(gpu, int(index), power, allowed, own_pids, planned)
             usable += found

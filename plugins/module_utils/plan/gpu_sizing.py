@@ -59,14 +59,14 @@ class GpuHost:
     def take(self, placed: Placed) -> None:
         """Allocate the memory of an instance."""
         for device in placed.devices:
-            device.taken += placed.held + device.context
+            device.taken += placed.taken(device)
         self.models[placed.model["name"]] = self.models.get(placed.model["name"], 0) + 1
         self.version += 1
 
     def release(self, placed: Placed) -> None:
         """Release the memory of an instance."""
         for device in placed.devices:
-            device.taken -= placed.held + device.context
+            device.taken -= placed.taken(device)
         self.models[placed.model["name"]] -= 1
         self.version += 1
 
@@ -111,6 +111,10 @@ class Placed:
         """Return the bytes of each GPU that the engine counts as its own."""
         return self.shape.held(self.kv)
 
+    def taken(self, device: Device) -> int:
+        """Return the bytes that it takes of one of its GPUs, with its CUDA context."""
+        return self.held + instance_memory.context_bytes(self.model, device.total)
+
 
 class Sizer:
     """Memory that a model needs on each kind of GPU. It is computed once per kind, because there are many hosts and few
@@ -137,7 +141,8 @@ class Sizer:
         if key not in self._known:
             # plan_unplaced reports models that cannot be laid out.
             shapes: list[Shape] = []
-            if instance_memory.unservable(model) is None:
+            old = device.capability < registry.of(model).least_capability
+            if not old and instance_memory.unservable(model) is None:
                 with contextlib.suppress(LayoutError):
                     shapes = [Shape(model, device, division, *one, self.overheads) for one in batches(model, device)]
             sized = [(least_kv(model, shape, device), shape) for shape in shapes if not shape.refusal]

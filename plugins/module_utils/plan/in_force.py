@@ -58,7 +58,7 @@ def keep(
     one.kv_least = one.kv
     # The margin is for errors of estimates, so another program that uses a part of it does not affect running
     # instances.
-    return one if all(d.free + (0 if restored else d.margin) >= one.held for d in devices) else None
+    return one if all(d.free + (0 if restored else d.margin) >= one.taken(d) for d in devices) else None
 
 
 def _shape_in_force(model: dict[str, Any], current: dict[str, Any], devices: list[Any], sizer: Sizer) -> Shape:
@@ -85,9 +85,9 @@ def resize(
         return None
     divisions = [division for division in sizer.divisions(model) if width(division) == len(devices)]
     for kv, shape in [sized for division in divisions for sized in sizer.shapes(model, devices[0], division)]:
-        if all(device.free >= shape.held(kv) for device in devices):
-            one = Placed(model, replica, host, devices, shape)
-            one.kv = one.kv_least = kv
+        one = Placed(model, replica, host, devices, shape)
+        one.kv = one.kv_least = kv
+        if all(device.free >= one.taken(device) for device in devices):
             return one
     return None
 

@@ -10,7 +10,7 @@ Pure functions; no Ansible, no files, no network. All sizes are bytes of one ran
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device
@@ -44,6 +44,15 @@ def pinned_share(model: dict[str, Any]) -> float | None:
     except (KeyError, TypeError, ValueError):
         return None
     return share if 0 < share <= 1 else None
+
+
+def context_bytes(record: Mapping[str, Any], total: int) -> int:
+    """Return the bytes of a GPU that an instance takes in addition to what its engine counts: its CUDA context.
+
+    :param record: a model or an instance.
+    :param total: bytes of the GPU.
+    """
+    return int(total * registry.of(record).context_share)
 
 
 class Shape:

@@ -9,21 +9,26 @@ Pure functions; no Ansible, no files, no network.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Sequence
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines.base import Engine
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import CpuHost
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import CONTEXT_SHARE, Device, devices
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device, devices
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.hosts import usable_cores
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.instance_memory import context_bytes
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
 
 def gpu_hosts(
-    hosts: dict[str, dict[str, Any]], in_force: dict[str, dict[str, Any]]
+    hosts: dict[str, dict[str, Any]], in_force: dict[str, dict[str, Any]], engines: Sequence[Engine]
 ) -> tuple[list[GpuHost], dict[str, list[str]]]:
-    """Return hosts with the GPUs that may be used, and by host the reasons why others may not."""
+    """Return hosts with the GPUs that may be used, and by host the reasons why others may not.
+
+    :param engines: engines of the models.
+    """
     found, refused = [], {}
     for order, (name, facts) in enumerate(hosts.items()):
         if facts.get("device") != "cuda" or facts.get("gpu_facts") is None:
@@ -31,7 +36,7 @@ def gpu_hosts(
         planned: dict[str, int] = {}
         for one in (one for one in in_force.values() if one.get("host") == name):
             # The memory of its CUDA context is ours as well.
-            context = int(int((one.get("memory") or {}).get("total") or 0) * CONTEXT_SHARE)
+            context = context_bytes(one, int((one.get("memory") or {}).get("total") or 0))
             for uuid in one.get("gpus") or []:
                 planned[uuid] = planned.get(uuid, 0) + plan_fill.held(one) + context
         gpu_facts = facts["gpu_facts"]
@@ -41,6 +46,7 @@ def gpu_hosts(
             set(facts.get("own_pids") or []),
             planned,
             int((facts.get("cpu") or {}).get("memory_mib") or 0),
+            engines,
         )
         if not usable and gpu_facts.get("error"):
             sentences = [str(gpu_facts["error"]), *sentences]

@@ -20,7 +20,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing i
     Sizer,
     width,
 )
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.instance_memory import Shape
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.instance_memory import Shape, context_bytes
 
 Score = Tuple[int, bool, int, int]
 """Replicas of the model on the host, whether the GPUs are of several NVLink islands, GPUs opened, bytes left over."""
@@ -56,18 +56,19 @@ def find(host: GpuHost, model: dict[str, Any], division: Division, sizer: Sizer,
         least = sizer.least(model, example, division)
         if least is None:
             continue
+        context = context_bytes(model, example.total)
         devices = [
             device
             for device in host.devices
             if device.kind == kind
-            and device.free >= least
+            and device.free >= least + context
             and not (device.sliced and count > 1)
             and device.uuid not in avoid
         ]
         if len(devices) < count:
             continue
         for kv, shape in sizer.shapes(model, example, division):
-            need = shape.held(kv)
+            need = shape.held(kv) + context
             group = _group([device for device in devices if device.free >= need], count)
             if group is None:
                 continue

@@ -28,6 +28,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan.hosts import
     unknown_hosts,
     unserved,
 )
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.instance_memory import context_bytes
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.stability import settle
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
@@ -69,7 +70,8 @@ def plan(
     if problems:
         return {"instances": [], "models": {}, "unplaced": [], "hosts": {}, "problems": [p._asdict() for p in problems]}
     on_gpus = {i for i, model in enumerate(models) if device_of(model, hosts) == "cuda"}
-    gpu_hosts, refused = machines.gpu_hosts(hosts, in_force)
+    engines = {engine.name: engine for engine in (registry.of(models[index]) for index in sorted(on_gpus))}
+    gpu_hosts, refused = machines.gpu_hosts(hosts, in_force, list(engines.values()))
     models = [_weighed(model) for model in models]
     gpu_models = [(index, model) for index, model in enumerate(models) if index in on_gpus]
     known = [(index, model) for index, model in gpu_models if plan_unplaced.unknown(model) is None]
@@ -118,7 +120,7 @@ def _reserve(instances: list[dict[str, Any]], hosts: list[GpuHost]) -> None:
         for uuid in one.get("gpus") or []:
             device = found.get((str(one.get("host")), uuid))
             if device is not None:
-                device.held += plan_fill.held(one) + device.context
+                device.held += plan_fill.held(one) + context_bytes(one, device.total)
                 device.shared.append(str(one["name"]))
 
 

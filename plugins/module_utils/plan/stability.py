@@ -21,6 +21,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing i
     width,
 )
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.in_force import home, keep, resize, restore
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.instance_memory import context_bytes
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.search import Placer
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.start_order import order_starts
 
@@ -223,7 +224,7 @@ def _size(model: dict[str, Any], kinds: dict[Kind, Device], sizer: Sizer) -> int
         needs = []
         for kind, device in kinds.items():
             least = sizer.least(model, device, division)
-            if least is not None and least + device.context <= kind[1]:
+            if least is not None and least + context_bytes(model, device.total) <= kind[1]:
                 needs.append(least)
         if needs:
             return min(needs) * width(division)

@@ -15,7 +15,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.module_utils.layout import LayoutError
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import PARALLEL_FLAGS
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import GIB, Device
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import GIB, Device, too_old
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import Division, GpuHost, Sizer, width
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, shown
 
@@ -76,7 +76,13 @@ def _why(model: dict[str, Any], hosts: list[GpuHost], refused: dict[str, list[st
         return f"there is no usable GPU on {names}" + (f" ({'; '.join(said)})" if said else ""), (
             "install the driver (nvidia-smi must list the GPUs), or choose other hosts"
         )
-    host, device = max(found, key=lambda pair: (pair[1].usable, -pair[0].order, -pair[1].index))
+    engine = registry.of(model)
+    young = [(host, device) for host, device in found if device.capability >= engine.least_capability]
+    if not young:
+        host, device = found[0]
+        text = f"{host.name}: GPU {device.index} ({device.name}) {too_old(device.capability, [engine])}"
+        return text, "choose a host with newer GPUs, or another engine"
+    host, device = max(young, key=lambda pair: (pair[1].usable, -pair[0].order, -pair[1].index))
     same = sum(1 for other in host.devices if other.kind == device.kind)
     try:
         return _memory(model, device, 1 if device.sliced else same, sizer)
@@ -85,7 +91,7 @@ def _why(model: dict[str, Any], hosts: list[GpuHost], refused: dict[str, list[st
 
 
 def _memory(model: dict[str, Any], device: Device, count: int, sizer: Sizer) -> tuple[str, str]:
-    usable = device.total - device.reserved - device.context - device.margin
+    usable = device.total - device.reserved - device.margin - instance_memory.context_bytes(model, device.total)
     divisions = sizer.divisions(model)
     if not divisions:
         asked = {flag: model["args"][flag] for flag in PARALLEL_FLAGS if flag in model["args"]}

@@ -43,6 +43,8 @@ class Vllm:
     health_path = "/health"
     metrics_path = "/metrics"
     devices: Sequence[str] = ("cpu", "cuda")
+    least_capability = sizing.LEAST_CAPABILITY
+    context_share = sizing.CONTEXT_SHARE
     shared_memory_mib = ENGINE_SHARED_MIB
     # API server, engine and worker, each with torch loaded, held 1,475 MiB with vLLM 0.32 and the demo's model: an
     # eighth more must be there, and more than that is planned for activations.

@@ -30,6 +30,11 @@ ENCODER_PER_TOKEN = GIB // 2048
 # vLLM's own defaults: max-num-batched-tokens and max-num-seqs by the memory of a GPU (engine/arg_utils.py).
 LARGE_BYTES, VAST_BYTES = 70 * GIB, 160 * GIB
 SMALL_DEFAULTS, LARGE_DEFAULTS, VAST_DEFAULTS = (2048, 256), (8192, 1024), (16384, 1024)
+# vLLM supports GPUs from this compute capability on.
+LEAST_CAPABILITY = (7, 5)
+# Share of a GPU that CUDA context, NCCL and cuBLAS take before vLLM looks at what is free. vLLM does not charge it to
+# gpu-memory-utilization: the highest that starts is about 0.98 on an H100 at TP 4.
+CONTEXT_SHARE = 0.02
 # GPUs support fp8 from this compute capability on.
 FP8_KV_CAPABILITY = (8, 9)
 # Less than this per step starves long prompts; it is what is tried when a model does not fit with the default.

@@ -18,6 +18,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import 
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import devices as plan_devices
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kv_cache
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import sizing as vllm_sizing
 
 CONFIGS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "kv_cache" / "configs.json").read_text())
 WEIGHTS = {
@@ -125,7 +126,7 @@ def check(found: dict[str, Any], asked: list[dict[str, Any]]) -> None:
     total_of = {(name, d["uuid"]): d for name, facts in found["hosts"].items() for d in facts["gpus"]}
     for key, sharers in on.items():
         device = total_of[key]
-        context = int(device["total"] * plan_devices.CONTEXT_SHARE)
+        context = int(device["total"] * vllm_sizing.CONTEXT_SHARE)
         margin = int(device["total"] * plan_devices.MARGIN_SHARE)
         assert len({one["model"] for one in sharers}) == len(sharers), "two replicas of one model on one GPU"
         assert sum(counted(one) + context for one in sharers) <= device["total"] - device["foreign"] - margin

@@ -39,7 +39,7 @@ RECORD: dict[str, Any] = json.loads((DATA / "measured" / "h100-80gb-vllm-0.26.0.
 CARD, CASES = RECORD["machine"], RECORD["cases"]
 TOTAL = CARD["cuda_total"]
 MARGIN = int(TOTAL * plan_devices.MARGIN_SHARE)
-CONTEXT = int(TOTAL * plan_devices.CONTEXT_SHARE)
+CONTEXT = int(TOTAL * sizing.CONTEXT_SHARE)
 # Bytes of the models' safetensors files.
 FILES = {
     CHAT: WEIGHTS[CHAT],
