@@ -77,6 +77,21 @@ def test_nothing_is_computed_from_every_host_of_the_inventory() -> None:
     assert not wrong, f"the fleet is llm_fleet_hosts: {wrong}"
 
 
+def test_the_address_of_a_listener_is_computed_in_one_place() -> None:
+    """The filters ``reachable`` and ``authority`` implement the rule, with IPv6; no expression repeats it."""
+    sources = [path for folder in ("playbooks", "roles") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    repeated = re.compile(r"""['"](?:0\.0\.0\.0|\[?::\]?)['"]|_listen\s*(?:~|\}\}:)""")
+    wrong = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in sources
+        if path.suffix in (".yml", ".j2")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if repeated.search(line)
+    ]
+    assert len(sources) > 100
+    assert not wrong, "use the filters:\n" + "\n".join(wrong)
+
+
 @pytest.mark.parametrize("name", ["site", "machines"])
 def test_the_inventory_is_checked_before_anything_is_touched(name: str) -> None:
     names = [play["name"] for play in plays(ROOT / "playbooks" / f"{name}.yml")]
