@@ -13,7 +13,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import GPU_CONTAINER, container_size
+from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import container_size
 
 # Default size of /dev/shm in Docker and Podman, which is enough for everything except engines.
 SHARED_MEMORY = "64m"
@@ -88,13 +88,13 @@ def probe(image: str, program: str, gpus: list[str], options: dict[str, Any]) ->
     What follows it are the program's arguments; standard input is handed on. The user is nobody: the engine's own may
     not be there yet.
 
-    :param options: ``engine``, ``gpu_mode``, ``memlock`` and ``network``, as for a service; ``shared_memory``.
+    :param options: ``engine``, ``gpu_mode``, ``memlock`` and ``network``, as for a service.
     """
     argv = [options["engine"], "run", "--rm", "--interactive", "--pull", "never", "--init"]
     argv += ["--network", options["network"], "--user", "65534:65534", "--cap-drop", "ALL"]
     argv += ["--security-opt", "no-new-privileges", "--log-driver", "none", "--read-only"]
     argv += ["--tmpfs", TEMPORARY, "--env", "HOME=/tmp", "--env", "USER=nobody"]
-    argv += ["--shm-size", options.get("shared_memory") or container_size(bool(gpus))]
+    argv += ["--shm-size", container_size(bool(gpus))]
     argv += ["--ulimit", "memlock=-1"] if gpus and options["memlock"] else []
     argv += [shlex.split(part)[0] for part in _gpus(gpus, options["gpu_mode"])]
     return [*argv, "--entrypoint", program, image]
@@ -123,7 +123,7 @@ def service(spec: dict[str, Any], options: dict[str, Any], argv: list[str] | Non
     """
     inside, own = spec["container"], [_bare(capability) for capability in spec["capabilities"]]
     added = own + [_bare(capability) for capability in inside.get("capabilities", [])] + list(BECOME if own else ())
-    shared = inside.get("shared_memory") or (GPU_CONTAINER if spec["gpus"] else SHARED_MEMORY)
+    shared = inside.get("shared_memory") or (container_size(True) if spec["gpus"] else SHARED_MEMORY)
     name = f"{options['prefix']}{spec['name']}"
     lines: list[list[str]] = [
         ["--name", shlex.quote(name)],

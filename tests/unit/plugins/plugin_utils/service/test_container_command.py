@@ -180,4 +180,5 @@ def test_a_probe_has_the_image_the_gpus_and_the_rights_of_its_engine():
     assert values(legacy, "--gpus") == ['"device=GPU-1,GPU-2"']
     assert values(argv, "--ulimit") == ["memlock=-1"]
     assert "--ulimit" not in container_command.probe(IMAGE, "python3", [], options)
+    assert values(container_command.probe(IMAGE, "python3", [], options), "--shm-size") == ["1g"]
     assert "--ulimit" not in container_command.probe(IMAGE, "python3", ["GPU-1"], {**options, "memlock": False})
