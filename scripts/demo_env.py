@@ -10,12 +10,15 @@ demo_env.py inventories/local     with the first of its keys
 
 from __future__ import annotations
 
-import re
+import importlib
 import shlex
 import sys
 from pathlib import Path
 
 import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+COLLECTION = "ansible_collections.llmfleet.serving.plugins"
 
 
 def main(inventory: str) -> int:
@@ -29,11 +32,12 @@ def main(inventory: str) -> int:
         )
         return 1
     secrets = yaml.safe_load(secrets_file.read_text(encoding="utf-8"))["secrets"]
-    # The name of a key's secret: module_utils/access.py.
-    alias = re.sub(r"[^A-Za-z0-9]", "_", variables["litellm_keys"][0]["alias"])
+    # Names of secrets follow one rule, which is part of the collection in this checkout.
+    sys.path.insert(0, str(ROOT / "collections"))
+    keys = importlib.import_module(f"{COLLECTION}.module_utils.inventory.client_keys")
     values = {
         "OPENAI_BASE_URL": f"https://{variables['llm_api_server_name']}:{variables['llm_api_port']}/v1",
-        "OPENAI_API_KEY": secrets[f"litellm_key_{alias}"],
+        "OPENAI_API_KEY": secrets[keys.secret_name(variables["litellm_keys"][0]["alias"])],
         "SSL_CERT_FILE": "/etc/llmfleet/tls/ca.pem",
     }
     for name, value in values.items():
