@@ -2,22 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Filters of the ``nvidia_driver`` role: thin wrappers around module_utils/driver_*.py and fabric_state.py."""
+"""Filters of the ``nvidia_driver`` role: thin wrappers around the packages ``nvidia``."""
 
 from __future__ import annotations
 
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import driver_state
-from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import fabric as fabric_state
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import driver_state, fabric
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import plain
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.nvidia import driver_choice
 
 
 def nvidia_driver_choice(facts: Any, machine: Any, wanted: Any) -> dict[str, Any]:
-    """Choose the driver of a host and find the changes that are left; see module_utils/driver_choice.py and
-    driver_state.py.
+    """Choose the driver of a host and find the changes that are left; see plugin_utils/nvidia/driver_choice.py
+    and module_utils/nvidia/driver_state.py.
     """
     facts, machine, wanted = plain(facts), plain(machine), plain(wanted)
     try:
@@ -43,5 +42,5 @@ class FilterModule:
             "container_guest": driver_choice.container_guest,
             "nvidia_driver_choice": nvidia_driver_choice,
             "nvidia_driver_record": driver_state.new_packages,
-            "nvidia_fabric_problem": fabric_state.fabric_problem,
+            "nvidia_fabric_problem": fabric.fabric_problem,
         }

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Filters of the ``service`` role: thin wrappers around module_utils/service_spec.py."""
+"""Filters of the ``service`` role: thin wrappers around plugin_utils/service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import sp
 def service_specs(
     specs: list[dict[str, Any]], config_root: str, state_root: str, images: list[dict[str, Any]] | None = None
 ) -> list[dict[str, Any]]:
-    """Fill the defaults of service specs; see module_utils/service_spec.py."""
+    """Fill the defaults of service specs; see plugin_utils/service/spec.py."""
     try:
         programs = container_image.known_programs(images or [])
         return service_spec.normalise(specs, config_root, state_root, programs)
@@ -29,7 +29,7 @@ def service_specs(
 
 
 def package_images(package: dict[str, Any], root: str, pinned: bool = True) -> list[dict[str, Any]]:
-    """Return the images of a package with the programs that run from them; see module_utils/container_image.py."""
+    """Return the images of a package with the programs that run from them; see plugin_utils/service/image.py."""
     try:
         return container_image.packages(package, root, pinned)
     except container_image.ImageError as error:
@@ -48,7 +48,7 @@ def package_on(package: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]
 def container_probes(
     instances: list[dict[str, Any]], image: Any, options: dict[str, Any], environment: dict[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Return the command line that runs each engine's Python from its image; see module_utils/container_run.py."""
+    """Return the command line that runs each engine's Python from its image; see ``container_command``."""
     named = image if isinstance(image, dict) else {"image": image}
     program = (named.get("programs") or {}).get("python", container_image.NAMES["python"])
     engines = []
@@ -63,12 +63,12 @@ def container_probes(
 
 
 def image_problems(images: dict[str, Any], names: list[str], pinned: bool = True) -> list[dict[str, Any]]:
-    """Find problems of images; see module_utils/container_image.py."""
+    """Find problems of images; see plugin_utils/service/image.py."""
     return container_image.problems(images, names, pinned)
 
 
 def resolve_images(catalog: dict[str, Any], own: dict[str, Any], registry: str = "") -> dict[str, Any]:
-    """Layer the user's images over the shipped ones; see module_utils/container_image.py."""
+    """Layer the user's images over the shipped ones; see plugin_utils/service/image.py."""
     try:
         return container_image.resolve(catalog, own, registry)
     except container_image.ImageError as error:

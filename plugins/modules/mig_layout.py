@@ -2,7 +2,7 @@
 # Copyright (c) 2026, llmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Thin I/O around module_utils/mig_layout.py."""
+"""Thin I/O around module_utils/nvidia/mig.py."""
 
 from __future__ import annotations
 

@@ -58,6 +58,27 @@ def test_playbooks_exist(path: Path) -> None:
         assert where.exists(), f"{name(path)}: no such playbook: {called}"
 
 
+def test_files_that_are_named_exist() -> None:
+    """A docstring, comment or page that names a file of the repository names one that is there."""
+    folders = "module_utils|plugin_utils|plugins|roles|tests|playbooks|scripts|docs|molecule|group_vars"
+    named = re.compile(rf"(?<![\w./{{}}-])((?:{folders})/[\w./-]*\w\.(?:py|yml|j2|md|sh|mk|json))\b")
+    sources = [
+        path
+        for folder in ("plugins", "roles", "playbooks", "scripts", "docs", "inventories", "mk")
+        for path in (ROOT / folder).rglob("*")
+        # Pages for contributors name the files that they tell to write.
+        if path.suffix in (".py", ".yml", ".j2", ".md", ".sh", ".mk") and path.parent.name != "contributing"
+    ]
+    missing = [
+        f"{name(path)}: {file}"
+        for path in [*sources, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+        for file in named.findall(path.read_text())
+        if not any((folder / file).exists() for folder in (ROOT, ROOT / "plugins", path.parent))
+    ]
+    assert len(sources) > 300
+    assert not missing, "no such file:\n" + "\n".join(missing)
+
+
 def known_variables() -> set[str]:
     """Every variable that a role documents, and those that only a playbook reads."""
     found: set[str] = set()

@@ -141,7 +141,7 @@ def read_weights(files: Files, facts: Mapping[str, Any]) -> dict[str, Any]:
     The headers of all safetensors files say it best. Where one is missing the index says at least the sum of all
     tensors, spare ones included; where there are ``*.bin`` files alone, their index or else their sizes do.
 
-    :param facts: what ``model_config.describe`` says of the model.
+    :param facts: what ``config.describe`` says of the model.
     :raises SourceError: a file cannot be read.
     :raises safetensors.SafetensorsError: a header or index is malformed.
     """

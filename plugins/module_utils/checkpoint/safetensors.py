@@ -255,7 +255,7 @@ def weigh(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Weights:
     an output head that is the embedding once more (``tie_word_embeddings``).
 
     :param tensors: those of every shard, by name.
-    :param facts: what ``model_config.describe`` says of the model.
+    :param facts: what ``config.describe`` says of the model.
     :raises SafetensorsError: a checkpoint without a tensor.
     """
     layers = facts.get("num_hidden_layers")

@@ -23,7 +23,7 @@ class Look(NamedTuple):
     seconds: float
     """Since its start."""
     state: str
-    """The state in its manager, one of the four states of ``service_manager``."""
+    """The state in its manager, one of the four states of ``service/state.py``."""
     run: str = ""
     """The identity of the current run of its process; empty if none runs."""
     problem: str = ""

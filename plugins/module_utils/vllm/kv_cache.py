@@ -5,7 +5,7 @@
 """vLLM's arithmetic of the KV cache: how many blocks and tokens fit, and how long a context.
 
 Exact: tests/unit/plugins/module_utils/vllm/test_kv_cache.py holds what vLLM 0.33 itself answers. Lengths are in tokens,
-sizes in bytes of one rank. Facts of a model are those that `model_config.describe` returns.
+sizes in bytes of one rank. Facts of a model are those that ``checkpoint/config.py`` (``describe``) returns.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def beside(spec: dict[str, Any], options: dict[str, Any]) -> list[str]:
 def service(spec: dict[str, Any], options: dict[str, Any], argv: list[str] | None = None) -> list[str]:
     """Return the lines of the command that runs a service in the foreground, one option with its value to a line.
 
-    :param spec: a normalised spec (``service_spec.normalise``) whose ``container`` has ``image`` and ``program``, and
+    :param spec: a normalised spec (``spec.normalise``) whose ``container`` has ``image`` and ``program``, and
         may have ``mounts`` (``host:inside:mode``), ``pid`` (``host``), ``arguments`` (further ones of the program),
         ``capabilities`` (that it may have but is not given), ``workdir``, ``writable_root`` and ``shared_memory``.
     :param options: ``engine`` (program), ``prefix``, ``run_dir``, ``gpu_mode`` (``cdi`` or ``legacy``), ``network``,

@@ -82,7 +82,7 @@ def normalise(
     :param specs: service specs as app roles write them.
     :param config_root: directory of configuration on the host, e.g. ``/etc/llmfleet``.
     :param state_root: directory of state on the host, e.g. ``/var/lib/llmfleet``.
-    :param programs: programs that come from images (``container_image.known_programs``); a service whose command begins
+    :param programs: programs that come from images (``image.known_programs``); a service whose command begins
         with one of them has ``image`` and ``program`` in its ``container``, any other an empty ``container``.
     :raises SpecError: on a missing or malformed key.
     """
