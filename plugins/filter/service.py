@@ -54,10 +54,9 @@ def container_probes(
     engines = []
     for instance in instances:
         argv = container_command.probe(str(named["image"]), program, list(instance["gpus"]), options)
-        for key, value in {**(environment or {}), **(instance.get("env") or {})}.items():
-            # Only these variables are passed, because others may be secret and a command line is visible to every user.
-            if key.startswith(doctor_engine.VARIABLES) and value is not None:
-                argv[-3:-3] = ["--env", f"{key}={value}"]
+        # A command line is visible to every user.
+        for key, value in doctor_engine.variables(instance, environment).items():
+            argv[-3:-3] = ["--env", f"{key}={value}"]
         engines.append({"name": instance["name"], "python": argv, "gpus": instance["gpus"]})
     return engines
 

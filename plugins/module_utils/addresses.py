@@ -2,12 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Addresses that services listen on: which of them conflict, and how a listener is reached from its own host."""
+"""Addresses that services listen on: which of them conflict, how a listener is reached from its own host, and what
+keeps the processes of one program on the loopback interface.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 from typing import Any
+
+# Environment of a program whose processes work together on one host. Gloo listens on the address of the host's name and
+# NCCL on the first interface that is not loopback, although nobody outside the host has to reach either.
+GROUP_ON_LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 
 
 def unmapped(address: Any) -> Any:

@@ -23,8 +23,6 @@ DISTRIBUTION_UNITS = [
     "prometheus-node-exporter.service",
 ]
 PUBLIC_PORTS = {443}
-# Linux gives ports from here on to whoever asks for any.
-FIRST_FREE_PORT = 32768
 # LiteLLM, the exporters of Nginx and of the machine; and where they are, the chat page and the engines.
 GATEWAY_PORTS = {4000, 9113, 9100}
 FLEET_PORTS = {"aio": GATEWAY_PORTS | {3000, 8100, 8101}, "gw-ubuntu": GATEWAY_PORTS, "gw-debian13": GATEWAY_PORTS}
@@ -80,8 +78,6 @@ def test_distribution_units_are_masked(host: Any) -> None:
 def test_only_what_is_meant_to_listens(name: str) -> None:
     found = listeners(name)
     assert found.public == PUBLIC_PORTS
-    # Processes of vLLM's groups (gloo, TCPStore) meet on free ports of the host's address; everything else is known.
-    engines = {port for port in found.fleet if port >= FIRST_FREE_PORT and name == "aio"}
-    assert found.fleet - engines == FLEET_PORTS[name]
+    assert found.fleet == FLEET_PORTS[name]
     # Engines talk to their own processes on further ports of the loopback.
     assert found.loopback >= LOOPBACK_PORTS

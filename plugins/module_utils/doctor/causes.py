@@ -152,8 +152,8 @@ SHM = Cause(
 )
 NETWORK = Cause(
     "",
-    "the ranks do not find each other: NCCL chose an interface that leads nowhere, or a firewall is in the way",
-    "set NCCL_SOCKET_IFNAME to the right interface in the env of the models on this host",
+    "the ranks do not find each other: a firewall is in the way on lo, or NCCL_SOCKET_IFNAME names another interface",
+    "allow what the host sends to itself over lo, and remove NCCL_SOCKET_IFNAME from the env of its models",
 )
 GROUP = Cause(
     "",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from typing import Any, Iterable, Mapping
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import GROUP_ON_LOOPBACK
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import causes
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding import ERROR, WARNING, Finding, fine
 from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import GROUP_SHARED_MIB
@@ -27,6 +28,17 @@ VARIABLES = ("NCCL_", "GLOO_", "CUDA_", "TORCH_NCCL_", "LD_LIBRARY_PATH")
 NEEDED_MIB = 2048
 
 
+def variables(instance: Mapping[str, Any], environment: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the variables with which an instance is tested; null leaves one out.
+
+    Only variables that affect how GPUs are found and communicate are passed on, because others may be secret.
+
+    :param environment: variables of every instance; its own win.
+    """
+    given = {**GROUP_ON_LOOPBACK, **(environment or {}), **(instance.get("env") or {})}
+    return {key: value for key, value in given.items() if key.startswith(VARIABLES) and value is not None}
+
+
 def engines(
     instances: Iterable[Mapping[str, Any]], python: list[str], environment: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
@@ -39,9 +51,7 @@ def engines(
         return []
     found = []
     for one in instances:
-        given = {**(environment or {}), **(one.get("env") or {})}
-        # Only variables that affect how GPUs are found and communicate are passed on, because others may be secret.
-        kept = {key: value for key, value in given.items() if key.startswith(VARIABLES) and value is not None}
+        kept = variables(one, environment)
         found.append({"name": one["name"], "python": python, "gpus": one.get("gpus") or [], "environment": kept})
     return found
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import authority
+from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import GROUP_ON_LOOPBACK, authority
 from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import container_size
 
 # Engines serve from a local path and send no usage statistics.
@@ -146,5 +146,5 @@ def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -
     # With log probabilities asked for, torch would compile while it serves; a host without a compiler loses the engine
     # by it.
     compiling = {} if settings["compile"] else {"TORCH_COMPILE_DISABLE": "1"}
-    found = {**OFFLINE, **places, **cpu, **compiling, **settings["env"], **instance["env"]}
+    found = {**OFFLINE, **GROUP_ON_LOOPBACK, **places, **cpu, **compiling, **settings["env"], **instance["env"]}
     return {key: value for key, value in found.items() if value is not None}

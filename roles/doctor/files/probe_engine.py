@@ -185,8 +185,6 @@ def try_torch(request):
 def try_reduce(request, environment, seconds):
     ranks, backend = request["ranks"], request["backend"]
     environment = {"NCCL_DEBUG": os.environ.get("NCCL_DEBUG", "WARN"), **environment}
-    if backend == "gloo":
-        environment.setdefault("GLOO_SOCKET_IFNAME", os.environ.get("GLOO_SOCKET_IFNAME", "lo"))
     port = free_port()
     children = [Child(reduce(rank, ranks, backend, port, seconds), environment) for rank in range(ranks)]
     start = time.monotonic()

@@ -62,6 +62,9 @@ def test_a_probe_runs_python_as_the_engine_would() -> None:
     text = " ".join(engine["python"])
     assert "--env NCCL_DEBUG=INFO" in text
     assert "--env NCCL_P2P_DISABLE=1" in text
+    # As in the engine itself.
+    assert "--env GLOO_SOCKET_IFNAME=lo" in text
+    assert "--env NCCL_SOCKET_IFNAME=lo" in text
     assert "NCCL_IB_HCA" not in text
     assert "hidden" not in text
     (engine,) = run("container_probes", [instance], {"image": IMAGE, "programs": {"python": "/v/python"}}, options)

@@ -374,9 +374,10 @@ def test_engines_of_a_python_environment() -> None:
         {"name": "chat-0", "gpus": [UUID], "env": {"NCCL_DEBUG": None, "NCCL_P2P_DISABLE": "1", "HF_TOKEN": "secret"}},
         {"name": "cpu-0"},
     ]
-    first, second = doctor_engine.engines(instances, ["/p"], {"GLOO_SOCKET_IFNAME": "lo", "OTHER": "x"})
-    assert first["environment"] == {"GLOO_SOCKET_IFNAME": "lo", "NCCL_P2P_DISABLE": "1"}
-    assert (second["gpus"], second["environment"]) == ([], {"GLOO_SOCKET_IFNAME": "lo"})
+    first, second = doctor_engine.engines(instances, ["/p"], {"GLOO_SOCKET_IFNAME": "eth1", "OTHER": "x"})
+    group = {"GLOO_SOCKET_IFNAME": "eth1", "NCCL_SOCKET_IFNAME": "lo"}
+    assert first["environment"] == {**group, "NCCL_P2P_DISABLE": "1"}
+    assert (second["gpus"], second["environment"]) == ([], group)
     assert doctor_engine.engines(instances, []) == []
     (found,) = doctor_engine.missing(instances, [first])
     assert (found.severity, found.subject) == (WARNING, "cpu-0")

@@ -4,7 +4,7 @@
 
 """Command lines, environments and services of vLLM's instances.
 
-specs.json holds what version 0.1.0 wrote, so that running engines do not restart for another order of flags.
+specs.json holds what the collection writes on hosts, so that running engines do not restart for another order of flags.
 """
 
 from __future__ import annotations
@@ -69,6 +69,14 @@ def test_flags_of_the_instance_win_over_the_role_and_those_over_the_plan() -> No
     command = one({"args": {"seed": 1, "max-num-seqs": 2}}, args={"seed": 3})["command"]
     assert {"--seed=3", "--max-num-seqs=2"} <= set(command)
     assert not [word for word in command if word in ("--seed=1", "--max-num-seqs=16")]
+
+
+def test_processes_of_an_engine_meet_on_loopback_unless_told_otherwise() -> None:
+    environment = one()["environment"]
+    assert (environment["GLOO_SOCKET_IFNAME"], environment["NCCL_SOCKET_IFNAME"]) == ("lo", "lo")
+    given = one({"env": {"GLOO_SOCKET_IFNAME": None}}, env={"NCCL_SOCKET_IFNAME": "eth1"})["environment"]
+    assert "GLOO_SOCKET_IFNAME" not in given
+    assert given["NCCL_SOCKET_IFNAME"] == "eth1"
 
 
 def test_variables_of_the_instance_win_and_a_null_takes_one_away() -> None:
