@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Filters of the doctor: thin wrappers around module_utils/doctor_*.py."""
+"""Filters of the doctor: thin wrappers around module_utils/doctor and plugin_utils/doctor."""
 
 from __future__ import annotations
 
@@ -30,10 +30,17 @@ def failures(reports: Any) -> list[str]:
     return doctor_text.failures(_given("doctor_failures", reports, dict, "give reports by host"))
 
 
-def engines(instances: Any, python: list[str], environment: Any = None) -> list[dict[str, Any]]:
+def engines(instances: Any, packages: Any, environments: Any = None) -> list[dict[str, Any]]:
     """Return the environments of instances."""
     given = _given("doctor_engines", instances, list, "give a list of instances")
-    return doctor_engine.engines(given, list(python), problems.plain(environment or {}))
+    known = _given("doctor_engines", packages, dict, "give packages by the engine's name")
+    return doctor_engine.engines(given, known, problems.plain(environments or {}))
+
+
+def environments(marks: Any, names: Any) -> dict[str, dict[str, str]]:
+    """Return the newest environment of each engine."""
+    given = _given("doctor_environments", marks, list, "give the files that ansible.builtin.find found")
+    return doctor_engine.installed(given, map(str, names))
 
 
 class FilterModule:
@@ -41,4 +48,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
-        return {"doctor_engines": engines, "doctor_failures": failures, "doctor_text": text}
+        return {
+            "doctor_engines": engines,
+            "doctor_environments": environments,
+            "doctor_failures": failures,
+            "doctor_text": text,
+        }

@@ -46,16 +46,22 @@ def package_on(package: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]
 
 
 def container_probes(
-    instances: list[dict[str, Any]], image: Any, options: dict[str, Any], environment: dict[str, Any] | None = None
+    instances: list[dict[str, Any]],
+    images: dict[str, Any],
+    options: dict[str, Any],
+    environments: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the command line that runs each engine's Python from its image; see ``container_command``."""
-    named = image if isinstance(image, dict) else {"image": image}
-    program = (named.get("programs") or {}).get("python", container_image.NAMES["python"])
     engines = []
-    for instance in instances:
+    for instance in doctor_engine.with_torch(instances):
+        image = images.get(instance["engine"])
+        if not image:
+            continue
+        named = image if isinstance(image, dict) else {"image": image}
+        program = (named.get("programs") or {}).get("python", container_image.NAMES["python"])
         argv = container_command.probe(str(named["image"]), program, list(instance["gpus"]), options)
         # A command line is visible to every user.
-        for key, value in doctor_engine.variables(instance, environment).items():
+        for key, value in doctor_engine.variables(instance, environments).items():
             argv[-3:-3] = ["--env", f"{key}={value}"]
         engines.append({"name": instance["name"], "python": argv, "gpus": instance["gpus"]})
     return engines

@@ -28,31 +28,56 @@ VARIABLES = ("NCCL_", "GLOO_", "CUDA_", "TORCH_NCCL_", "LD_LIBRARY_PATH")
 NEEDED_MIB = 2048
 
 
-def variables(instance: Mapping[str, Any], environment: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def with_torch(instances: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the instances whose engine has torch; those planned by an earlier version do not say, and have it."""
+    return [one for one in instances if (one.get("interface") or {}).get("has_torch", True)]
+
+
+def variables(instance: Mapping[str, Any], environments: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the variables with which an instance is tested; null leaves one out.
 
     Only variables that affect how GPUs are found and communicate are passed on, because others may be secret.
 
-    :param environment: variables of every instance; its own win.
+    :param environments: variables of every instance by the engine's name; the instance's own win.
     """
-    given = {**GROUP_ON_LOOPBACK, **(environment or {}), **(instance.get("env") or {})}
+    common = (environments or {}).get(str(instance.get("engine"))) or {}
+    given = {**GROUP_ON_LOOPBACK, **common, **(instance.get("env") or {})}
     return {key: value for key, value in given.items() if key.startswith(VARIABLES) and value is not None}
 
 
 def engines(
-    instances: Iterable[Mapping[str, Any]], python: list[str], environment: Mapping[str, Any] | None = None
+    instances: Iterable[Mapping[str, Any]],
+    packages: Mapping[str, Mapping[str, Any]],
+    environments: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the environments of the instances of a host that run in a Python environment; empty if there is none.
+    """Return the environments of the instances of a host whose engine is installed there.
 
-    :param python: command line of the engine's Python; empty where no engine is installed.
-    :param environment: variables of every instance; its own win.
+    :param packages: ``{python}`` by the engine's name.
+    :param environments: see :func:`variables`.
     """
-    if not python:
-        return []
     found = []
-    for one in instances:
-        kept = variables(one, environment)
-        found.append({"name": one["name"], "python": python, "gpus": one.get("gpus") or [], "environment": kept})
+    for one in with_torch(instances):
+        python = (packages.get(str(one.get("engine"))) or {}).get("python")
+        if python:
+            kept = variables(one, environments)
+            found.append({"name": one["name"], "python": [python], "gpus": one.get("gpus") or [], "environment": kept})
+    return found
+
+
+def installed(marks: Iterable[Mapping[str, Any]], names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return ``{python}`` of the newest environment of each engine, even if nothing was started from it yet.
+
+    :param marks: ``path`` and ``mtime`` of the file ``.complete`` in each environment; the directory of an environment
+        is called ``<engine>-<digest>``.
+    :param names: the engines.
+    """
+    found = {}
+    wanted = set(names)
+    for one in sorted(marks, key=lambda mark: float(mark["mtime"])):
+        folder = str(one["path"]).rpartition("/")[0]
+        engine = folder.rpartition("/")[2].rpartition("-")[0]
+        if engine in wanted:
+            found[engine] = {"python": f"{folder}/bin/python"}
     return found
 
 

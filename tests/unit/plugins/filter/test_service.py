@@ -51,11 +51,12 @@ def test_images_are_checked_before_anything_is_touched() -> None:
 def test_a_probe_runs_python_as_the_engine_would() -> None:
     instance = {
         "name": "chat-0",
+        "engine": "vllm",
         "gpus": ["GPU-1"],
         "env": {"NCCL_P2P_DISABLE": "1", "NCCL_IB_HCA": None, "HF_TOKEN": "hidden"},
     }
     options = {"engine": "docker", "gpu_mode": "cdi", "memlock": True, "network": "host"}
-    (engine,) = run("container_probes", [instance], IMAGE, options, {"NCCL_DEBUG": "INFO"})
+    (engine,) = run("container_probes", [instance], {"vllm": IMAGE}, options, {"vllm": {"NCCL_DEBUG": "INFO"}})
     assert engine["name"] == "chat-0"
     assert engine["gpus"] == ["GPU-1"]
     assert engine["python"][-3:] == ["--entrypoint", "python3", IMAGE]
@@ -67,5 +68,7 @@ def test_a_probe_runs_python_as_the_engine_would() -> None:
     assert "--env NCCL_SOCKET_IFNAME=lo" in text
     assert "NCCL_IB_HCA" not in text
     assert "hidden" not in text
-    (engine,) = run("container_probes", [instance], {"image": IMAGE, "programs": {"python": "/v/python"}}, options)
+    own = {"vllm": {"image": IMAGE, "programs": {"python": "/v/python"}}}
+    (engine,) = run("container_probes", [instance, {**instance, "engine": "other"}], own, options)
     assert engine["python"][-2:] == ["/v/python", IMAGE]
+    assert run("container_probes", [{**instance, "interface": {"has_torch": False}}], own, options) == []

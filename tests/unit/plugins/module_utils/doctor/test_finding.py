@@ -371,16 +371,43 @@ def test_free_memory(uuid: str, free: int | None) -> None:
 
 def test_engines_of_a_python_environment() -> None:
     instances = [
-        {"name": "chat-0", "gpus": [UUID], "env": {"NCCL_DEBUG": None, "NCCL_P2P_DISABLE": "1", "HF_TOKEN": "secret"}},
-        {"name": "cpu-0"},
+        {
+            "name": "chat-0",
+            "engine": "vllm",
+            "gpus": [UUID],
+            "env": {"NCCL_DEBUG": None, "NCCL_P2P_DISABLE": "1", "HF_TOKEN": "secret"},
+        },
+        {"name": "cpu-0", "engine": "vllm"},
+        {"name": "other-0", "engine": "other", "interface": {"has_torch": True}},
+        {"name": "parrot-0", "engine": "echo", "interface": {"has_torch": False}},
     ]
-    first, second = doctor_engine.engines(instances, ["/p"], {"GLOO_SOCKET_IFNAME": "eth1", "OTHER": "x"})
+    packages = {"vllm": {"python": "/p"}, "echo": {"python": "/e"}, "other": {"python": ""}}
+    environments = {"vllm": {"GLOO_SOCKET_IFNAME": "eth1", "OTHER": "x"}}
     group = {"GLOO_SOCKET_IFNAME": "eth1", "NCCL_SOCKET_IFNAME": "lo"}
-    assert first["environment"] == {**group, "NCCL_P2P_DISABLE": "1"}
+    first, second = doctor_engine.engines(instances, packages, environments)
+    assert (first["python"], first["environment"]) == (["/p"], {**group, "NCCL_P2P_DISABLE": "1"})
     assert (second["gpus"], second["environment"]) == ([], group)
-    assert doctor_engine.engines(instances, []) == []
-    (found,) = doctor_engine.missing(instances, [first])
+    assert doctor_engine.engines(instances, {}) == []
+    packages["other"]["python"] = "/o"
+    assert [one["python"] for one in doctor_engine.engines(instances, packages)] == [["/p"], ["/p"], ["/o"]]
+    (found,) = doctor_engine.missing(instances[:2], [first])
     assert (found.severity, found.subject) == (WARNING, "cpu-0")
+
+
+def test_the_newest_environment_of_each_engine_is_found_by_its_name() -> None:
+    marks = [
+        {"path": f"/v/{name}/.complete", "mtime": time}
+        for name, time in (("vllm-1", 1.0), ("vllm-2", 3.0), ("vllm-3", 2.0), ("sglang-4", 1.0), ("tools-5", 9.0))
+    ]
+    assert doctor_engine.installed(marks, ["vllm"]) == {"vllm": {"python": "/v/vllm-2/bin/python"}}
+    both = doctor_engine.installed(marks, ["vllm", "sglang", "echo"])
+    assert {name: one["python"] for name, one in both.items()} == {
+        "vllm": "/v/vllm-2/bin/python",
+        "sglang": "/v/sglang-4/bin/python",
+    }
+    # The name of another package may begin with that of an engine.
+    assert doctor_engine.installed([{"path": "/v/vllm-omni-6/.complete", "mtime": 1.0}], ["vllm"]) == {}
+    assert doctor_engine.installed([], ["vllm"]) == {}
 
 
 def test_what_the_program_is_asked() -> None:
