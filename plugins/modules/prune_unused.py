@@ -3,13 +3,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Remove Python environments and snapshots of models that are not in force."""
+"""Remove Python environments, their Pythons and snapshots of models that are not in force."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: prune_unused
-short_description: Remove Python environments and snapshots of models that are not in force
+short_description: Remove Python environments, their Pythons and snapshots of models that are not in force
 version_added: 0.1.0
 author: llmfleet contributors (@llmfleet)
 description:
@@ -32,6 +32,20 @@ options:
     type: list
     elements: str
     required: true
+  bases:
+    description:
+      - Patterns of directories that candidates are built on, such as the Pythons of environments. One is removed if
+        nothing names it that is left after the removal of candidates.
+      - A link to such a directory is kept and removed with it.
+    type: list
+    elements: str
+    default: []
+  base_references:
+    description: Patterns of the files and links that name bases, beside O(references); those of removed candidates do
+      not count.
+    type: list
+    elements: str
+    default: []
   hub:
     description: Cache of a model hub that some of the candidates are snapshots in.
     type: path
@@ -43,6 +57,8 @@ EXAMPLES = r"""
   llmfleet.serving.prune_unused:
     candidates: [/opt/llmfleet/venvs/*-*]
     references: [/etc/systemd/system/llm-*.service, /etc/llmfleet/**]
+    bases: [/opt/llmfleet/python/cpython-*]
+    base_references: [/opt/llmfleet/venvs/*/pyvenv.cfg]
 """
 
 RETURN = r"""
@@ -79,6 +95,8 @@ def main() -> None:
     spec = {
         "candidates": {"type": "list", "elements": "str", "required": True},
         "references": {"type": "list", "elements": "str", "required": True},
+        "bases": {"type": "list", "elements": "str", "default": []},
+        "base_references": {"type": "list", "elements": "str", "default": []},
         "hub": {"type": "path", "default": ""},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
@@ -88,6 +106,8 @@ def main() -> None:
     if params["hub"]:
         orphans = unused.orphaned_blobs(params["hub"], paths)
         paths = [path for path in paths if not any(path.startswith(f"{orphan}/") for orphan in orphans)] + orphans
+    texts = unused.texts_in_force([*params["references"], *params["base_references"]], gone=paths)
+    paths += unused.unused(unused.matching(params["bases"]), texts)
     mib = sum(unused.size_mib(path) for path in paths)
     try:
         for path in [] if module.check_mode else paths:

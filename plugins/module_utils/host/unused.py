@@ -27,10 +27,15 @@ def matching(patterns: Iterable[str]) -> list[str]:
     return sorted({path for pattern in patterns for path in glob.glob(pattern, recursive=True)})
 
 
-def texts_in_force(patterns: Iterable[str]) -> list[str]:
-    """Return the texts that show what is in force: contents of files, targets of links, command lines of processes."""
+def texts_in_force(patterns: Iterable[str], gone: Iterable[str] = ()) -> list[str]:
+    """Return the texts that show what is in force: contents of files, targets of links, command lines of processes.
+
+    :param gone: directories that are removed; what they contain shows nothing.
+    """
     texts = []
-    for path in [*matching(patterns), *glob.glob("/proc/[0-9]*/cmdline"), *glob.glob("/proc/[0-9]*/exe")]:
+    removed = tuple(f"{path}/" for path in gone)
+    left = [path for path in matching(patterns) if not path.startswith(removed)]
+    for path in [*left, *glob.glob("/proc/[0-9]*/cmdline"), *glob.glob("/proc/[0-9]*/exe")]:
         try:
             if os.path.islink(path):
                 texts.append(os.readlink(path))
@@ -43,9 +48,15 @@ def texts_in_force(patterns: Iterable[str]) -> list[str]:
 
 
 def unused(candidates: Iterable[str], texts: Iterable[str]) -> list[str]:
-    """Return the candidates that none of the texts names."""
+    """Return the candidates that none of the texts names, neither by their path nor by a link among the candidates."""
     known = list(texts)
-    return [path for path in candidates if not any(is_named(path, text) for text in known)]
+    real = {path: os.path.realpath(path) for path in candidates}
+    kept = {
+        target
+        for path, target in real.items()
+        if any(is_named(name, text) for name in {path, target} for text in known)
+    }
+    return [path for path, target in real.items() if target not in kept]
 
 
 def orphaned_blobs(hub: str, gone: Iterable[str]) -> list[str]:

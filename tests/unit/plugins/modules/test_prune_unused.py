@@ -24,6 +24,8 @@ def prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         given = {
             "candidates": [f"{tmp_path}/venvs/*-*", f"{tmp_path}/hub/models--*/snapshots/*"],
             "references": [f"{tmp_path}/units/*.service", f"{tmp_path}/etc/**", f"{tmp_path}/tools"],
+            "bases": [f"{tmp_path}/python/cpython-*"],
+            "base_references": [f"{tmp_path}/venvs/*/pyvenv.cfg"],
             "hub": f"{tmp_path}/hub",
             "_ansible_check_mode": check,
         }
@@ -94,6 +96,59 @@ def test_blobs_go_with_the_last_snapshot_that_needs_them(prune: Any, tmp_path: P
     assert (tmp_path / "hub/models--o--coming/blobs/x.incomplete").exists()
     assert (tmp_path / "hub/models--o--kept/blobs/y.incomplete").exists()
     assert prune()["removed"] == []
+
+
+def environment(root: Path, name: str, base: str) -> None:
+    """Write what uv writes of an environment that is built on one of its Pythons."""
+    folder = root / "venvs" / name
+    (folder / "bin").mkdir(parents=True)
+    (folder / "pyvenv.cfg").write_text(f"home = {root}/python/{base}/bin\nimplementation = CPython\n")
+    (folder / "bin/python").symlink_to(root / "python" / base / "bin/python3")
+
+
+def test_a_python_goes_with_the_last_environment_that_is_built_on_it(prune: Any, tmp_path: Path) -> None:
+    for release in ("3.11.17", "3.11.18", "3.12.1", "3.12.10", "3.13.1"):
+        (tmp_path / f"python/cpython-{release}-linux/bin").mkdir(parents=True)
+    # uv keeps a link to the newest release of each version, and builds environments on it or on the release.
+    for version, release in (("3.11", "3.11.18"), ("3.12", "3.12.10"), ("3.13", "3.13.1")):
+        (tmp_path / f"python/cpython-{version}-linux").symlink_to(f"cpython-{release}-linux")
+    (tmp_path / "python/.lock").touch()
+    environment(tmp_path, "vllm-old", "cpython-3.11.17-linux")
+    environment(tmp_path, "vllm-new", "cpython-3.11.18-linux")
+    environment(tmp_path, "web-old", "cpython-3.12.1-linux")
+    environment(tmp_path, "web-new", "cpython-3.12-linux")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/run").write_text(f"{tmp_path}/venvs/vllm-new/bin/x\n{tmp_path}/venvs/web-new/bin/x\n")
+    gone = [
+        "venvs/vllm-old",
+        "venvs/web-old",
+        "python/cpython-3.11.17-linux",
+        "python/cpython-3.12.1-linux",
+        "python/cpython-3.13-linux",
+        "python/cpython-3.13.1-linux",
+    ]
+    assert prune(check=True)["removed"] == gone
+    assert prune()["removed"] == gone
+    left = [".lock", *(f"cpython-{name}-linux" for name in ("3.11", "3.11.18", "3.12", "3.12.10"))]
+    assert sorted(path.name for path in (tmp_path / "python").iterdir()) == left
+    assert prune()["removed"] == []
+
+
+def test_a_python_stays_while_a_process_or_a_unit_names_it(
+    prune: Any, tmp_path: Path, running: list[subprocess.Popen[bytes]]
+) -> None:
+    for release in ("3.11.17", "3.11.18", "3.12.1"):
+        (tmp_path / f"python/cpython-{release}-linux").mkdir(parents=True)
+    (tmp_path / "units").mkdir()
+    (tmp_path / "units/x.service").write_text(f"ExecStart={tmp_path}/python/cpython-3.11.17-linux/bin/python3 -m x\n")
+    waiting = [
+        sys.executable,
+        "-c",
+        "import time; time.sleep(60)",
+        f"{tmp_path}/python/cpython-3.12.1-linux/bin/python",
+    ]
+    running.append(subprocess.Popen(waiting))
+    assert prune()["removed"] == ["python/cpython-3.11.18-linux"]
 
 
 def test_nothing_at_all_is_no_failure(prune: Any) -> None:
