@@ -22,9 +22,8 @@ def nvidia_driver_choice(facts: Any, machine: Any, wanted: Any) -> dict[str, Any
     try:
         choice = driver_choice.choose({**machine, **facts}, wanted)
         if choice["needed"] and not choice["problems"]:
-            state = driver_state.compare(choice, facts, bool(wanted["hold"]))
-            state["problems"] = [f"{machine['host']}: {problem}." for problem in state["problems"]]
-            choice.update(state)
+            choice.update(driver_state.compare(choice, facts, bool(wanted["hold"])))
+        choice["problems"] = [one._replace(host=machine["host"])._asdict() for one in choice["problems"]]
     except (KeyError, TypeError, ValueError) as error:
         raise AnsibleFilterError(
             f"filter nvidia_driver_choice: {type(error).__name__} {error}: give facts from "

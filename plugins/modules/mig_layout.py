@@ -90,6 +90,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.host import progr
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import mig as mig_layout
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.mig import Change
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import render
 
 ENTRY = {"card": {"type": "str", "required": True}, "profiles": {"type": "list", "elements": "str", "required": True}}
 ARGUMENTS: dict[str, Any] = {
@@ -146,7 +147,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     layout = mig_layout.plan(module.params["layout"], module.params["gpus"], host_name(module.params))
     if layout.problems:
-        module.fail_json(msg=" ".join(layout.problems))
+        module.fail_json(msg=render(layout.problems))
     cards = Cards(module)
     waiting = False
     for change in layout.changes:

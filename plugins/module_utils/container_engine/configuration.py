@@ -11,6 +11,7 @@ import json
 import re
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 from ansible_collections.llmfleet.serving.plugins.module_utils.versions import version_tuple
 
 # Package names of container engines in distributions and in Docker's repository; an installed one is kept.
@@ -85,37 +86,35 @@ def container_engine_plan(
 
     :param found: what the module ``container_engine_facts`` found.
     :param host: ``name``, ``distribution``, ``major`` (version), ``service_mgr``.
-    :return: ``problem`` (empty where there is none), ``manage`` (whether this host's engine is ours to install and
+    :return: ``problems`` (empty where there is none), ``manage`` (whether this host's engine is ours to install and
         restart), ``install`` (packages), ``repository`` (whether Docker's is needed), ``version`` (to install).
     """
-    plan = {"problem": "", "manage": True, "install": [], "repository": False, "version": ""}
-    here, on = host["name"], f"{host['distribution']} {host['major']}"
+    plan: dict[str, Any] = {"problems": [], "manage": True, "install": [], "repository": False, "version": ""}
+    problem: Problem | None = None
     if found["snap"] and name == "docker":
-        plan["problem"] = (
-            f"{here}: Docker is installed as a snap ({found['snap']}), which sees neither GPUs nor the directories of "
-            "the collection. Remove it with 'snap remove --purge docker' (images and volumes go with it)."
-        )
+        text = f"Docker is installed as a snap ({found['snap']}), which sees neither GPUs nor our directories"
+        remedy = "remove it with 'snap remove --purge docker' (images and volumes go with it)"
+        problem = Problem("container_engine_name", name, text, remedy)
     elif found["is_podman"] and name == "docker":
-        plan["problem"] = (
-            f"{here}: container_engine_name is 'docker', but the program 'docker' here is Podman's. "
-            "Remove the package podman-docker, or set container_engine_name: podman."
-        )
+        remedy = "remove the package podman-docker, or set container_engine_name: podman"
+        problem = Problem("container_engine_name", name, "the program 'docker' here is Podman's", remedy)
     elif host["service_mgr"] != "systemd":
         plan["manage"] = False
         if not found["running"]:
-            plan["problem"] = (
-                f"{here}: no {name} answers here, and without systemd as PID 1 the collection starts none. "
-                f"Start {name} yourself, or set llm_package: native for this host."
-            )
+            text = f"no {name} answers here, and without systemd as PID 1 the collection starts none"
+            remedy = f"start {name} yourself, or set llm_package: native for this host"
+            problem = Problem("container_engine_name", name, text, remedy)
     elif not found["packages"] and not found["program"]:
-        plan["problem"] = refusal(name, source, host["distribution"], on, here)
-        plan["install"] = [] if plan["problem"] else wanted_packages(name, source, host["distribution"], major(host))
+        problem = refusal(name, source, host["distribution"], f"{host['distribution']} {host['major']}")
+        plan["install"] = [] if problem else wanted_packages(name, source, host["distribution"], major(host))
         plan["repository"] = bool(plan["install"]) and name == "docker" and source == "docker"
     elif not found["init"] and host["distribution"] in DEBIAN:
         # This package is also installed if the container engine is kept, because no service starts without it.
         plan["install"] = ["catatonit"]
-    if plan["manage"] and not plan["problem"] and version:
+    if plan["manage"] and not problem and version:
         plan.update(change_of_version(found["packages"], version, source))
+    if problem:
+        plan["problems"] = [problem._replace(host=host["name"])._asdict()]
     return plan
 
 
@@ -124,16 +123,18 @@ def major(host: dict[str, str]) -> int:
     return (version_tuple(str(host["major"])) or (0,))[0]
 
 
-def refusal(name: str, source: str, distribution: str, on: str, here: str) -> str:
-    """Return why a distribution cannot have the container engine; empty if it can."""
+def refusal(name: str, source: str, distribution: str, on: str) -> Problem | None:
+    """Return why a distribution cannot have the container engine.
+
+    :param on: the distribution with its version, for the message.
+    """
     if distribution not in (*DEBIAN, *RED_HAT):
-        return f"{here}: how to install {name} on {on} is unknown here. Install it yourself; what is there is used."
+        text = f"how to install {name} on {on} is unknown here"
+        return Problem("container_engine_name", name, text, "install it yourself, because an installed one is used")
     if name == "docker" and source == "distribution" and distribution in RED_HAT:
-        return (
-            f"{here}: {on} has no Docker of its own. Set container_engine_source: docker (Docker's repository), "
-            "or container_engine_name: podman."
-        )
-    return ""
+        remedy = "set it to docker, which is Docker's repository, or set container_engine_name: podman"
+        return Problem("container_engine_source", source, f"{on} has no Docker of its own", remedy)
+    return None
 
 
 def change_of_version(packages: dict[str, str], version: str, source: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 from ansible_collections.llmfleet.serving.plugins.module_utils.versions import version_tuple
 
 # Docker supports CDI from 25.0 on if `features.cdi` is set, from 28.2 on by default (moby/moby#49963).
@@ -22,27 +23,28 @@ LIBRARY = re.compile(r"libcuda\.so\.(\d+\.[\d.]*\d)")
 OUTPUT = re.compile(r"^\s*NVIDIA_CTK_CDI_OUTPUT_FILE_PATH=[\"']?([^\"'\s]+)", re.MULTILINE)
 
 
-def gpu_mode(engine: str, version: str, wanted: str = "auto") -> dict[str, Any]:
+def gpu_mode(engine: str, version: str, wanted: str = "auto", host: str = "") -> dict[str, Any]:
     """Choose how a container engine of a version gives GPUs to containers.
 
     :param wanted: ``auto`` (CDI where the engine can), ``cdi`` or ``legacy``.
-    :return: ``mode`` (``cdi`` or ``legacy``), ``feature`` (whether the engine has to be told to use CDI), ``problem``.
+    :param host: the inventory's name of the host, for problems.
+    :return: ``mode`` (``cdi`` or ``legacy``), ``feature`` (whether the engine has to be told to use CDI), ``problems``.
     """
     numbers = version_tuple(version)
     # A container engine that is not installed yet will be new enough, or else it is reported then.
     knows = not numbers or numbers >= (PODMAN_KNOWS_CDI if engine == "podman" else DOCKER_KNOWS_CDI)
-    problem = ""
+    problems = []
     mode = wanted if wanted != "auto" else "cdi" if knows or engine == "podman" else "legacy"
+    variable = "nvidia_container_toolkit_mode"
     if mode == "legacy" and engine == "podman":
-        problem = "Podman gives GPUs to containers by CDI alone: set nvidia_container_toolkit_mode to auto or cdi."
+        text = "Podman gives GPUs to containers by CDI alone"
+        problems.append(Problem(variable, wanted, text, "set it to auto or cdi", host))
     elif mode == "cdi" and not knows:
-        problem = (
-            f"{engine.capitalize()} {version} does not know CDI (Docker does from 25.0 on, Podman from 4.1 on): "
-            "install a newer one"
-            + (", or set nvidia_container_toolkit_mode to auto or legacy." if engine == "docker" else ".")
-        )
+        text = f"{engine.capitalize()} {version} does not know CDI (Docker does from 25.0 on, Podman from 4.1 on)"
+        remedy = "install a newer one" + (", or set it to auto or legacy" if engine == "docker" else "")
+        problems.append(Problem(variable, wanted, text, remedy, host))
     feature = mode == "cdi" and engine == "docker" and numbers < DOCKER_HAS_CDI_ON
-    return {"mode": mode, "feature": feature, "problem": problem}
+    return {"mode": mode, "feature": feature, "problems": [problem._asdict() for problem in problems]}
 
 
 def uuids(listing: str) -> list[str]:

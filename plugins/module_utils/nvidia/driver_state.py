@@ -13,6 +13,7 @@ import re
 from typing import Any, Iterable, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import driver_packages
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
 # Packages that belong to a driver. They work only if all have the same version.
 OURS = re.compile(
@@ -80,12 +81,11 @@ def compare(choice: Mapping[str, Any], facts: Mapping[str, Any], hold: bool) -> 
     adopted = foreign and _fits(loaded, choice)
     problems = []
     if foreign and not adopted:
-        wanted = choice["version"] or f"branch {choice['branch']}"
-        problems.append(
-            f"a driver {loaded} that was not installed from here is loaded, and {wanted} is wanted: remove it and "
-            f"reboot, set nvidia_driver_branch: {driver_packages.branch_of(loaded)} to keep it, or "
-            "nvidia_driver_manage: false"
-        )
+        wanted = "version" if choice["version"] else "branch"
+        text = f"a driver {loaded} that was not installed from here is loaded"
+        branch = f"set nvidia_driver_branch: {driver_packages.branch_of(loaded)} to keep it"
+        remedy = f"remove it and reboot, {branch}, or set nvidia_driver_manage: false"
+        problems.append(Problem(f"nvidia_driver_{wanted}", choice[wanted], text, remedy))
     fits = bool(installed) and _fits(installed, choice)
     missing = [name for name in choice["packages"] if name not in packages]
     install = not foreign and not (fits and not missing)

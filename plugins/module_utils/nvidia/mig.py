@@ -41,7 +41,7 @@ class Layout(NamedTuple):
     """The changes of all cards, and their problems."""
 
     changes: list[Change]
-    problems: list[str]
+    problems: list[Problem]
 
 
 def bare(profile: str | None) -> str:
@@ -140,4 +140,4 @@ def plan(wanted: Sequence[Mapping[str, Any]], gpus: Sequence[Mapping[str, Any]],
             problems.append(Problem(variable, profiles, problem, "stop them first, then run again", host))
             continue
         changes.append(Change(gpu["uuid"], name, before, after, _commands(gpu, profiles), bool(profiles) and not on))
-    return Layout(changes, [problem.sentence() for problem in problems])
+    return Layout(changes, problems)

@@ -192,7 +192,8 @@ def choose(machine: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, A
 
     ``machine`` has host, distribution, distribution_version, architecture, kernel, virtualization_type,
     virtualization_role, cards, nvswitches, secure_boot and loaded_version; ``wanted`` the role's variables without
-    their prefix. Where ``problems`` is not empty, nothing is to be done. A machine without a card is not ``needed``.
+    their prefix. Where ``problems``, a list of ``Problem``, is not empty, nothing is to be done. A machine without a
+    card is not ``needed``.
     """
     choice = Choice(machine, wanted)
     told: dict[str, Any] = {
@@ -211,7 +212,7 @@ def choose(machine: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, A
         known = "Debian 12 and 13, Ubuntu 22.04, 24.04 and 26.04, RHEL and its rebuilds 8, 9 and 10; x86_64 and aarch64"
         choice.refuse("distribution", f"no driver is packaged for {what}", f"take one of {known}; or {UNSET}")
     if system is None or choice.problems:
-        return {**told, "problems": [problem.sentence() for problem in choice.problems]}
+        return {**told, "problems": choice.problems}
     if choice.source == "distribution" and system.name == "rhel":
         choice.refuse("source", "this distribution has no driver of its own", "take nvidia or mirror")
     choice.choose_branch(system)
@@ -237,7 +238,7 @@ def choose(machine: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, A
     stream = driver_packages.module_stream(system, choice.source, choice.branch, choice.modules)
     return {
         **told,
-        "problems": [problem.sentence() for problem in choice.problems],
+        "problems": choice.problems,
         "notes": [f"{machine['host']}: {note}" for note in choice.notes],
         "family": system.family,
         "distro": system.slug,

@@ -63,8 +63,10 @@ def test_nothing_is_left_to_do_where_nothing_is_needed_or_possible() -> None:
 
 def test_a_problem_names_the_host() -> None:
     found = choose({"loaded_version": "570.211.01", "loaded_open": True})
-    assert found["problems"][0].startswith("gpu1: a driver 570.211.01")
-    assert found["problems"][0].endswith("nvidia_driver_manage: false.")
+    (problem,) = found["problems"]
+    assert (problem["host"], problem["variable"], problem["value"]) == ("gpu1", "nvidia_driver_branch", 580)
+    assert problem["problem"].startswith("a driver 570.211.01")
+    assert choose(branch=300)["problems"][0]["host"] == "gpu1"
 
 
 def test_what_is_none() -> None:

@@ -170,7 +170,7 @@ def test_packages_of_the_engine(rendered: dict[str, dict[str, Any]]) -> None:
     assert rendered["rocky-10"]["engine_dnf"]["name"] == ["docker-ce", "docker-ce-cli", "containerd.io"]
     assert rendered["alma-8"]["engine_dnf"]["name"] == ["podman"]
     assert rendered["rocky-9-old"]["plan"]["install"] == []
-    assert not any(told["plan"]["problem"] for told in rendered.values())
+    assert not any(told["plan"]["problems"] for told in rendered.values())
 
 
 def test_podman(rendered: dict[str, dict[str, Any]]) -> None:

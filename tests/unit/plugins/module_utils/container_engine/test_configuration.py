@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import configuration as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import restart as drain
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 from ansible_collections.llmfleet.serving.plugins.module_utils.versions import version_tuple
 
 NOTHING = {"program": "", "packages": {}, "running": False, "snap": "", "is_podman": False, "init": True}
@@ -98,7 +99,7 @@ def test_a_host_without_an_engine(
 ) -> None:
     wanted = packages or ["podman", "crun", "netavark", "aardvark-dns", "catatonit", "ca-certificates"]
     assert logic.container_engine_plan(NOTHING, host(distribution, major), name, source) == {
-        "problem": "",
+        "problems": [],
         "manage": True,
         "install": wanted,
         "repository": repository,
@@ -110,17 +111,25 @@ def test_a_host_without_an_engine(
 @pytest.mark.parametrize(
     ("found", "on", "name", "source", "said"),
     [
-        ({**DOCKER, "snap": "/snap/bin/docker"}, host(), "docker", "docker", "gpu1: Docker is installed as a snap"),
+        (
+            {**DOCKER, "snap": "/snap/bin/docker"},
+            host(),
+            "docker",
+            "docker",
+            'gpu1: container_engine_name is "docker": Docker is installed as a snap (/snap/bin/docker)',
+        ),
         ({**DOCKER, "is_podman": True}, host(), "docker", "docker", "container_engine_name: podman"),
         (NOTHING, host(service_mgr="sysvinit"), "docker", "docker", "no docker answers here"),
-        (NOTHING, host("Rocky", "9"), "docker", "distribution", "container_engine_source: docker"),
+        (NOTHING, host("Rocky", "9"), "docker", "distribution", 'source is "distribution": Rocky 9 has no Docker'),
         (NOTHING, host("Alpine", "3"), "podman", "distribution", "how to install podman on Alpine 3 is unknown"),
     ],
 )
 def test_what_cannot_be(found: dict[str, Any], on: dict[str, str], name: str, source: str, said: str) -> None:
     plan = logic.container_engine_plan(found, on, name, source, "28")
-    assert plan["problem"].startswith("gpu1: ")
-    assert said in plan["problem"]
+    (problem,) = plan["problems"]
+    text = Problem(**problem).sentence()
+    assert text.startswith("gpu1: container_engine_")
+    assert said in text
     assert (plan["install"], plan["repository"], plan["version"]) == ([], False, "")
 
 
@@ -136,18 +145,17 @@ def test_a_podman_that_has_no_init_gets_one() -> None:
 @pytest.mark.parametrize("packages", [{"docker.io": "26.1.5"}, {"docker-ce": "5:27.1.0"}, {"moby-engine": "24"}, {}])
 def test_what_is_there_is_kept(packages: dict[str, str], source: str) -> None:
     plan = logic.container_engine_plan({**DOCKER, "packages": packages}, host(), "docker", source)
-    assert plan == {"problem": "", "manage": True, "install": [], "repository": False, "version": ""}
+    assert plan == {"problems": [], "manage": True, "install": [], "repository": False, "version": ""}
 
 
 def test_without_systemd_an_engine_that_answers_is_used() -> None:
     plan = logic.container_engine_plan(DOCKER, host(service_mgr="tini"), "docker", "distribution", "28")
-    assert plan == {"problem": "", "manage": False, "install": [], "repository": False, "version": ""}
+    assert plan == {"problems": [], "manage": False, "install": [], "repository": False, "version": ""}
 
 
 def test_a_snap_matters_to_docker_alone() -> None:
-    assert not logic.container_engine_plan({**NOTHING, "snap": "/snap/bin/docker"}, host(), "podman", "distribution")[
-        "problem"
-    ]
+    snap = {**NOTHING, "snap": "/snap/bin/docker"}
+    assert logic.container_engine_plan(snap, host(), "podman", "distribution")["problems"] == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import cdi
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, render
 
 LISTING = """\
 GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-aaaa)
@@ -40,10 +41,12 @@ GPU 1: NVIDIA A100-SXM4-80GB (UUID: GPU-bbbb)
     ],
 )
 def test_mode(engine: str, version: str, wanted: str, mode: str, feature: bool, said: str) -> None:
-    found = cdi.gpu_mode(engine, version, wanted)
+    found = cdi.gpu_mode(engine, version, wanted, "gpu1")
     assert (found["mode"], found["feature"]) == (mode, feature)
-    assert said in found["problem"]
-    assert bool(said) == bool(found["problem"])
+    text = render(Problem(**problem) for problem in found["problems"])
+    assert said in text
+    assert text.startswith(f'gpu1: nvidia_container_toolkit_mode is "{wanted}": ' if said else "")
+    assert bool(said) == bool(text)
 
 
 def test_gpus() -> None:

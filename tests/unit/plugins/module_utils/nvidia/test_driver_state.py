@@ -141,12 +141,12 @@ def test_a_driver_of_somebody_else_is_kept_where_it_fits() -> None:
 
 def test_a_driver_of_somebody_else_that_does_not_fit_is_refused() -> None:
     (problem,) = compare(facts({}, loaded="570.211.01"))["problems"]
-    assert problem.startswith(
-        "a driver 570.211.01 that was not installed from here is loaded, and branch 580 is wanted"
+    assert problem.sentence() == (
+        "nvidia_driver_branch is 580: a driver 570.211.01 that was not installed from here is loaded; remove it and "
+        "reboot, set nvidia_driver_branch: 570 to keep it, or set nvidia_driver_manage: false."
     )
-    assert "nvidia_driver_branch: 570" in problem
     (problem,) = compare(facts({}, loaded="580.95.05"), version="580.105.08")["problems"]
-    assert "and 580.105.08 is wanted" in problem
+    assert problem.sentence().startswith('nvidia_driver_version is "580.105.08": a driver 580.95.05')
 
 
 def test_other_packages_of_our_own_are_no_strangers() -> None:

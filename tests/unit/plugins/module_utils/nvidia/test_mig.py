@@ -111,22 +111,23 @@ def test_a_pattern_may_mean_many_cards() -> None:
     ],
 )
 def test_layouts_that_are_none(wanted: list[dict[str, Any]], words: str) -> None:
-    problem = plan(wanted, gpu()).problems[0]
+    problem = plan(wanted, gpu()).problems[0].sentence()
     assert problem.startswith("gpu1: ")
     assert words in problem
 
 
 def test_no_gpu_at_all() -> None:
-    assert "there are: none" in plan([entry()]).problems[0]
+    assert "there are: none" in plan([entry()]).problems[0].sentence()
 
 
 def test_a_card_without_mig() -> None:
     (problem,) = plan([entry(0, "1g.10gb")], gpu(name="Tesla T4", mig_mode_current=None)).problems
-    assert "GPU 0 (Tesla T4, GPU-0) has no MIG; leave it out of the layout" in problem
+    assert "GPU 0 (Tesla T4, GPU-0) has no MIG; leave it out of the layout" in problem.sentence()
 
 
 def test_a_card_in_use_is_refused() -> None:
     users = [{"pid": 42, "name": "python3"}, {"pid": 43, "name": None}]
     found = plan([entry(0, "7g.80gb")], cut("3g.40gb", processes=users))
     assert found.changes == []
-    assert "is in use by 42 python3, 43 of somebody else, and changing its layout would kill them" in found.problems[0]
+    (problem,) = found.problems
+    assert "is in use by 42 python3, 43 of somebody else, and changing its layout would kill them" in problem.problem

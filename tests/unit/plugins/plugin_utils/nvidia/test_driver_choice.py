@@ -107,7 +107,7 @@ def chosen(*args: Any, **more: Any) -> dict[str, Any]:
 def refused(*args: Any, **more: Any) -> str:
     problems = choose(*args, **more)["problems"]
     assert len(problems) == 1, problems
-    text = str(problems[0])
+    text = str(problems[0].sentence())
     assert text.startswith("gpu1: ")
     return text
 
