@@ -12,6 +12,7 @@ always              OPENAI_BASE_URL   the API door with its version path, e.g. h
                     LLM_CHATTY_PROMPT what makes it stream for a while (default: LLM_REPEAT_PROMPT)
 -m backend_errors   LLM_FAIL_PROMPT   what makes the backend answer 500 (a stub backend can)
                     LLM_STUB_URL      where that stub counts its requests
+-m backend_pace     LLM_PACED_PROMPT  what makes the backend send eight pieces or more, over two seconds or more
 -m limits           LLM_LIMITED_KEY   a key with a small rpm
                     LLM_OTHER_KEY     a key that may not use LLM_MODEL
 -m chat_page        LLM_CHAT_URL      the chat page
@@ -19,7 +20,7 @@ always              OPENAI_BASE_URL   the API door with its version path, e.g. h
 -m engine           nothing more; there has to be a real engine, as a stub refuses nothing
 -m supervisor       nothing more; it kills, as root, services on this machine that supervisor keeps
 
-Leave a group out with -m, e.g. -m "not limits and not backend_errors".
+Leave a group out with -m, e.g. -m "not limits and not backend_errors and not backend_pace".
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ import pytest
 MARKERS = {
     "outage": "one user must not be able to take a model away",
     "backend_errors": "a backend that answers 500 must not take a model away",
+    "backend_pace": "a stream passes at the pace of the backend",
     "limits": "limits of keys",
     "chat_page": "the chat page",
     "door": "what only the outermost proxy does",
@@ -127,6 +129,11 @@ def chatty_prompt() -> str:
 @pytest.fixture(scope="session")
 def fail_prompt() -> str:
     return setting("LLM_FAIL_PROMPT", "what makes the backend answer 500")
+
+
+@pytest.fixture(scope="session")
+def paced_prompt() -> str:
+    return setting("LLM_PACED_PROMPT", "what makes the backend send its pieces over two seconds")
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from openai.types.chat import ChatCompletionMessageParam
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Who are you?"}]
 HELLO_ANTHROPIC: list[MessageParam] = [{"role": "user", "content": "Who are you?"}]
-STREAMED_TOKENS = 1536
 WRONG_KEY = "sk-this-key-does-not-exist-0000"
 
 
@@ -31,29 +30,29 @@ def test_completion(client: openai.OpenAI, model: str) -> None:
     assert 0 < reply.usage.completion_tokens <= 32
 
 
-def test_stream_arrives_while_it_is_made(client: openai.OpenAI, model: str, repeat_prompt: str) -> None:
-    # The model ends most answers within milliseconds, this one only at the limit: seconds later, whatever the gateway
-    # itself takes for the first piece.
-    arrivals: list[float] = []
-    text = ""
-    reason = None
-    messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": repeat_prompt}]
-    started = time.monotonic()
-    with client.chat.completions.create(
-        model=model, messages=messages, max_tokens=STREAMED_TOKENS, stream=True
-    ) as stream:
+def test_stream_comes_in_pieces(client: openai.OpenAI, model: str, chatty_prompt: str) -> None:
+    text, reason, pieces = "", None, 0
+    messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": chatty_prompt}]
+    with client.chat.completions.create(model=model, messages=messages, max_tokens=512, stream=True) as stream:
         for chunk in stream:
-            arrivals.append(time.monotonic())
+            pieces += 1
             if chunk.choices:
                 text += chunk.choices[0].delta.content or ""
                 reason = chunk.choices[0].finish_reason or reason
     assert text
     assert reason in ("stop", "length")
-    assert len(arrivals) >= 3
-    # A proxy that buffers passes everything on at the end: the first piece would take as long as the whole.
-    first, whole = arrivals[0] - started, arrivals[-1] - started
-    assert first < 0.8 * whole, f"the first piece came after {first:.2f} of {whole:.2f} s"
-    assert len({round(arrival, 2) for arrival in arrivals}) >= 3, "all pieces came at once"
+    assert pieces >= 3
+
+
+@pytest.mark.backend_pace
+def test_stream_arrives_while_it_is_made(client: openai.OpenAI, model: str, paced_prompt: str) -> None:
+    """A real engine on busy processors sends its pieces in heaps, so this one needs a backend that sends on time."""
+    arrivals: list[float] = []
+    messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": paced_prompt}]
+    with client.chat.completions.create(model=model, messages=messages, stream=True) as stream:
+        arrivals += [time.monotonic() for chunk in stream if chunk.choices and chunk.choices[0].delta.content]
+    assert len(arrivals) >= 8
+    assert arrivals[-1] - arrivals[0] > 1, "a gateway that buffers passes all pieces on at once"
 
 
 def test_stream_with_usage(client: openai.OpenAI, model: str) -> None:

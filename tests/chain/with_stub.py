@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run tests of the chain against the gateway that the role renders, before a stub that answers 500 when asked to.
+"""Run tests of the chain against the gateway that the role renders, before a stub that answers 500, or slowly,
+when asked to.
 
     with_stub.py [PYTEST_ARGUMENT ...]     with the test environment's Python
 
 LITELLM_BIN names the folder of another environment of LiteLLM than the demo's.
 
-No real engine answers 500 to a prompt on demand, so this one backend is a stand-in; the gateway is the demo's own
+No real engine answers 500 or keeps a pace on demand, so this one backend is a stand-in; the gateway is the demo's own
 installation of LiteLLM.
 """
 
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> int:
             "OPENAI_API_KEY": ours.key,
             "LLM_MODEL": "chat",
             "LLM_FAIL_PROMPT": "fail=500",
+            "LLM_PACED_PROMPT": "tokens=10 rate=4",
             "LLM_STUB_URL": backend.removesuffix("/v1"),
         }
         command = [sys.executable, "-m", "pytest", str(HERE), *arguments]
