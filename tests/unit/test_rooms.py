@@ -78,6 +78,23 @@ def test_a_role_refers_to_its_own_variables_alone(role: str) -> None:
     assert not findings, "variables of other rooms:\n" + "\n".join(findings)
 
 
+# A file of the collection on hosts: below its directory of state, or anywhere under the collection's name.
+ON_HOSTS = re.compile(r"\{\{ service_state_root \}\}/[\w.-]+|(?<![\w-])/(?:etc|run|usr|var)/[\w./-]*llmfleet[\w.-]*")
+
+
+def test_a_file_on_hosts_is_named_by_its_owner_alone() -> None:
+    """What one role writes, another neither reads nor removes: it asks the owner."""
+    owners: dict[str, set[str]] = {}
+    folders = [(role, path) for role in APPS for path in sources(role)]
+    folders += [("playbooks", path) for path in (ROOT / "playbooks").rglob("*.yml") if not path.is_symlink()]
+    for owner, path in folders:
+        for name in ON_HOSTS.findall(path.read_text()):
+            owners.setdefault(name, set()).add(owner)
+    assert "{{ service_state_root }}/installed-packages" in owners
+    shared = {name: sorted(found) for name, found in sorted(owners.items()) if len(found) > 1}
+    assert not shared, f"named by more than one owner: {shared}"
+
+
 def test_a_default_is_written_once() -> None:
     owners: dict[str, list[str]] = {}
     for role in (*APPS, WIRING):

@@ -26,6 +26,19 @@ class Removal(NamedTuple):
     kept: dict[str, list[str]]
 
 
+def recorded(text: str) -> list[str]:
+    """Return the packages in the text of a record, each once."""
+    return list(dict.fromkeys(text.split()))
+
+
+def record(known: Iterable[str], names: Iterable[str], present: bool) -> list[str]:
+    """Return the packages of a record after names were added at its end, or taken out of it."""
+    given = dict.fromkeys(name.strip() for name in names if name.strip())
+    if present:
+        return list(dict.fromkeys([*known, *given]))
+    return [name for name in known if name not in given]
+
+
 def touched(simulation: str, code: int = 0) -> set[str]:
     """Return the packages that a simulated removal would remove or install; ``code`` is the exit status of apt-get."""
     return set(ACTION.findall(simulation)) | ({REFUSED} if code else set())
