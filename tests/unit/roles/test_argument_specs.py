@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.check import SUPPORTED
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import package, parts
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
 from role_files import default_files, defaults
@@ -42,6 +43,28 @@ def entry_points(role: str) -> dict[str, dict[str, Any]]:
 def options(role: str) -> dict[str, dict[str, Any]]:
     """All options of a role's entry points, by name."""
     return {name: spec for entry in entry_points(role).values() for name, spec in (entry.get("options") or {}).items()}
+
+
+# Galaxy's names of releases that a fleet may have (module_utils/inventory/check.py).
+RELEASES = {
+    ("Debian", (12,)): "bookworm",
+    ("Debian", (13,)): "trixie",
+    ("Ubuntu", (24, 4)): "noble",
+    ("Ubuntu", (26, 4)): "resolute",
+}
+# Roles for machines that run containers or GPUs without the rest of the fleet, and what they support in addition.
+MACHINES = {"container_engine", "doctor", "nvidia_container_toolkit", "nvidia_driver"}
+MACHINES_ALSO = {"Debian": [], "Ubuntu": ["jammy"], "EL": ["8", "9", "10"]}
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_a_role_lists_the_distributions_that_it_supports(role: str) -> None:
+    expected = dict(MACHINES_ALSO) if role in MACHINES else {}
+    for distribution, versions in SUPPORTED.items():
+        fleet = [RELEASES[distribution, version] for version in versions]
+        expected[distribution] = [*expected.get(distribution, []), *fleet]
+    platforms = load(ROLES / role / "meta" / "main.yml")["galaxy_info"]["platforms"]
+    assert {entry["name"]: entry["versions"] for entry in platforms} == expected
 
 
 def is_template(value: Any) -> bool:
