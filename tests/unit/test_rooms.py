@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,24 @@ def test_a_default_is_written_once() -> None:
             owners.setdefault(name, []).append(role)
     twice = {name: roles for name, roles in owners.items() if len(roles) > 1}
     assert not twice, f"the same default in more than one role: {twice}"
+
+
+def test_what_is_registered_or_defined_is_read() -> None:
+    """A result or a variable that nothing reads is left from an earlier version."""
+    files = [path for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    texts = {
+        path: path.read_text(encoding="utf-8")
+        for path in files
+        if path.suffix in (".yml", ".j2") and path.name != "argument_specs.yml"
+    }
+    defined: set[str] = set()
+    for path, text in texts.items():
+        defined |= set(re.findall(r"^ *register: (\w+)$", text, re.M))
+        if path.parts[-2] in ("vars", "defaults") or "defaults" in path.parts:
+            defined |= set(re.findall(r"^(\w+):", text, re.M))
+    words = Counter(re.findall(r"\w+", "\n".join(texts.values())))
+    assert len(defined) > 300
+    assert not [name for name in sorted(defined) if words[name] < 2]
 
 
 def test_what_the_wiring_sets_an_application_requires() -> None:
