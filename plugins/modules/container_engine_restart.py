@@ -57,6 +57,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import restart as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
+from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 
 ARGUMENTS: dict[str, Any] = {
     "host": OPTION,
@@ -64,7 +65,7 @@ ARGUMENTS: dict[str, Any] = {
     "program": {"type": "str", "default": "docker"},
     "files": {"type": "list", "elements": "path", "default": []},
     "changed": {"type": "bool", "default": False},
-    "units": {"type": "str", "default": "llm-*.service"},
+    "units": {"type": "str", "default": f"{PREFIX}*.service"},
     "timeout": {"type": "int", "default": 300},
 }
 PROC = "/proc"

@@ -58,6 +58,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
+from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import measured as measurements
 
 # An engine logs its memory in the first few hundred lines after a start; busy ones log ten lines a minute after that.
@@ -85,7 +86,7 @@ def main() -> None:
         "instances": {"type": "list", "elements": "dict", "required": True},
         "earlier": {"type": "list", "elements": "dict", "default": []},
         "packages": {"type": "dict", "default": {}},
-        "prefix": {"default": "llm-"},
+        "prefix": {"default": PREFIX},
         "log_root": {"type": "path", "default": "/var/log/llmfleet"},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)

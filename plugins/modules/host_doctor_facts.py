@@ -182,6 +182,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.host import disk_
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as process_table
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_json
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import host_requirements
+from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 
 IOMMU_GROUPS = "/sys/kernel/iommu_groups"
 # Seconds for each of the small programs: nvidia-smi without persistence mode initialises every GPU anew.
@@ -215,7 +216,7 @@ ARGUMENTS: dict[str, Any] = {
         "elements": "path",
         "default": ["/opt/llmfleet", "/etc/llmfleet", "/var/lib/llmfleet"],
     },
-    "prefix": {"type": "str", "default": "llm-"},
+    "prefix": {"type": "str", "default": PREFIX},
     "fail_on_error": {"type": "bool", "default": False},
 }
 

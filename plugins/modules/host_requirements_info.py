@@ -153,6 +153,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.host import pytho
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_json, read_text
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import host_requirements
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.check import distribution_problems
+from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, render
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 (nothing is written there)
@@ -286,7 +287,7 @@ def argument_spec() -> dict[str, Any]:
         "python": {"type": "dict", "apply_defaults": True, "options": python},
         "pythons": {"type": "list", "elements": "dict", "default": [], "options": pythons},
         "roots": {"type": "list", "elements": "path", "default": roots},
-        "prefix": {"default": "llm-"},
+        "prefix": {"default": PREFIX},
     }
 
 

@@ -159,6 +159,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import
     read_text,
 )
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name
+from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import readiness
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import wait as service_wait
@@ -405,7 +406,7 @@ def main() -> None:
         argument_spec={
             "host": OPTION,
             "manager": {"type": "str", "choices": ["systemd", "supervisor"], "required": True},
-            "prefix": {"type": "str", "default": "llm-"},
+            "prefix": {"type": "str", "default": PREFIX},
             "services": {"type": "list", "elements": "dict", "default": [], "options": service},
             "state": {"type": "str", "choices": ["started", "stopped", "absent"], "default": "started"},
             "exclusive": {"type": "str", "default": ""},

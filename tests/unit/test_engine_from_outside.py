@@ -96,7 +96,7 @@ def test_it_is_put_behind_the_gateway(instances: list[dict[str, Any]], models: l
     assert (hops[0]["name"], hops[0]["url"]) == ("llm-echo-chat-0", f"http://{instances[0]['address']}/ready")
     assert hops[0]["remedy"] == "see `journalctl -u llm-echo-chat-0`"
     assert wiring.listeners(instances, [])[0]["name"] == "echo-chat-0"
-    assert "llm-echo-chat-0" in summary.fleet_summary(instances, {}, [], "llm-")
+    assert "llm-echo-chat-0" in summary.fleet_summary(instances, {}, [])
 
 
 def test_its_own_flags_are_refused_and_an_unknown_engine_is_named() -> None:

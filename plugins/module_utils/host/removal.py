@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
+
 # Actions in the output of `apt-get --simulate`: remove, purge, install (in place of what something else needs).
 ACTION = re.compile(r"^(?:Remv|Purg|Inst) (\S+)", re.MULTILINE)
 # Stands for the packages that it does not name where it refuses, such as those the system cannot do without.
@@ -64,9 +66,8 @@ def decide(ours: Iterable[str], simulate: Callable[[list[str]], set[str]]) -> Re
     return Removal(rest, {name: kept[name] for name in names if name in kept})
 
 
-# How accounts are made, by which those that were not recorded are known: the beginning of their names, and a shell
-# that nobody can log in with.
-ACCOUNT, SHELL = "llm-", "/usr/sbin/nologin"
+# Shell of the accounts that the collection creates; nobody can log in with it.
+SHELL = "/usr/sbin/nologin"
 
 
 def accounts(passwd: Mapping[str, Sequence[str]], recorded: Iterable[str], home: str) -> list[str]:
@@ -78,6 +79,6 @@ def accounts(passwd: Mapping[str, Sequence[str]], recorded: Iterable[str], home:
         made without a record.
     """
     earlier = {
-        name for name, fields in passwd.items() if name.startswith(ACCOUNT) and list(fields[4:6]) == [home, SHELL]
+        name for name, fields in passwd.items() if name.startswith(PREFIX) and list(fields[4:6]) == [home, SHELL]
     }
     return sorted(set(passwd) & (set(recorded) | earlier))

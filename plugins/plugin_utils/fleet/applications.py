@@ -14,6 +14,7 @@ import ipaddress
 from typing import Any, Iterable
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import authority, reachable
+from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 
 # Keys of a row; roles/fleet_defaults/meta/argument_specs.yml describes them.
 KEYS = (
@@ -121,7 +122,7 @@ def hops(rows: Iterable[Row], host: str, hosts: Hosts) -> list[dict[str, Any]]:
         else:
             # An application on loopback cannot be reached from another host.
             continue
-        hop = {"name": f"llm-{_service(row)}", "host": name, "url": f"http://{address}{row['health']}"}
+        hop = {"name": f"{PREFIX}{_service(row)}", "host": name, "url": f"http://{address}{row['health']}"}
         found.append({**hop, "serves": list(row["serves"])} if "serves" in row else hop)
     return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
 
 
@@ -19,24 +20,23 @@ def door_url(door: dict[str, Any], path: str = "/") -> str:
 
 
 def fleet_summary(
-    instances: list[dict[str, Any]], told: dict[str, dict[str, Any]], notes: list[dict[str, str]], keep: str
+    instances: list[dict[str, Any]], reports: dict[str, dict[str, Any]], notes: list[dict[str, str]]
 ) -> str:
     """Return the summary of site.yml: what runs where, how to reach it, where the secrets are, how to stop.
 
     :param instances: instances of models, ``{name, model, host, address}``.
-    :param told: hosts to what each tells of itself, as nobody else knows its addresses: ``services``, each
+    :param reports: values that each host reports, because only the host knows its addresses: ``services``, each
         ``{name, url}``, left out without url; ``doors``, each ``{label, text}``, those of one label in one line.
     :param notes: further lines, ``{label, text}``; without text it is left out.
-    :param keep: the word that a service's unit begins with.
     """
-    rows = [[f"{keep}{registry.service(i)}", i["host"], f"http://{i['address']}"] for i in instances]
+    rows = [[f"{PREFIX}{registry.service(i)}", i["host"], f"http://{i['address']}"] for i in instances]
     # Service by service, as the first host has them, and within a service host by host.
     services: dict[str, list[list[str]]] = {}
     doors: dict[str, list[str]] = {}
-    for host, own in told.items():
+    for host, own in reports.items():
         for service in own["services"]:
             found = services.setdefault(service["name"], [])
-            found += [[f"{keep}{service['name']}", host, service["url"]]] if service["url"] else []
+            found += [[f"{PREFIX}{service['name']}", host, service["url"]]] if service["url"] else []
         for door in own["doors"]:
             texts = doors.setdefault(door["label"], [])
             texts += [door["text"]] if door["text"] and door["text"] not in texts else []

@@ -13,6 +13,7 @@ import math
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
 
 # Fields of an instance with its address for other hosts; its own host does not need them.
@@ -154,11 +155,11 @@ def hops(instances: list[dict[str, Any]], others: list[dict[str, Any]], log: str
     """
     engines = [
         {
-            "name": f"llm-{registry.service(i)}",
+            "name": f"{PREFIX}{registry.service(i)}",
             "host": i["host"],
             "url": f"http://{i['address']}{registry.interface_of(i)['health_path']}",
             "serves": ["api"],
         }
         for i in instances
     ]
-    return [{**hop, "remedy": f"see `{log.format(hop['name'][len('llm-') :])}`"} for hop in engines + others]
+    return [{**hop, "remedy": f"see `{log.format(hop['name'].removeprefix(PREFIX))}`"} for hop in engines + others]

@@ -13,6 +13,7 @@ import re
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils import text
+from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import parts
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service.parts import Programs, SpecError, fail
 
@@ -102,7 +103,7 @@ def normalise(
         if not command or not command[0].startswith("/"):
             fail(name, "command", command, "give a list whose first item is an absolute path")
         full = {**DEFAULTS, **spec, "command": command}
-        full["user"] = spec.get("user") or f"llm-{name}"
+        full["user"] = spec.get("user") or f"{PREFIX}{name}"
         full["container"] = _contained(name, dict(full["container"]), command, programs or {})
         environment = {**full["environment"], **full["container"].get("environment", {})}
         full["environment"] = {key: value for key, value in environment.items() if value is not None}

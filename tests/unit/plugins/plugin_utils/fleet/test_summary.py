@@ -27,7 +27,6 @@ def test_the_summary_lists_what_there_is_and_nothing_else():
         [{"name": "chat-0", "host": "gpu1", "address": "10.0.0.1:8100"}],
         {"gw": told("https://x/", nginx="https://x/", open_webui="")},
         [{"label": "Secrets", "text": "/x"}, {"label": "Nothing", "text": ""}],
-        "llm-",
     )
     assert "llm-vllm-chat-0  gpu1  http://10.0.0.1:8100" in text
     assert "llm-nginx        gw    https://x/" in text
@@ -43,7 +42,7 @@ def test_every_host_is_shown_with_its_own_address():
         "gw2": told("https://gw2/", nginx="https://gw2/", exporter="http://10.0.0.3:9100"),
         "gw3": told("https://gw2/", nginx="https://gw2/", exporter="http://10.0.0.4:9100"),
     }
-    text = summary.fleet_summary([], hosts, [], "llm-")
+    text = summary.fleet_summary([], hosts, [])
     assert [line.split() for line in text.splitlines()[2:]] == [
         ["llm-nginx", "gw1", "https://gw1/"],
         ["llm-nginx", "gw2", "https://gw2/"],
