@@ -123,6 +123,30 @@ def test_what_is_registered_or_defined_is_read() -> None:
     assert not [name for name in sorted(defined) if words[name] < 2]
 
 
+def test_a_default_that_is_repeated_is_that_of_the_role() -> None:
+    """Before a role's first call its defaults are not visible, so other files repeat some of them."""
+    known: dict[str, Any] = {}
+    for role in (*APPS, WIRING):
+        known.update(role_files.defaults(role))
+    repeated = [
+        (path, variable, yaml.safe_load(value.partition(", true")[0]))
+        for folder in ("roles", "playbooks")
+        for path in (ROOT / folder).rglob("*.yml")
+        for variable, value in re.findall(
+            r"\b([a-z_]\w+) \| default\(('[^']*'|\w+|{}|\[\])(?:, true)?\)", path.read_text()
+        )
+        if variable in known and "{{" not in str(known[variable])
+    ]
+    assert len(repeated) > 8
+    different = [
+        f"{path.relative_to(ROOT)}: {variable} is {value!r}, the role's default is {known[variable]!r}"
+        for path, variable, value in repeated
+        # A name instead of a value is another variable, which takes the place of an empty default.
+        if value != known[variable] and not (isinstance(value, str) and value in known)
+    ]
+    assert not different, "\n".join(different)
+
+
 def test_what_the_wiring_sets_an_application_requires() -> None:
     """fleet_defaults owns llm_* and what an application asks for; it shadows no default of a role."""
     wanted = {name for role in APPS for name, spec in options(role).items() if spec.get("required")}
