@@ -151,7 +151,7 @@ def test_what_does_not_fit_is_said_with_its_remedy(fleet: Fleet) -> None:
     (missing,) = answer["plan"]["unplaced"]
     assert missing["replica"] == 1
     assert "! chat-1:" in fleet.said
-    assert "site.yml would change chat-0, and 1 replicas find no place." in fleet.said
+    assert "site.yml would change chat-0, and replicas that cannot be placed: 1." in fleet.said
     assert fleet.code == 2
 
 

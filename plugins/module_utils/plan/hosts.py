@@ -24,7 +24,7 @@ CORES = re.compile(r"\d+(-\d+)?(\s*,\s*\d+(-\d+)?)*")
 def unfit(name: str, facts: dict[str, Any]) -> list[Problem]:
     """Return the reasons that exclude a host from the plan: invalid values, missing facts.
 
-    GPUs that cannot be used are no reason here: the models that find no place say so.
+    GPUs that cannot be used are not listed here: models that cannot be placed report them.
     """
     device, gpus, cpu = facts.get("device") or "cpu", facts.get("gpus") or [], facts.get("cpu") or {}
     cores = cpu.get("cores")

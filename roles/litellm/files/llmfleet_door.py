@@ -29,7 +29,7 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 LOG = logging.getLogger("llmfleet.door")
 PROBES = frozenset(("/health/liveliness", "/health/liveness"))
 MODELS = "/v1/models"
-# LiteLLM sends those who ask for the first to the second.
+# LiteLLM redirects requests for the first path to the second.
 METRICS = ("/metrics", "/metrics/")
 # LiteLLM takes retries, timeouts, tags, providers, credentials and more from headers of many names.
 HEADERS = frozenset(
