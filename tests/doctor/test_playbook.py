@@ -198,6 +198,7 @@ ROLE = """
       vars:
         doctor_instances: [{{name: chat-0, port: 18100, source: 'path:{folder}/model', path: '{folder}/model'}}]
         doctor_engines: [{{name: chat-0, python: [{folder}/opt/venvs/vllm-0123/bin/python]}}]
+        doctor_needs_gpus: false
   tasks:
     - ansible.builtin.copy:
         content: "{{{{ [doctor_result.examined, ansible_facts['doctor_start_deadlines']] | to_json }}}}"
