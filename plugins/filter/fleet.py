@@ -42,7 +42,7 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
                 raise _refuse(function.__name__, argument, value, "give a dictionary, not text made of one")
         try:
             return function(*map(problems.plain, args), **problems.plain(kwargs))
-        except problems.InventoryError as error:
+        except problems.ProblemsError as error:
             raise AnsibleFilterError(str(error)) from error
         except KeyError as error:
             remedy = "give models from resolve_models and instances from serving_plan"
@@ -155,7 +155,7 @@ def inventory_problems(
     """Find all problems of an inventory."""
     try:
         registry.load(engines)
-    except problems.InventoryError as error:
+    except problems.ProblemsError as error:
         return [problem._asdict() for problem in error.problems]
     found = inventory_check.check(llm_models, keys, catalog, extra, defaults, machines, secrets)
     return [problem._asdict() for problem in found]

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+import contextlib
+from typing import Any, Callable, Iterator
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.llmfleet.serving.plugins.module_utils import problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import engine as doctor_engine
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import removal
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import as_user, container_command
@@ -17,32 +19,39 @@ from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import pa
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
 
 
+@contextlib.contextmanager
+def refusing(host: str) -> Iterator[None]:
+    """Turn problems into an error of Ansible that names the host."""
+    try:
+        yield
+    except problems.ProblemsError as error:
+        raise AnsibleFilterError(problems.render(problems.on_host(host, error.problems))) from error
+
+
 def service_specs(
-    specs: list[dict[str, Any]], config_root: str, state_root: str, images: list[dict[str, Any]] | None = None
+    specs: list[dict[str, Any]],
+    config_root: str,
+    state_root: str,
+    images: list[dict[str, Any]] | None = None,
+    host: str = "",
 ) -> list[dict[str, Any]]:
     """Fill the defaults of service specs; see plugin_utils/service/spec.py."""
-    try:
+    with refusing(host):
         programs = container_image.known_programs(images or [])
         return service_spec.normalise(specs, config_root, state_root, programs)
-    except service_spec.SpecError as error:
-        raise AnsibleFilterError(str(error)) from error
 
 
-def package_images(package: dict[str, Any], root: str, pinned: bool = True) -> list[dict[str, Any]]:
+def package_images(package: dict[str, Any], root: str, pinned: bool = True, host: str = "") -> list[dict[str, Any]]:
     """Return the images of a package with the programs that run from them; see plugin_utils/service/image.py."""
-    try:
+    with refusing(host):
         return container_image.packages(package, root, pinned)
-    except container_image.ImageError as error:
-        raise AnsibleFilterError(str(error)) from error
 
 
-def package_on(package: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+def package_on(package: dict[str, Any], facts: dict[str, Any], host: str = "") -> dict[str, Any]:
     """Choose what a package is on one distribution; see plugin_utils/service/package.py."""
     distribution, version = str(facts.get("distribution", "")), str(facts.get("distribution_version", ""))
-    try:
+    with refusing(host):
         return service_package.on_distribution(package, distribution, version)
-    except service_package.PackageError as error:
-        raise AnsibleFilterError(str(error)) from error
 
 
 def container_probes(
@@ -67,17 +76,18 @@ def container_probes(
     return engines
 
 
-def image_problems(images: dict[str, Any], names: list[str], pinned: bool = True) -> list[dict[str, Any]]:
+def image_problems(
+    images: dict[str, Any], names: list[str], pinned: bool = True, host: str = ""
+) -> list[dict[str, Any]]:
     """Find problems of images; see plugin_utils/service/image.py."""
-    return container_image.problems(images, names, pinned)
+    found = container_image.problems(images, names, pinned)
+    return [problem._asdict() for problem in problems.on_host(host, found)]
 
 
-def resolve_images(catalog: dict[str, Any], own: dict[str, Any], registry: str = "") -> dict[str, Any]:
+def resolve_images(catalog: dict[str, Any], own: dict[str, Any], registry: str = "", host: str = "") -> dict[str, Any]:
     """Layer the user's images over the shipped ones; see plugin_utils/service/image.py."""
-    try:
+    with refusing(host):
         return container_image.resolve(catalog, own, registry)
-    except container_image.ImageError as error:
-        raise AnsibleFilterError(str(error)) from error
 
 
 class FilterModule:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Problems of an inventory: host, variable, value, problem and remedy."""
+"""Problems of what a user gave: host, variable, value, problem and remedy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import difflib
 import json
 from typing import Any, Iterable, NamedTuple
 
+# The value of what may be a secret.
+HIDDEN = "(hidden)"
+
 
 class Problem(NamedTuple):
-    """One thing that keeps the inventory from being served."""
+    """One thing that keeps the inventory, or the variables of a role, from being used."""
 
     variable: str
     """Where: the variable and the way into it, e.g. ``llm_models[chat].context``."""
@@ -31,12 +34,17 @@ class Problem(NamedTuple):
         return f"{where}{self.variable} is {shown(self.value)}: {self.problem}; {self.remedy}."
 
 
-class InventoryError(ValueError):
-    """The inventory is invalid; the error contains every problem that was found."""
+class ProblemsError(ValueError):
+    """What a user gave cannot be used; the error contains every problem that was found."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = list(problems)
         super().__init__(render(self.problems))
+
+
+def on_host(host: str, problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems that name the host; those that name another one already keep it."""
+    return [problem if problem.host else problem._replace(host=host) for problem in problems]
 
 
 def plain(value: Any) -> Any:
@@ -68,4 +76,4 @@ def render(problems: Iterable[Problem]) -> str:
     lines = [problem.sentence() for problem in problems]
     if len(lines) < 2:
         return "".join(lines)
-    return f"{len(lines)} problems in the inventory:\n" + "\n".join(f"  - {line}" for line in lines)
+    return f"{len(lines)} problems:\n" + "\n".join(f"  - {line}" for line in lines)

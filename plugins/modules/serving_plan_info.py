@@ -136,7 +136,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models as model_layers
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_text
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
-from ansible_collections.llmfleet.serving.plugins.module_utils.problems import InventoryError
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
 
 
 def main() -> None:
@@ -158,7 +158,7 @@ def main() -> None:
         models = [model_layers.complete(model) for model in given["models"]]
         names = ("hosts", "current", "overheads", "gateways", "first_port", "replan")
         plan = serving_plan.plan(models, *(given[name] for name in names))
-    except InventoryError as error:
+    except ProblemsError as error:
         module.fail_json(msg=str(error))
     changes = plan_text.changes(plan["instances"], given["current"])
     text = plan_text.render(plan, given["current"], given["overheads"])

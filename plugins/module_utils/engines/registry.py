@@ -11,7 +11,7 @@ from typing import Any, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines.base import Engine
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines.plain import PlainEngine
-from ansible_collections.llmfleet.serving.plugins.module_utils.problems import InventoryError, Problem, nearest
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, ProblemsError, nearest
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.engine import Vllm
 
 DEFAULT = "vllm"
@@ -64,7 +64,7 @@ def interface_of(instance: Mapping[str, Any]) -> dict[str, Any]:
 def load(rows: Mapping[str, Any] | None) -> None:
     """Register the engines of ``llm_engines``: those with a ``file`` are loaded from its ``ENGINE``.
 
-    :raises InventoryError: where a row names neither a known engine nor a file that holds one.
+    :raises ProblemsError: where a row names neither a known engine nor a file that holds one.
     """
     problems = []
     for name, row in (rows or {}).items():
@@ -86,7 +86,7 @@ def load(rows: Mapping[str, Any] | None) -> None:
             text = f"its ENGINE is named {called}" if called != name else "its ENGINE lacks members of Engine"
             problems.append(Problem(f"{variable}.file", file, text, "start from PlainEngine, and use one name"))
     if problems:
-        raise InventoryError(problems)
+        raise ProblemsError(problems)
 
 
 def _read(name: str, file: str) -> Any:

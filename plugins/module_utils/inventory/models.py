@@ -17,7 +17,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import
 from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as model_schema
-from ansible_collections.llmfleet.serving.plugins.module_utils.problems import InventoryError, Problem, plain
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, ProblemsError, plain
 
 # Defaults of a model that sets only its name and source. `null` leaves the choice to a later stage: the plan
 # (concurrency, max_model_len), the gateway (limits) or the engine (request_defaults).
@@ -202,7 +202,7 @@ def examine(
 def complete(model: dict[str, Any]) -> dict[str, Any]:
     """Return a model with every key: a resolved one unchanged, a hand-written one filled with built-in defaults.
 
-    :raises InventoryError: where a key is unknown or its value is wrong.
+    :raises ProblemsError: where a key is unknown or its value is wrong.
     """
     if "max_model_len" in model:
         return model
@@ -214,9 +214,9 @@ def complete(model: dict[str, Any]) -> dict[str, Any]:
 def resolve(models: Any, catalog: Any = None, extra: Any = None, defaults: Any = None) -> list[dict[str, Any]]:
     """Return the full models; see :func:`examine`.
 
-    :raises InventoryError: with every problem, if there is one.
+    :raises ProblemsError: with every problem, if there is one.
     """
     resolved, problems = examine(models, catalog, extra, defaults)
     if problems:
-        raise InventoryError(problems)
+        raise ProblemsError(problems)
     return resolved

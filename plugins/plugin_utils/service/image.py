@@ -13,7 +13,7 @@ import hashlib
 import re
 from typing import Any, Iterable
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, ProblemsError, nearest
 
 # registry.example.com:5000/path/name:tag@sha256:...
 REFERENCE = re.compile(
@@ -23,10 +23,6 @@ REFERENCE = re.compile(
 )
 # Names of programs inside an image that differ from ours.
 NAMES = {"python": "python3"}
-
-
-class ImageError(ValueError):
-    """An image that cannot be used; the text names the variable, the value and the remedy."""
 
 
 def _text(image: Any) -> str:
@@ -55,20 +51,20 @@ def problem(name: str, image: Any, pinned: bool) -> Problem | None:
     return None
 
 
-def problems(images: dict[str, Any], names: Iterable[str], pinned: bool) -> list[dict[str, Any]]:
+def problems(images: dict[str, Any], names: Iterable[str], pinned: bool) -> list[Problem]:
     """Return a problem for each of the named images that is not exactly one; see :func:`problem`."""
     found = (problem(name, images.get(name), pinned) for name in names)
-    return [one._asdict() for one in found if one]
+    return [one for one in found if one]
 
 
 def reference(name: str, image: Any, pinned: bool) -> str:
     """Return an image's reference.
 
-    :raises ImageError: see :func:`problem`.
+    :raises ProblemsError: see :func:`problem`.
     """
     wrong = problem(name, image, pinned)
     if wrong:
-        raise ImageError(wrong.sentence())
+        raise ProblemsError([wrong])
     return _text(image)
 
 
@@ -90,7 +86,7 @@ def packages(package: dict[str, Any], root: str, pinned: bool) -> list[dict[str,
     :param package: a package of the service role: ``name``, ``image``, ``programs`` (see :func:`programs`).
     :param root: directory of the wrappers, e.g. ``/opt/llmfleet/images``.
     :returns: ``[{reference, folder, programs: [{name, inside, path}]}]``; the folder's name changes with the reference.
-    :raises ImageError: see :func:`reference`.
+    :raises ProblemsError: see :func:`reference`.
     """
     found: dict[str, dict[str, Any]] = {}
     for name, entry in package.get("programs", {}).items():
@@ -120,13 +116,14 @@ def resolve(catalog: dict[str, Any], own: dict[str, Any], registry: str) -> dict
     :param catalog: shipped references (or ``{image, programs}``), by name.
     :param own: the user's, which win and are not mirrored: they say where they are.
     :param registry: what takes the place of a shipped image's registry; its path below stays. Empty: nothing does.
-    :raises ImageError: for a name that is not in the catalogue.
+    :raises ProblemsError: for each name that is not in the catalogue.
     """
-    for name in own:
-        if name not in catalog:
-            raise ImageError(
-                f"llm_images: {name!r} is no image of this collection; choose from {', '.join(sorted(catalog))}"
-            )
+    unknown = [name for name in own if name not in catalog]
+    if unknown:
+        text = "the collection has no image of this name"
+        raise ProblemsError(
+            Problem(f"llm_images.{name}", _text(own[name]), text, nearest(name, catalog)) for name in unknown
+        )
     shipped = {}
     for name, image in catalog.items():
         entry = dict(image) if isinstance(image, dict) else {"image": image}

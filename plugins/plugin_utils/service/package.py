@@ -11,15 +11,13 @@ from __future__ import annotations
 
 from typing import Any, Iterable
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, ProblemsError
+
 # Keys of ``service_package``; roles/service/meta/argument_specs.yml describes them.
 KEYS = ("name", "type", "image", "programs", "requirements", "system", "names", "mask", "beside", "mounts", "gpus")
 # Keys whose value may be one for each distribution.
 BY_DISTRIBUTION = ("names", "mask")
 DEFAULT = "default"
-
-
-class PackageError(ValueError):
-    """A package that this distribution does not have; the text names the key, the value and the remedy."""
 
 
 def _choose(package: dict[str, Any], key: str, value: Any, distribution: str, version: str) -> Any:
@@ -30,10 +28,9 @@ def _choose(package: dict[str, Any], key: str, value: Any, distribution: str, ve
     for name in wanted:
         if name in value:
             return value[name]
-    raise PackageError(
-        f"service_package '{package.get('name')}': {key} is {value!r}: nothing there is for {distribution} {version}; "
-        f"give it as {', '.join(wanted[:2])} or {DEFAULT}"
-    )
+    text = f"package {package.get('name')} has nothing there for {distribution} {version}"
+    remedy = f"give it as {', '.join(wanted[:2])} or {DEFAULT}"
+    raise ProblemsError([Problem(f"service_package.{key}", value, text, remedy)])
 
 
 def on_distribution(package: dict[str, Any], distribution: str, version: str) -> dict[str, Any]:
@@ -43,7 +40,7 @@ def on_distribution(package: dict[str, Any], distribution: str, version: str) ->
         ``debian12``, ``ubuntu24``, ``debian`` and ``default``.
     :param distribution: name of the distribution, as Ansible's facts have it.
     :param version: its version, e.g. ``24.04``.
-    :raises PackageError: for a value that says nothing of this distribution.
+    :raises ProblemsError: for a value that says nothing of this distribution.
     """
     result = dict(package)
     for key in BY_DISTRIBUTION:

@@ -11,7 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Iterable, NoReturn
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import (
+    HIDDEN,
+    Problem,
+    ProblemsError,
+    nearest,
+)
 
 # Each key of a part with its default.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -25,31 +32,37 @@ PREPARE: dict[str, Any] = {"command": None, "again": "", "timeout": 600}
 # Methods by which a service is checked for readiness; without one it is ready while its process lives.
 WAYS = ("url", "tcp", "command")
 
+# The problem of a command, and its remedy.
+NO_COMMAND = ("this is no command", "give a list whose first item is an absolute path")
 Programs = dict[str, dict[str, str]]
 
 
-class SpecError(ValueError):
-    """A service spec that cannot be run; the text names the service, the key, the value and the remedy."""
+def fail(name: str, key: str, value: Any, problem: str, remedy: str) -> NoReturn:
+    """Refuse a spec that cannot be run.
 
-
-def fail(name: str, key: str, value: Any, remedy: str) -> None:
-    """Refuse a spec.
-
-    :raises SpecError: always.
+    :raises ProblemsError: always.
     """
-    raise SpecError(f"service spec '{name}': {key} is {value!r}: {remedy}")
+    raise ProblemsError([Problem(f"service_specs[{name}].{key}", value, problem, remedy)])
+
+
+def refuse_unknown(name: str, part: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a key that nobody reads. Its value is not shown, because a mistyped key may hold a secret.
+
+    :param part: where the keys are, with a dot; empty for the spec itself.
+    :raises ProblemsError: if there is one.
+    """
+    for key in sorted(set(given) - set(known)):
+        fail(name, f"{part}{key}", HIDDEN, "there is no such key", nearest(key, known))
 
 
 def filled(name: str, part: str, given: Any, defaults: dict[str, Any]) -> dict[str, Any]:
     """Return a part with every key present.
 
-    :raises SpecError: for a part that is no dictionary, or a key that nobody reads.
+    :raises ProblemsError: for a part that is no dictionary, or a key that nobody reads.
     """
     if not isinstance(given, dict):
-        fail(name, part, given, f"give a dictionary of {', '.join(defaults)}")
-    unknown = sorted(set(given) - set(defaults))
-    if unknown:
-        fail(name, f"{part}.{unknown[0]}", given[unknown[0]], f"no such key; known are {', '.join(defaults)}")
+        fail(name, part, given, "it is no dictionary", f"give one of {', '.join(defaults)}")
+    refuse_unknown(name, f"{part}.", given, defaults)
     return {**defaults, **given}
 
 
@@ -61,30 +74,29 @@ def argv(name: str, key: str, given: Any, programs: Programs, image: str) -> lis
     """
     parts = [str(part) for part in given] if isinstance(given, list) else []
     if not parts or not parts[0].startswith("/"):
-        fail(name, key, given, "give a list whose first item is an absolute path")
+        fail(name, key, given, *NO_COMMAND)
     program = programs.get(parts[0])
     if program and program["image"] != image:
-        remedy = f"its program comes from {program['image']}, and the service runs " + (
-            f"from {image}: name a program of the same package" if image else "on the host: name a program of the host"
-        )
-        fail(name, key, given, remedy)
+        where, remedy = (f"from {image}", "of the same package") if image else ("on the host", "of the host")
+        text = f"its program comes from {program['image']}, and the service runs {where}"
+        fail(name, key, given, text, f"name a program {remedy}")
     return [program["program"], *parts[1:]] if program else parts
 
 
 def ready(name: str, given: Any, programs: Programs, image: str) -> dict[str, Any]:
     """Return the readiness check of a service, with at most one of :data:`WAYS`.
 
-    :raises SpecError: for more than one way, and for a port or a command that is none.
+    :raises ProblemsError: for more than one way, and for a port or a command that is none.
     """
     full = filled(name, "ready", given, DEFAULTS["ready"])
     ways = [way for way in WAYS if full[way]]
     if len(ways) > 1:
-        fail(name, "ready", given, f"it has {' and '.join(ways)}: keep one of them")
+        fail(name, "ready", ways, "a service is ready in one way", "keep one of them")
     if full["tcp"]:
         full["tcp"] = filled(name, "ready.tcp", full["tcp"], TCP)
         port = str(full["tcp"]["port"])
         if not port.isdigit() or not 0 < int(port) < 65536:
-            fail(name, "ready.tcp.port", full["tcp"]["port"], "give a number from 1 to 65535")
+            fail(name, "ready.tcp.port", full["tcp"]["port"], "this is no port", "give a number from 1 to 65535")
         full["tcp"]["port"] = int(port)
     if full["command"]:
         full["command"] = argv(name, "ready.command", full["command"], programs, image)
@@ -98,7 +110,7 @@ def prepare(name: str, given: Any, programs: Programs, image: str) -> list[dict[
     arguments and ``again``, not from the path, which changes with each release of the package.
     """
     if not isinstance(given, list):
-        fail(name, "prepare", given, "give a list of commands")
+        fail(name, "prepare", given, "this is no list", "give a list of commands")
     commands = []
     for one in given:
         full = filled(name, "prepare", one if isinstance(one, dict) else {"command": one}, PREPARE)
@@ -106,8 +118,8 @@ def prepare(name: str, given: Any, programs: Programs, image: str) -> list[dict[
         identity = [str(full["command"][0]).rsplit("/", 1)[-1], *command[1:], str(full["again"])]
         digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
         if not str(full["timeout"]).isdigit():
-            fail(name, "prepare.timeout", full["timeout"], "give a number of seconds")
+            fail(name, "prepare.timeout", full["timeout"], "this is no number", "give a number of seconds")
         commands.append({"command": command, "stamp": f".prepared-{digest}", "timeout": int(full["timeout"])})
     if len({one["stamp"] for one in commands}) < len(commands):
-        fail(name, "prepare", given, "a command stands there twice: each runs once, so take one of them away")
+        fail(name, "prepare", given, "a command stands there twice, and each runs once", "take one of them away")
     return commands

@@ -14,10 +14,16 @@ from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils import text
 from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import HIDDEN
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import parts
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.service.parts import Programs, SpecError, fail
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service.parts import (
+    NO_COMMAND,
+    Programs,
+    fail,
+    refuse_unknown,
+)
 
-__all__ = ["DEFAULTS", "SpecError", "definition_files", "directories", "files", "manager_services", "normalise"]
+__all__ = ["DEFAULTS", "definition_files", "directories", "files", "manager_services", "normalise"]
 
 NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
 ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -61,17 +67,16 @@ def _normalise_file(name: str, entry: dict[str, Any]) -> dict[str, Any]:
         **entry,
     }
     if not full.get("dest") or not full.get("src"):
-        fail(name, "files", entry, "each file needs dest (absolute path) and src (template of the app role)")
+        problem = "a file needs dest and src"
+        fail(name, "files", entry, problem, "give dest (absolute path) and src (template of the role)")
     if full["on_change"] not in ON_CHANGE:
-        fail(name, "files.on_change", full["on_change"], f"choose one of {', '.join(ON_CHANGE)}")
+        fail(name, "files.on_change", full["on_change"], "there is no such action", f"choose of {', '.join(ON_CHANGE)}")
     return full
 
 
 def _contained(name: str, container: dict[str, Any], command: list[str], programs: Programs) -> dict[str, Any]:
     """Return the parameters of a service in a container; empty if its program is one of the host's."""
-    unknown = sorted(set(container) - set(CONTAINER))
-    if unknown:
-        fail(name, f"container.{unknown[0]}", container[unknown[0]], f"no such key; known are {', '.join(CONTAINER)}")
+    refuse_unknown(name, "container.", container, CONTAINER)
     return {**container, **programs[command[0]]} if command[0] in programs else {}
 
 
@@ -85,23 +90,21 @@ def normalise(
     :param state_root: directory of state on the host, e.g. ``/var/lib/llmfleet``.
     :param programs: programs that come from images (``image.known_programs``); a service whose command begins
         with one of them has ``image`` and ``program`` in its ``container``, any other an empty ``container``.
-    :raises SpecError: on a missing or malformed key.
+    :raises ProblemsError: on a missing or malformed key.
     """
     result = []
     seen: set[str] = set()
     for spec in specs:
         name = str(spec.get("name", ""))
         if not NAME.match(name):
-            fail(name, "name", name, "use lower-case letters, digits, dots and dashes")
+            fail(name, "name", name, "this is no name of a unit", "use lower-case letters, digits, dots and dashes")
         if name in seen:
-            fail(name, "name", name, "every service needs a name of its own")
+            fail(name, "name", name, "another service has this name", "give every service a name of its own")
         seen.add(name)
-        unknown = sorted(set(spec) - set(DEFAULTS) - {"name", "user", "command"})
-        if unknown:
-            fail(name, unknown[0], spec[unknown[0]], f"no such key; known are {', '.join(sorted(DEFAULTS))}")
+        refuse_unknown(name, "", spec, {*DEFAULTS, "name", "user", "command"})
         command = [str(part) for part in spec.get("command", [])]
         if not command or not command[0].startswith("/"):
-            fail(name, "command", command, "give a list whose first item is an absolute path")
+            fail(name, "command", command, *NO_COMMAND)
         full = {**DEFAULTS, **spec, "command": command}
         full["user"] = spec.get("user") or f"{PREFIX}{name}"
         full["container"] = _contained(name, dict(full["container"]), command, programs or {})
@@ -113,9 +116,10 @@ def normalise(
         for key in ("environment", "secrets"):
             for variable in full[key]:
                 if not ENV_NAME.match(str(variable)):
-                    fail(name, key, variable, "environment names hold letters, digits and underscores")
+                    problem = "this is no name of an environment variable"
+                    fail(name, key, variable, problem, "use letters, digits and underscores")
         if any("\n" in str(value) for value in full["secrets"].values()):
-            fail(name, "secrets", "(hidden)", "a secret must be a single line")
+            fail(name, "secrets", HIDDEN, "a secret has several lines", "give each secret as a single line")
         full["files"] = [
             {**f, "group": f["group"] or full["user"]}
             for f in (_normalise_file(name, f) for f in spec.get("files", []))

@@ -57,9 +57,7 @@ def test_what_is_known_of_hosts_and_models() -> None:
 def test_problems_can_be_read() -> None:
     problems = run("inventory_problems", [{"name": "a"}, {"name": "a", "source": "demo:"}])
     assert [set(problem) for problem in problems] == [{"host", "variable", "value", "problem", "remedy"}] * 2
-    assert run("problems_text", problems).startswith(
-        "2 problems in the inventory:\n  - llm_models[a].source is missing"
-    )
+    assert run("problems_text", problems).startswith("2 problems:\n  - llm_models[a].source is missing")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.filter import service
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import image as container_image
 
 FILTERS = service.FilterModule().filters()
 IMAGE = "docker.io/a/web:1@sha256:" + "0" * 64
@@ -31,21 +32,28 @@ def test_from_a_package_to_a_command_line() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "words"),
     [
-        ("package_images", ({**PACKAGE, "image": "a"}, "/opt"), "llm_images.web"),
-        ("resolve_images", ({"web": IMAGE}, {"wbe": IMAGE}), "'wbe'"),
-        ("service_specs", ([{"name": "web", "command": ["web"]}], "/etc/x", "/var/x"), "absolute path"),
+        ("package_images", ({**PACKAGE, "image": "a"}, "/opt", True, "gpu1"), 'gpu1: llm_images.web is "a": '),
+        ("package_on", ({"names": {}}, {}, "gpu1"), "gpu1: service_package.names is {}: "),
+        ("resolve_images", ({"web": IMAGE}, {"wbe": "a"}, "", "gpu1"), 'gpu1: llm_images.wbe is "a": '),
+        (
+            "service_specs",
+            ([{"name": "web", "command": ["web"]}], "/etc/x", "/var/x", [], "gpu1"),
+            'gpu1: service_specs[web].command is ["web"]: ',
+        ),
     ],
 )
 def test_what_is_wrong_is_an_error_of_ansible(name: str, arguments: tuple[Any, ...], words: str) -> None:
     with pytest.raises(AnsibleFilterError) as error:
         run(name, *arguments)
-    assert words in str(error.value)
+    assert str(error.value).startswith(words)
 
 
 def test_images_are_checked_before_anything_is_touched() -> None:
     assert run("resolve_images", {"web": IMAGE}, {})["web"] == {"image": IMAGE}
     assert run("image_problems", {"web": IMAGE}, ["web"]) == []
-    assert run("image_problems", {"web": "docker.io/a:1"}, ["web"])[0]["variable"] == "llm_images.web"
+    (problem,) = container_image.problems({"web": "docker.io/a:1"}, ["web"], True)
+    told = run("image_problems", {"web": "docker.io/a:1"}, ["web"], True, "gpu1")
+    assert told == [{**problem._asdict(), "host": "gpu1"}]
 
 
 def test_a_probe_runs_python_as_the_engine_would() -> None:

@@ -252,7 +252,7 @@ def test_the_module_passes_and_fails_the_same_in_check_mode(check: bool) -> None
         check, distribution="Fedora", distribution_version="43", memory_mib=10**9, pythons=pythons, python=python
     )
     assert unfit["failed"]
-    assert unfit["msg"].startswith("3 problems in the inventory:\n  - here: ansible_facts.distribution is")
+    assert unfit["msg"].startswith("3 problems:\n  - here: ansible_facts.distribution is")
     assert [problem["host"] for problem in unfit["problems"]] == ["here"] * 3
     assert [problem["value"] for problem in unfit["problems"] if problem["variable"] == "service_python"] == [
         f"{sys.executable} (Python {platform.python_version()})"

@@ -15,7 +15,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines.base impo
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines.plain import PlainEngine
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report, serving_plan
-from ansible_collections.llmfleet.serving.plugins.module_utils.problems import InventoryError
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
 
 HEADER = "from ansible_collections.llmfleet.serving.plugins.module_utils.engines.plain import PlainEngine\n"
 CPU_HOST = {"device": "cpu", "address": "127.0.0.1", "cpu": {"vcpus": 4, "memory_mib": 16000}}
@@ -44,14 +44,14 @@ def test_a_model_that_names_no_engine_has_the_default() -> None:
 
 
 def test_an_unknown_engine_is_refused_with_the_nearest_known() -> None:
-    with pytest.raises(InventoryError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         resolve(engine="vlm")
     (problem,) = caught.value.problems
     assert (problem.variable, problem.value, problem.remedy) == ("llm_models[m].engine", "vlm", "did you mean vllm")
 
 
 def test_flags_that_the_collection_sets_are_refused_by_the_engine_that_has_them() -> None:
-    with pytest.raises(InventoryError, match="served-model-name cannot be set here; use name and aliases"):
+    with pytest.raises(ProblemsError, match="served-model-name cannot be set here; use name and aliases"):
         resolve(args={"--served_model_name": "x"})
     registry._ENGINES["echo"] = PlainEngine("echo")
     assert resolve(engine="echo", args={"served-model-name": "x"})["args"] == {"served-model-name": "x"}
@@ -77,12 +77,12 @@ def test_an_engine_comes_from_a_file(tmp_path: Path) -> None:
 def test_a_file_that_brings_no_engine(content: str, told: str, tmp_path: Path) -> None:
     file = tmp_path / "echo.py"
     file.write_text(HEADER + content + "\n")
-    with pytest.raises(InventoryError, match=told):
+    with pytest.raises(ProblemsError, match=told):
         registry.load({"echo": {"file": str(file)}})
 
 
 def test_a_row_without_file_names_an_engine_of_the_collection() -> None:
-    with pytest.raises(InventoryError, match=r"llm_engines\[vlm\].*did you mean vllm"):
+    with pytest.raises(ProblemsError, match=r"llm_engines\[vlm\].*did you mean vllm"):
         registry.load({"vlm": {"role": "x"}})
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
-from ansible_collections.llmfleet.serving.plugins.module_utils.problems import InventoryError
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,7 +45,7 @@ def test_a_model_is_completed_once() -> None:
     full = models.complete(raw)
     assert (full["replicas"], full["max_model_len"], full["facts"]) == (1, 99, {"layers": []})
     assert models.complete(full) is full
-    with pytest.raises(InventoryError, match=re.escape("llm_models[m].replcas is 2")):
+    with pytest.raises(ProblemsError, match=re.escape("llm_models[m].replcas is 2")):
         models.complete({**raw, "replcas": 2})
 
 
@@ -154,7 +154,7 @@ def test_mixtral_is_near_what_its_files_hold() -> None:
 
 
 def refused(raw: Any, **layers: Any) -> list[str]:
-    with pytest.raises(InventoryError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         models.resolve(raw, **{"catalog": CATALOG, **layers})
     return [problem.sentence() for problem in caught.value.problems]
 

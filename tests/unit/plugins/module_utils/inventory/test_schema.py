@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as model_schema
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import (
-    InventoryError,
     Problem,
+    ProblemsError,
     nearest,
     plain,
     render,
@@ -32,8 +32,8 @@ def test_one_problem_is_one_sentence_that_names_everything() -> None:
 
 def test_more_problems_are_a_list() -> None:
     problems = [Problem("a", None, "every model needs it", "add it"), Problem("b", {"x": [1]}, "wrong", "mend it")]
-    assert str(InventoryError(problems)).splitlines() == [
-        "2 problems in the inventory:",
+    assert str(ProblemsError(problems)).splitlines() == [
+        "2 problems:",
         "  - a is missing: every model needs it; add it.",
         '  - b is {"x": [1]}: wrong; mend it.',
     ]

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import image as container_image
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -43,7 +44,7 @@ def test_a_whole_reference_is_taken_as_it_is(text):
     ],
 )
 def test_an_image_that_may_be_any_image_is_refused(image, words):
-    with pytest.raises(container_image.ImageError) as error:
+    with pytest.raises(ProblemsError) as error:
         container_image.reference("web", image, True)
     assert words in str(error.value)
     assert "llm_images.web is" in str(error.value)
@@ -108,18 +109,21 @@ def test_the_user_s_images_win_and_a_mirror_serves_the_others():
 
 
 def test_a_name_that_no_image_has_is_refused():
-    with pytest.raises(container_image.ImageError) as error:
-        container_image.resolve(CATALOG, {"wbe": "x"}, "")
-    assert "'wbe'" in str(error.value)
-    assert "engine, plain, web" in str(error.value)
+    with pytest.raises(ProblemsError) as error:
+        container_image.resolve(CATALOG, {"wbe": "x", "zzz": {"image": "y"}}, "")
+    text = "the collection has no image of this name"
+    assert [problem[:4] for problem in error.value.problems] == [
+        ("llm_images.wbe", "x", text, "did you mean web"),
+        ("llm_images.zzz", "y", text, "known are engine, plain, web"),
+    ]
 
 
 def test_problems_name_the_images_that_a_host_needs():
     images = {**CATALOG, "engine": "docker.io/own/engine:v3"}
     (found,) = container_image.problems(images, ["web", "engine"], True)
-    assert found["variable"] == "llm_images.engine"
-    assert found["value"] == "docker.io/own/engine:v3"
-    assert "llm_package: native" in found["remedy"]
+    assert found.variable == "llm_images.engine"
+    assert found.value == "docker.io/own/engine:v3"
+    assert "llm_package: native" in found.remedy
     assert not container_image.problems(images, ["web"], True)
     assert not container_image.problems(images, ["engine"], False)
-    assert container_image.problems(images, ["missing"], False)[0]["problem"] == "this is no image"
+    assert container_image.problems(images, ["missing"], False)[0].problem == "this is no image"

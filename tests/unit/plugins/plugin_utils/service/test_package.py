@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import package
 
 VALKEY: dict[str, Any] = {
@@ -45,11 +46,11 @@ def test_lists_are_those_of_every_distribution() -> None:
 
 @pytest.mark.parametrize("key", ["names", "mask"])
 def test_a_distribution_that_nobody_named_is_refused(key: str) -> None:
-    with pytest.raises(package.PackageError) as error:
+    with pytest.raises(ProblemsError) as error:
         package.on_distribution({**VALKEY, key: {"debian12": ["x"]}}, "Ubuntu", "24.04")
     assert str(error.value) == (
-        f"service_package 'valkey': {key} is {{'debian12': ['x']}}: nothing there is for Ubuntu 24.04; "
-        "give it as ubuntu24, ubuntu or default"
+        f'service_package.{key} is {{"debian12": ["x"]}}: package valkey has nothing there for Ubuntu 24.04; '
+        "give it as ubuntu24, ubuntu or default."
     )
 
 

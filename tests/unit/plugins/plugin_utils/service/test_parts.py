@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import container_command, parts
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import container_command
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
 
 PROGRAMS = {
@@ -30,33 +31,33 @@ def normalised(command: str = "/usr/bin/db", **more: Any) -> dict[str, Any]:
     [
         (
             {"ready": {"url": "http://x/", "tcp": {"port": 1}}},
-            "ready is {'url': 'http://x/', 'tcp': {'port': 1}}: it has url and tcp",
+            'ready is ["url", "tcp"]: a service is ready in one way; keep one of them',
         ),
-        ({"ready": {"tcp": {"port": 1}, "command": ["/bin/x"]}}, "tcp and command: keep one"),
-        ({"ready": {"tcp": {"port": "x"}}}, "ready.tcp.port is 'x': give a number from 1 to 65535"),
+        ({"ready": {"tcp": {"port": 1}, "command": ["/bin/x"]}}, '["tcp", "command"]: a service is ready in one way'),
+        ({"ready": {"tcp": {"port": "x"}}}, 'ready.tcp.port is "x": this is no port; give a number from 1 to 65535'),
         ({"ready": {"tcp": {"port": 65536}}}, "from 1 to 65535"),
-        ({"ready": {"tcp": {"address": "::1"}}}, "ready.tcp.port is None"),
-        ({"ready": {"tcp": {"port": 1, "host": "a"}}}, "ready.tcp.host is 'a': no such key; known are port, address"),
-        ({"ready": {"tcp": 6379}}, "ready.tcp is 6379: give a dictionary of port, address"),
-        ({"ready": {"seconds": 3}}, "ready.seconds is 3: no such key"),
-        ({"ready": {"command": "valkey-cli ping"}}, "ready.command is 'valkey-cli ping': give a list"),
+        ({"ready": {"tcp": {"address": "::1"}}}, "ready.tcp.port is missing"),
+        ({"ready": {"tcp": {"port": 1, "host": "a"}}}, '"(hidden)": there is no such key; known are address, port'),
+        ({"ready": {"tcp": 6379}}, "ready.tcp is 6379: it is no dictionary; give one of port, address"),
+        ({"ready": {"seconds": 3}}, 'ready.seconds is "(hidden)": there is no such key'),
+        ({"ready": {"command": "valkey-cli ping"}}, 'ready.command is "valkey-cli ping": this is no command'),
         ({"ready": {"command": ["valkey-cli"]}}, "absolute path"),
         ({"ready": {"command": ["/opt/i/db-1/db"]}}, "comes from db:1, and the service runs on the host"),
-        ({"stop": {"signals": "INT"}}, "stop.signals is 'INT': no such key; known are timeout, signal"),
-        ({"limits": {"memory": 1}}, "limits.memory is 1: no such key"),
-        ({"prepare": "/bin/x"}, "prepare is '/bin/x': give a list of commands"),
-        ({"prepare": ["/bin/x"]}, "prepare is '/bin/x': give a list whose first item"),
+        ({"stop": {"signals": "INT"}}, 'stop.signals is "(hidden)": there is no such key; did you mean signal'),
+        ({"limits": {"memory": 1}}, 'limits.memory is "(hidden)": there is no such key; did you mean memory_max'),
+        ({"prepare": "/bin/x"}, 'prepare is "/bin/x": this is no list; give a list of commands'),
+        ({"prepare": ["/bin/x"]}, 'prepare is "/bin/x": this is no command; give a list whose first item'),
         ({"prepare": [["x"]]}, "absolute path"),
-        ({"prepare": [{"command": ["/x"], "once": True}]}, "prepare.once is True: no such key"),
-        ({"prepare": [{"command": ["/x"], "timeout": "long"}]}, "prepare.timeout is 'long': give a number of seconds"),
+        ({"prepare": [{"command": ["/x"], "once": True}]}, 'prepare.once is "(hidden)": there is no such key'),
+        ({"prepare": [{"command": ["/x"], "timeout": "long"}]}, 'prepare.timeout is "long": this is no number'),
         ({"prepare": [["/x", "1"], ["/x", "1"]]}, "a command stands there twice"),
     ],
 )
 def test_what_cannot_be_run_is_refused(more: dict[str, Any], words: str) -> None:
-    with pytest.raises(parts.SpecError) as error:
+    with pytest.raises(ProblemsError) as error:
         normalised(**more)
     assert words in str(error.value)
-    assert str(error.value).startswith("service spec 'db': ")
+    assert str(error.value).startswith("service_specs[db].")
 
 
 def test_ready_has_every_key() -> None:
@@ -79,7 +80,7 @@ def test_commands_are_called_as_the_service_is() -> None:
 
 
 def test_a_program_of_another_image_is_refused() -> None:
-    with pytest.raises(parts.SpecError, match="comes from other:1, and the service runs from db:1"):
+    with pytest.raises(ProblemsError, match="comes from other:1, and the service runs from db:1"):
         normalised("/opt/i/db-1/db", prepare=[["/opt/i/other-1/tool"]])
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
 
 ROOTS = ("/etc/llmfleet", "/var/lib/llmfleet")
@@ -34,26 +35,46 @@ def test_defaults_are_filled():
         ({"command": ["web"]}, "absolute path"),
         ({"command": []}, "absolute path"),
         ({"colour": "red"}, "no such key"),
-        ({"environment": {"A-B": 1}}, "environment names"),
+        ({"environment": {"A-B": 1}}, "name of an environment variable"),
         ({"secrets": {"A": "x\ny"}}, "single line"),
         ({"files": [{"src": "a"}]}, "src"),
         ({"files": [{"src": "a", "dest": "/a", "on_change": "never"}]}, "restart"),
     ],
 )
 def test_a_wrong_spec_is_refused_by_name(wrong, words):
-    with pytest.raises(service_spec.SpecError) as error:
+    with pytest.raises(ProblemsError) as error:
         normalised(spec(**wrong))
     assert words in str(error.value)
 
 
 def test_a_secret_is_not_shown_in_the_refusal():
-    with pytest.raises(service_spec.SpecError) as error:
-        normalised(spec(secrets={"A": "hidden\nvalue"}))
-    assert "hidden\n" not in str(error.value)
+    with pytest.raises(ProblemsError) as error:
+        normalised(spec(secrets={"A": "cat\nvalue"}))
+    assert "cat" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"secret": {"A": "cat"}},
+        {"password": "cat"},
+        {"ready": {"header": {"Authorization": "cat"}}},
+        {"ready": {"url": "http://x", "headers": {"Authorization": "cat"}, "command": ["/x"]}},
+        {"prepare": [{"command": ["/x"], "env": {"PGPASSWORD": "cat"}}]},
+        {"container": {"env": {"A": "cat"}}},
+    ],
+)
+def test_what_may_be_a_secret_under_a_wrong_key_is_not_shown(wrong):
+    with pytest.raises(ProblemsError) as error:
+        normalised(spec(**wrong))
+    assert "cat" not in str(error.value)
+    (problem,) = error.value.problems
+    assert problem.variable.startswith("service_specs[")
+    assert all((problem.value, problem.problem, problem.remedy))
 
 
 def test_two_services_of_one_name_are_refused():
-    with pytest.raises(service_spec.SpecError):
+    with pytest.raises(ProblemsError):
         normalised(spec(), spec())
 
 
@@ -127,6 +148,6 @@ def test_a_program_of_the_host_knows_nothing_of_containers():
 
 
 def test_a_wrong_word_about_containers_is_refused():
-    with pytest.raises(service_spec.SpecError) as error:
+    with pytest.raises(ProblemsError) as error:
         normalised(spec(container={"privileged": True}))
     assert "container.privileged" in str(error.value)
