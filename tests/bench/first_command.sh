@@ -92,7 +92,7 @@ for distribution in "$@"; do
         said again 'localhost +: ok=[0-9]+ +changed=0 +unreachable=0 +failed=0'
         ;;
       clean)
-        step clean 'make demo-clean; left=$(sh molecule/default/files/left_behind.sh); echo "left behind: ${left:-nothing}"'
+        step clean 'make demo-clean; left=$(sh molecule/shared/files/left_behind.sh); echo "left behind: ${left:-nothing}"'
         said clean '^left behind: nothing$'
         ;;
       *) echo "first: unknown step $name: plan, demo, again and clean exist" >&2; exit 2 ;;

@@ -42,6 +42,8 @@ NO_INPUTS = (
     "tests/bench/green/*",
     "tests/run.py",
 )
+# The folder of what scenarios have in common; other proofs of the bench use some of it too.
+SHARED = "shared"
 # Scenarios that use files of another one.
 BORROWS = {"container": ("default",)}
 
@@ -64,7 +66,7 @@ def is_input(path: str, scenario: str) -> bool:
     folder, _, rest = path.partition("/")
     if folder != "molecule":
         return True
-    return rest.partition("/")[0] in (scenario, *BORROWS.get(scenario, ()))
+    return rest.partition("/")[0] in (scenario, SHARED, *BORROWS.get(scenario, ()))
 
 
 def inputs(root: Path, scenario: str) -> list[str]:

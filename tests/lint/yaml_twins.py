@@ -23,13 +23,11 @@ from typing import NamedTuple
 LEAST = 6
 TELLING = 3
 SUFFIXES = (".yml", ".yaml", ".j2")
-# Files that a tool reads one by one, or that are data: the scenarios of Molecule, of which each is a bench of its own,
-# recorded hosts, specs of roles (each role documents itself), catalogues, changelogs, and workflows.
+# Files that a tool reads one by one, or that are data: recorded hosts, specs of roles (each role documents itself),
+# catalogues, changelogs, and workflows.
 APART = re.compile(
-    r"^molecule/|^tests/.*/(?:data|golden|fixtures)/|/meta/|^changelogs/|^\.github/|^plugins/(?:filter|lookup|test)/"
+    r"^tests/.*/(?:data|golden|fixtures)/|/meta/|^changelogs/|^\.github/|^plugins/(?:filter|lookup|test)/"
 )
-# Copies that are known and wait for the playbooks to be cut.
-KNOWN = {("playbooks/doctor.yml", "playbooks/plan.yml")}
 SMALL = re.compile(
     r"^-? ?(?:args|argv|become|block|changed_when|check_mode|create|default|description|directory_mode|elements"
     r"|failed_when|gather_facts|group|hosts|loop|mode|options|owner|recurse|register|required|roles|serial|state|tags|tasks"
@@ -110,7 +108,7 @@ def main(root: Path) -> int:
     names = [name for name in listed.stdout.splitlines() if name.endswith(SUFFIXES) and not APART.search(name)]
     paths = {name: root / name for name in names}
     texts = {name: path.read_text() for name, path in paths.items() if path.is_file() and not path.is_symlink()}
-    found = [str(one) for one in twins(texts) if one.files not in KNOWN]
+    found = twins(texts)
     for one in found:
         print(one)
     if found:

@@ -26,6 +26,7 @@ FILES = {
     "roles/vllm/files/start.sh": "#!/bin/sh\n",
     "molecule/default/molecule.yml": "---\n",
     "molecule/gpu/molecule.yml": "---\n",
+    "molecule/shared/create.yml": "---\n",
     "tests/bench/scenario.py": "\n",
     "tests/unit/plugins/module_utils/data/nvidia_smi/card.xml": "<card/>\n",
     "tests/unit/plugins/test_plan.py": "\n",
@@ -124,6 +125,10 @@ def edit_own_scenario(root: Path) -> None:
     (root / "molecule/default/molecule.yml").write_text("--- # another\n")
 
 
+def edit_shared_by_scenarios(root: Path) -> None:
+    (root / "molecule/shared/create.yml").write_text("--- # another\n")
+
+
 def commit_an_edit(root: Path) -> None:
     edit(root)
     git(root, "commit", "--quiet", "--all", "--message", "Second")
@@ -141,6 +146,7 @@ CHANGES = [
     edit_replayed_data,
     edit_bench,
     edit_own_scenario,
+    edit_shared_by_scenarios,
     commit_an_edit,
 ]
 
@@ -238,10 +244,10 @@ def test_outside_a_checkout_nothing_is_skipped(
 
 def test_what_a_scenario_borrows_is_its_input(green: ModuleType) -> None:
     """A scenario whose files name those of another one is run when they change."""
-    for folder in (ROOT / "molecule").iterdir():
+    for folder in {file.parent for file in (ROOT / "molecule").glob("*/molecule.yml")}:
         text = "".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file())
         for other in (ROOT / "molecule").iterdir():
-            if other != folder and f"molecule/{other.name}" in text:
+            if other != folder and (f"molecule/{other.name}" in text or f"../{other.name}/" in text):
                 assert green.is_input(f"molecule/{other.name}/molecule.yml", folder.name), folder.name
 
 
@@ -258,6 +264,8 @@ def test_what_a_scenario_borrows_is_its_input(green: ModuleType) -> None:
         "requirements/test.txt",
         "tests/bench/green.py",
         "molecule/default/tests/test_services.py",
+        "molecule/shared/files/left_behind.sh",
+        ".config/molecule/config.yml",
         "something/nobody/knows",
     ],
 )
