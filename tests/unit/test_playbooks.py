@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,9 @@ def test_nothing_is_computed_from_every_host_of_the_inventory() -> None:
 def test_the_address_of_a_listener_is_computed_in_one_place() -> None:
     """The filters ``reachable`` and ``authority`` implement the rule, with IPv6; no expression repeats it."""
     sources = [path for folder in ("playbooks", "roles") for path in (ROOT / folder).rglob("*") if path.is_file()]
-    repeated = re.compile(r"""['"](?:0\.0\.0\.0|\[?::\]?)['"]|_listen\s*(?:~|\}\}:)""")
+    repeated = re.compile(
+        r"""['"](?:0\.0\.0\.0|\[?::\]?)['"]|_listen\s*(?:~|\}\}:)|address\s*(?:~\s*['"]:|\}\}:)|https?://['"]\s*~"""
+    )
     wrong = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for path in sources
@@ -90,6 +93,33 @@ def test_the_address_of_a_listener_is_computed_in_one_place() -> None:
     ]
     assert len(sources) > 100
     assert not wrong, "use the filters:\n" + "\n".join(wrong)
+
+
+def sections(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every dictionary within a document, in depth."""
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from sections(inner)
+
+
+def test_a_module_whose_messages_name_the_host_is_told_its_name_in_the_inventory() -> None:
+    """Without the option ``host`` such a module gives the machine's own name, which may be in no inventory."""
+    modules = {
+        f"llmfleet.serving.{path.stem}"
+        for path in (ROOT / "plugins" / "modules").glob("*.py")
+        if re.search(r'^ *"host": ', path.read_text(encoding="utf-8"), re.M)
+    }
+    assert len(modules) > 10
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for folder in ("playbooks", "roles")
+        for path in sorted((ROOT / folder).rglob("*.yml"))
+        for task in sections(yaml.safe_load(path.read_text(encoding="utf-8")))
+        for name in modules & task.keys()
+        if (task[name] or {}).get("host") != "{{ inventory_hostname }}"
+    ]
+    assert not wrong, f"without the option host: {wrong}"
 
 
 @pytest.mark.parametrize("name", ["site", "machines"])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Iterable
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import overlap
+from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import bracketed, overlap
 from ansible_collections.llmfleet.serving.plugins.module_utils.cores import parse_cores
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.sockets import Process, Socket
@@ -61,7 +61,7 @@ def listener_problems(
     """
     problems = []
     for index, listener in enumerate(listeners):
-        where = f"{listener['address'] or '*'}:{listener['port']}"
+        where = f"{bracketed(listener['address']) or '*'}:{listener['port']}"
         variable = str(listener["name"])
         for other in listeners[:index]:
             if other["port"] == listener["port"] and overlap(other["address"], listener["address"]):

@@ -109,7 +109,7 @@ def test_a_port_that_is_ours_or_free() -> None:
 
 def test_two_that_want_the_same_port() -> None:
     both = [{"name": "a", "address": "", "port": 1}, {"name": "b", "address": "::1", "port": 1}]
-    assert sentences(both, {}, set()) == ['h: b is "::1:1": a is to listen there too; give each a port of its own.']
+    assert sentences(both, {}, set()) == ['h: b is "[::1]:1": a is to listen there too; give each a port of its own.']
 
 
 def disk(path: str, device: int, needed: int, free: int) -> dict[str, Any]:
