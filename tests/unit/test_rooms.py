@@ -176,7 +176,9 @@ def test_group_vars_hold_nothing_that_roles_default() -> None:
 
 def test_playbooks_find_the_group_vars() -> None:
     """An installed playbook loads the group_vars beside it: links to files, as ansible-test allows none to folders."""
-    for path in (ROOT / "group_vars").rglob("*.yml"):
+    paths = list((ROOT / "group_vars").rglob("*.yml"))
+    assert len(paths) == 2
+    for path in paths:
         link = ROOT / "playbooks" / path.relative_to(ROOT)
         assert link.is_symlink()
         assert link.resolve() == path

@@ -92,10 +92,10 @@ def test_growing_batches(tmp_path: Path) -> None:
 
 
 def test_the_playbooks_default_is_the_roles() -> None:
-    for play in PLAYS:
-        if play.get("name") in ROLLING:
-            assert play["hosts"] == ROLLING[play["name"]]
-            assert f"default({defaults('fleet_defaults')['llm_serial']}) }}}}" in play["serial"]
+    rolling = {play["name"]: play for play in PLAYS if play.get("name") in ROLLING}
+    assert {name: play["hosts"] for name, play in rolling.items()} == ROLLING
+    for play in rolling.values():
+        assert f"default({defaults('fleet_defaults')['llm_serial']}) }}}}" in play["serial"]
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("roles/*/tasks/*.yml")), ids=lambda path: str(path.relative_to(ROOT)))

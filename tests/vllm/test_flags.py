@@ -75,7 +75,7 @@ def planned(folder: Path) -> list[dict[str, Any]]:
 
 def test_the_parser_takes_what_is_planned(readable: Path, tmp_path: Path) -> None:
     if not PYTHON:
-        pytest.skip("there is no vLLM on this machine: `make demo` installs it, or set LLM_VLLM_PYTHON")
+        pytest.fail("there is no vLLM on this machine: `make demo` installs it, or set LLM_VLLM_PYTHON", pytrace=False)
     paths = {"chat": str(readable), "large": str(readable)}
     rendered = test_specs.render(tmp_path, planned(readable), vllm_model_paths=paths)
     commands = [[spec["command"], {}] for spec in rendered["specs"]]

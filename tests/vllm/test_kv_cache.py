@@ -105,7 +105,7 @@ def ask(folder: Path, kv_bytes: int, length: int) -> dict[str, Any]:
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     """By model, what an engine says that may choose its context, and one that is asked for a block more."""
     if not PYTHON:
-        pytest.skip("there is no vLLM on this machine: `make demo` installs it, or set LLM_VLLM_PYTHON")
+        pytest.fail("there is no vLLM on this machine: `make demo` installs it, or set LLM_VLLM_PYTHON", pytrace=False)
     jobs = {}
     # One engine per core: each is busy with imports for most of its time.
     with ThreadPoolExecutor(max_workers=2) as pool:

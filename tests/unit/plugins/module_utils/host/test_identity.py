@@ -37,14 +37,17 @@ def test_the_name_in_messages(given: str | None, name: str) -> None:
 
 
 def test_no_module_names_the_host_by_itself() -> None:
-    for path in (ROOT / "plugins").rglob("*.py"):
-        found = re.findall(r"platform\.node\(|gethostname\(", path.read_text(encoding="utf-8"))
-        assert len(found) == (path.name == "identity.py"), path
+    naming = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "plugins").rglob("*.py")
+        for _call in re.findall(r"platform\.node\(|gethostname\(", path.read_text(encoding="utf-8"))
+    ]
+    assert naming == ["plugins/module_utils/host/identity.py"]
 
 
 def test_roles_hand_the_name_of_the_inventory() -> None:
     """Each call of a module with the option ``host`` names it first."""
-    assert len(MODULES) == 10
+    assert len(MODULES) >= 10
     call = re.compile(rf"llmfleet\.serving\.(?:{'|'.join(MODULES)}):(?: &\w+)?\n( +.*)")
     missing = [
         f"{path.relative_to(ROOT)}: {line}"
