@@ -304,7 +304,7 @@ class Run:
         running = [name for name, state in states.items() if state in (logic.RUNNING, logic.STARTING)]
         self.actions = {name: "stop" if name in running else "none" for name in states}
         if running and not self.module.check_mode:
-            self.manager.halt(running)
+            self.manager.stop(running)
 
     def _named_or_all(self) -> list[str]:
         return [service["name"] for service in self.params["services"]] or self._all_names()
@@ -339,7 +339,7 @@ class Run:
         if not self.module.check_mode:
             gone = [name for name, action in self.actions.items() if action == "remove"]
             if gone:
-                self.manager.stop(gone)
+                self.manager.disable(gone)
             for path in self.manager.leftovers(gone) + [self._marker(name) for name in gone]:
                 if os.path.exists(path):
                     os.remove(path)

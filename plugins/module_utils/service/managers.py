@@ -39,10 +39,10 @@ class Manager(Protocol):
     def act(self, name: str, action: str, reload_signal: str) -> None:
         """Start, restart or reload one service."""
 
-    def halt(self, names: list[str]) -> None:
+    def stop(self, names: list[str]) -> None:
         """Stop services until they are started again; our own supervisor ends when nothing is left running."""
 
-    def stop(self, names: list[str]) -> None:
+    def disable(self, names: list[str]) -> None:
         """Stop services for good."""
 
     def forget(self, names: list[str]) -> None:
@@ -114,11 +114,11 @@ class Systemd:
             self._run(["systemctl", "reset-failed", "--", self._unit(name)], check=False)
         self._run(["systemctl", action, "--", self._unit(name)], check=action == "reload")
 
-    def halt(self, names: list[str]) -> None:
+    def stop(self, names: list[str]) -> None:
         """Stop the units; they come back with the next boot or the next play."""
         self._run(["systemctl", "stop", "--", *[self._unit(name) for name in names]])
 
-    def stop(self, names: list[str]) -> None:
+    def disable(self, names: list[str]) -> None:
         """Stop and disable."""
         self._run(
             ["systemctl", "disable", "--now", "--quiet", "--", *[self._unit(name) for name in names]], check=False
@@ -205,13 +205,13 @@ class Supervisor:
         if "added process group" not in updated and "updated process group" not in updated:
             self._control("restart", program)
 
-    def halt(self, names: list[str]) -> None:
+    def stop(self, names: list[str]) -> None:
         """Stop the programs, and supervisord if none is left running."""
-        self.stop(names)
+        self.disable(names)
         if logic.RUNNING not in logic.parse_supervisor_status(self._control("status")).values():
             self._control("shutdown")
 
-    def stop(self, names: list[str]) -> None:
+    def disable(self, names: list[str]) -> None:
         """Stop the programs."""
         self._control("stop", *[self._prefix + name for name in names])
 

@@ -62,12 +62,12 @@ class Manager:
         self.wishes.append(f"{action} {name}")
         self.running.add(name)
 
-    def stop(self, names: list[str]) -> None:
+    def disable(self, names: list[str]) -> None:
         self.wishes += [f"stop {name}" for name in names]
         self.running.difference_update(names)
 
-    def halt(self, names: list[str]) -> None:
-        self.stop(names)
+    def stop(self, names: list[str]) -> None:
+        self.disable(names)
 
     def forget(self, names: list[str]) -> None:
         self.wishes.append(f"forget {' '.join(names)}")

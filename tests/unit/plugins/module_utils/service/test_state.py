@@ -94,8 +94,8 @@ def test_systemd_verbs():
     manager, run = systemd()
     manager.act("a", "start", "")
     manager.act("a", "reload", "HUP")
-    manager.halt(["a"])
     manager.stop(["a"])
+    manager.disable(["a"])
     manager.forget(["a"])
     assert "systemctl reset-failed -- llm-a.service" in run.verbs()
     assert "systemctl start -- llm-a.service" in run.verbs()
@@ -136,7 +136,7 @@ def test_supervisor_verbs():
     manager, run = supervisor({"status": ""})
     manager.act("a", "reload", "HUP")
     assert run.commands[-1][-3:] == ["signal", "HUP", "llm-a"]
-    manager.halt(["a"])
+    manager.stop(["a"])
     assert run.commands[-1][-1] == "shutdown"
     manager.forget(["a"])
     assert run.commands[-1][-1] == "shutdown"
@@ -155,7 +155,7 @@ def test_a_program_that_goes_restarts_no_other():
 
 def test_supervisord_stays_while_something_runs():
     manager, run = supervisor({"status": STATUS})
-    manager.halt(["b"])
+    manager.stop(["b"])
     assert "shutdown" not in run.commands[-1]
 
 
