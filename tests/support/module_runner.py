@@ -8,12 +8,42 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import subprocess
+import sys
 from types import ModuleType
 from typing import Any, Callable
 
 import pytest
 import yaml
 from ansible.module_utils import basic
+
+APART = """
+import importlib, sys
+from ansible.module_utils import basic
+basic._ANSIBLE_ARGS = sys.argv[2].encode()
+basic._ANSIBLE_PROFILE = "legacy"
+importlib.import_module("ansible_collections.llmfleet.serving.plugins.modules." + sys.argv[1]).main()
+"""
+
+
+def run_apart(module: str, args: dict[str, Any], environment: dict[str, str] | None = None) -> dict[str, Any]:
+    """Run a module in a process of its own and return its result.
+
+    :param module: the module's name within the collection.
+    :param environment: variables that the process has besides those of this one.
+    """
+    given = {"ANSIBLE_MODULE_ARGS": {"_ansible_remote_tmp": "/tmp", **args}}
+    done = subprocess.run(
+        [sys.executable, "-c", APART, module, json.dumps(given)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path)), **(environment or {})},
+    )
+    assert done.stdout, done.stderr
+    assert "Traceback" not in done.stderr
+    return dict(json.loads(done.stdout))
 
 
 def run_module(

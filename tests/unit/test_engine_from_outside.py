@@ -10,14 +10,12 @@ tests/engine_echo is what docs/contributing/add-an-engine.md describes.
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import json
 import os
 import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +29,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.modules import serving_plan_info, verify_chain
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import summary, wiring
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
+from load_file import load_file
+from local_server import serving
 from module_runner import run_module
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,11 +111,7 @@ def test_its_own_flags_are_refused_and_an_unknown_engine_is_named() -> None:
 @pytest.fixture
 def served(instances: list[dict[str, Any]]) -> Iterator[subprocess.Popen[bytes]]:
     """The first instance, run by the spec that its role writes."""
-    loaded = importlib.util.spec_from_file_location("echo", ECHO / "roles/echo/filter_plugins/echo.py")
-    assert loaded
-    assert loaded.loader
-    module = importlib.util.module_from_spec(loaded)
-    loaded.loader.exec_module(module)
+    module = load_file(ECHO / "roles/echo/filter_plugins/echo.py")
     specs = module.echo_specs(instances[:1], str(ECHO / "roles/echo/files/echo_server.py"), KEY)
     (spec,) = service_spec.normalise(specs, "/etc/llmfleet", "/var/lib/llmfleet")
     command = [sys.executable, *spec["command"][1:]]
@@ -168,10 +164,8 @@ class Door(BaseHTTPRequestHandler):
 @pytest.fixture
 def door(instances: list[dict[str, Any]]) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Door,), {"behind": instances[0]["address"]}))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    server.shutdown()
-    server.server_close()
+    with serving(server) as address:
+        yield f"http://{address}/v1"
 
 
 def verify(

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from load_file import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = """
@@ -37,12 +37,7 @@ OTHER = """
 
 @pytest.fixture(scope="module")
 def check() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("yaml_twins", ROOT / "tests" / "lint" / "yaml_twins.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(ROOT / "tests" / "lint" / "yaml_twins.py")
 
 
 def test_a_copy_is_found(check: ModuleType) -> None:

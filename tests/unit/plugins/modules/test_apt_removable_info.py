@@ -3,14 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from module_runner import run_apart
 
 # What dpkg and apt-get say of a system in which "site" needs "nginx", and "gone" was removed by somebody else.
 PROGRAMS = {
@@ -29,21 +27,6 @@ for word; do
 done
 """,
 }
-RUNNER = """
-import json, sys
-from ansible.module_utils import basic
-try:
-    from ansible.module_utils.testing import patch_module_args
-except ImportError:
-    patch_module_args = None
-from ansible_collections.llmfleet.serving.plugins.modules import apt_removable_info
-args = json.loads(sys.argv[1])
-if patch_module_args:
-    with patch_module_args(args["ANSIBLE_MODULE_ARGS"]):
-        apt_removable_info.main()
-basic._ANSIBLE_ARGS = sys.argv[1].encode()
-apt_removable_info.main()
-"""
 
 
 def run(folder: Path, names: list[str], check: bool) -> dict[str, Any]:
@@ -51,17 +34,8 @@ def run(folder: Path, names: list[str], check: bool) -> dict[str, Any]:
     for name, text in PROGRAMS.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}")
         (folder / name).chmod(0o755)
-    wanted = {"names": names, "_ansible_check_mode": check, "_ansible_remote_tmp": str(folder)}
-    environment = {
-        **os.environ,
-        "PATH": f"{folder}:{os.environ['PATH']}",
-        "LOG": str(folder / "log"),
-        "PYTHONPATH": os.pathsep.join(map(str, sys.path)),
-    }
-    argv = [sys.executable, "-c", RUNNER, json.dumps({"ANSIBLE_MODULE_ARGS": wanted})]
-    result = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
-    assert result.stdout, result.stderr
-    return dict(json.loads(result.stdout))
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", "LOG": str(folder / "log")}
+    return run_apart("apt_removable_info", {"names": names, "_ansible_check_mode": check}, environment)
 
 
 @pytest.mark.parametrize("check", [True, False])

@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import json
 import os
 import platform
 import pwd
@@ -19,6 +18,7 @@ import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes
 from ansible_collections.llmfleet.serving.plugins.modules import host_requirements_info as module
+from module_runner import run_apart
 
 HERE = {"host": "here", "problems": [], "distribution": None, "distribution_version": "", "listeners": [], "disk": []}
 HERE |= {
@@ -206,34 +206,7 @@ def test_documentation_and_options_agree() -> None:
 
 def run(check: bool, **params: Any) -> dict[str, Any]:
     """Run the module as Ansible does, in a process of its own."""
-    wanted = {"host": "here", "_ansible_check_mode": check, "_ansible_remote_tmp": "/tmp", **params}
-    result = subprocess.run(
-        [sys.executable, "-c", RUNNER, json.dumps({"ANSIBLE_MODULE_ARGS": wanted})],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path))},
-    )
-    assert result.stdout, result.stderr
-    return dict(json.loads(result.stdout))
-
-
-RUNNER = """
-import sys
-from ansible.module_utils import basic
-try:
-    from ansible.module_utils.testing import patch_module_args
-except ImportError:
-    patch_module_args = None
-import json
-from ansible_collections.llmfleet.serving.plugins.modules import host_requirements_info as inventory_check
-args = json.loads(sys.argv[1])
-if patch_module_args:
-    with patch_module_args(args["ANSIBLE_MODULE_ARGS"]):
-        inventory_check.main()
-basic._ANSIBLE_ARGS = sys.argv[1].encode()
-inventory_check.main()
-"""
+    return run_apart("host_requirements_info", {"host": "here", "_ansible_check_mode": check, **params})
 
 
 @pytest.mark.parametrize("check", [True, False])

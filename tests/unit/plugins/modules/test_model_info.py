@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import http.client
-import ipaddress
 import json
 import os
 import re
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,10 +21,7 @@ import yaml
 from ansible.module_utils import basic
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import safetensors
 from ansible_collections.llmfleet.serving.plugins.modules import model_info
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from local_server import send, serving, use_tls, write_certificate
 
 TOKEN = "hf_unitTestToken0123456789"
 COMMIT = "0e9e39f249a16976918f6564b8830bc894c89659"
@@ -162,34 +156,10 @@ class Hub:
             rest -= len(piece)
 
 
-def send(
-    handler: BaseHTTPRequestHandler,
-    status: int,
-    body: bytes,
-    headers: dict[str, str] | None = None,
-    size: int | None = None,
-) -> None:
-    handler.send_response(status)
-    handler.send_header("Content-Length", str(len(body) if size is None else size))
-    for name, value in (headers or {}).items():
-        handler.send_header(name, value)
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-@contextlib.contextmanager
-def serve(hub: Hub) -> Iterator[Hub]:
-    thread = threading.Thread(target=hub.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield hub
-    finally:
-        hub.close()
-
-
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    with serve(Hub()) as running:
+    running = Hub()
+    with serving(running.server):
         yield running
 
 
@@ -499,7 +469,8 @@ def test_a_hundred_shards(ask: Ask, hub: Hub) -> None:
 
 def test_the_token_goes_to_the_hub_alone(ask: Ask, hub: Hub) -> None:
     hub.token = TOKEN
-    with serve(Hub()) as store:
+    store = Hub()
+    with serving(store.server):
         hub.elsewhere = f"http://localhost:{store.port}"
         assert weights(ask(endpoint=hub.url, token=f"{TOKEN}\n")) == (1200, "headers", 300)
         assert {key for _method, _path, _range, key in hub.requests} == {f"Bearer {TOKEN}"}
@@ -640,7 +611,8 @@ def test_proxies_of_the_environment(ask: Ask, hub: Hub, monkeypatch: pytest.Monk
     monkeypatch.setenv("http_proxy", hub.url)
     assert weights(ask(endpoint="http://hub.unit.test")) == (1200, "headers", 300)
     assert all(path.startswith("http://hub.unit.test/") for _method, path, _range, _key in hub.requests)
-    with serve(Hub()) as direct:
+    direct = Hub()
+    with serving(direct.server):
         assert weights(ask(endpoint=direct.url, use_proxy=False)) == (1200, "headers", 300)
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         assert weights(ask(endpoint=direct.url)) == (1200, "headers", 300)
@@ -672,34 +644,11 @@ def test_an_endpoint_or_revision_that_is_none(ask: Ask) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate with its key, in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hub.unit.test")])
-    cert = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.datetime(2020, 1, 1))
-        .not_valid_after(datetime.datetime(2100, 1, 1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    path.write_bytes(
-        cert.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path
+    return write_certificate(tmp_path_factory.mktemp("tls") / "server.pem", "hub.unit.test")
 
 
 def test_tls_with_an_authority_of_its_own(ask: Ask, hub: Hub, certificate: Path, tmp_path: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    # The handshake is the handler's, so that no client holds up the next.
-    hub.server.socket = context.wrap_socket(hub.server.socket, server_side=True, do_handshake_on_connect=False)
+    use_tls(hub.server, certificate)
     url = f"https://127.0.0.1:{hub.port}"
     assert weights(ask(endpoint=url, ca_path=str(certificate))) == (1200, "headers", 300)
     message = ask(endpoint=url)["msg"]

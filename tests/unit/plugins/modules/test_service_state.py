@@ -6,11 +6,7 @@
 
 from __future__ import annotations
 
-import datetime
 import http.server
-import ipaddress
-import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -19,10 +15,7 @@ import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import readiness
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 from ansible_collections.llmfleet.serving.plugins.modules import service_state
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from local_server import serving, use_tls, write_certificate
 from module_runner import run_module
 
 Run = Callable[..., "dict[str, Any]"]
@@ -234,30 +227,12 @@ class Door(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """An https server on loopback, and the certificate that it is trusted by."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
-    today = datetime.datetime(2026, 1, 1)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), today)
-        .not_valid_after(today + datetime.timedelta(days=36500))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(True, None), True)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path / "tls.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
+    file = write_certificate(tmp_path / "tls.pem", "loopback")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Door)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    use_tls(server, file)
     Door.busy = 2
-    yield f"https://127.0.0.1:{server.server_address[1]}/health", file
-    server.shutdown()
-    server.server_close()
+    with serving(server) as address:
+        yield f"https://{address}/health", file
 
 
 def test_busy_then_ready_behind_tls(door: tuple[str, Path]) -> None:

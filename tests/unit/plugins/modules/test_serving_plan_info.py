@@ -4,10 +4,6 @@
 from __future__ import annotations
 
 import ast
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +12,8 @@ import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.modules import serving_plan_info as module
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
+from module_runner import run_apart
 
-RUNNER = """
-import json, sys
-from ansible.module_utils import basic
-try:
-    from ansible.module_utils.testing import patch_module_args
-except ImportError:
-    patch_module_args = None
-from ansible_collections.llmfleet.serving.plugins.modules import serving_plan_info as serving_plan
-args = json.loads(sys.argv[1])
-if patch_module_args:
-    with patch_module_args(args["ANSIBLE_MODULE_ARGS"]):
-        serving_plan.main()
-basic._ANSIBLE_ARGS = sys.argv[1].encode()
-serving_plan.main()
-"""
 CPU_HOSTS = {"h": {"address": "127.0.0.1", "cpu": {"cores": "", "vcpus": 4, "memory_mib": 16000}}}
 GPU = {"uuid": "GPU-0", "index": 0, "product_name": "L4", "compute_capability": "8.9", "memory_total_mib": 23034}
 GPU_HOSTS = {"g": {"device": "cuda", "address": "10.0.0.5", "gpu_facts": {"gpus": [GPU]}}}
@@ -41,17 +23,7 @@ RAW = {"name": "chat", "source": "hf://o/m", "context": 1024, "facts": RESOLVED[
 
 def run(check: bool = False, **params: Any) -> dict[str, Any]:
     """Run the module as Ansible does, in a process of its own."""
-    wanted = {"_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": "/tmp", **params}
-    result = subprocess.run(
-        [sys.executable, "-c", RUNNER, json.dumps({"ANSIBLE_MODULE_ARGS": wanted})],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path))},
-    )
-    assert result.stdout, result.stderr
-    assert "Traceback" not in result.stderr
-    return dict(json.loads(result.stdout))
+    return run_apart("serving_plan_info", {"_ansible_check_mode": check, "_ansible_diff": True, **params})
 
 
 def test_check_mode_diff_and_a_real_run_are_the_same() -> None:

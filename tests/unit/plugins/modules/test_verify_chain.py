@@ -4,12 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import ipaddress
 import json
 import socket
-import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,10 +15,8 @@ from typing import Any
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.verify.judge import Reply
 from ansible_collections.llmfleet.serving.plugins.modules import verify_chain
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from local_server import send as send_bytes
+from local_server import serving, use_tls, write_certificate
 from module_runner import run_module
 
 KEY = "sk-unit-test-0123456789"
@@ -96,13 +90,7 @@ def send(
     content_type: str = "application/json",
 ) -> None:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    handler.send_response(status)
-    handler.send_header("Content-Type", content_type)
-    handler.send_header("Content-Length", str(len(body)))
-    for name, value in (headers or {}).items():
-        handler.send_header(name, value)
-    handler.end_headers()
-    handler.wfile.write(body)
+    send_bytes(handler, status, body, {"Content-Type": content_type, **(headers or {})})
 
 
 def stream(handler: BaseHTTPRequestHandler) -> None:
@@ -117,48 +105,17 @@ def stream(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
-@contextlib.contextmanager
-def serve(stub: Stub) -> Iterator[Stub]:
-    thread = threading.Thread(target=stub.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield stub
-    finally:
-        stub.server.shutdown()
-        stub.server.server_close()
-
-
 @pytest.fixture
 def chain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
     monkeypatch.setattr(verify_chain, "SCRAPE_POLL_SECONDS", 0.01)
-    with serve(Stub()) as stub:
+    stub = Stub()
+    with serving(stub.server):
         yield stub
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate with its key, in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-    names = [x509.DNSName(NAME), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    cert = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.datetime(2020, 1, 1))
-        .not_valid_after(datetime.datetime(2100, 1, 1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    path.write_bytes(
-        cert.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path
+    return write_certificate(tmp_path_factory.mktemp("tls") / "server.pem", NAME)
 
 
 def run(args: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -354,14 +311,11 @@ def test_a_url_that_is_none(verify: Verify) -> None:
 
 def test_tls_by_name_at_an_address(certificate: Path, verify: Verify, chain: Stub) -> None:
     seen: list[str] = []
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    context.sni_callback = lambda _sock, name, _context: seen.append(name)
     tls = Stub()
-    # The handshake is the handler's, so that no client holds up the next.
-    tls.server.socket = context.wrap_socket(tls.server.socket, server_side=True, do_handshake_on_connect=False)
+    context = use_tls(tls.server, certificate)
+    context.sni_callback = lambda _sock, name, _context: seen.append(name)
     url = f"https://{NAME}:{tls.port}"
-    with serve(tls):
+    with serving(tls.server):
         result = verify(
             api_url=f"{url}/v1",
             chat_url=url,

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import logging
 import os
@@ -15,26 +14,16 @@ import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from load_file import load_file
 
 FILES = Path(__file__).resolve().parents[4] / "roles" / "litellm" / "files"
 SECRET = "sk-0123456789abcdef"
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, FILES / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-keyring = load("llmfleet_keyring")
+keyring = load_file(FILES / "llmfleet_keyring.py")
 
 
 def sha256(secret: str) -> str:

@@ -6,29 +6,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from load_file import load_file
 
 FILES = Path(__file__).resolve().parents[4] / "roles" / "litellm" / "files"
 
 
-def load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, FILES / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-load("llmfleet_fields")
-load("llmfleet_content")
-requests = load("llmfleet_requests")
+load_file(FILES / "llmfleet_fields.py")
+load_file(FILES / "llmfleet_content.py")
+requests = load_file(FILES / "llmfleet_requests.py")
 HELLO = [{"role": "user", "content": "hi"}]
 PLAIN: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"model": "chat", "messages": HELLO},

@@ -6,29 +6,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from load_file import load_file
 
 PROGRAMS = Path(__file__).resolve().parents[4] / "roles" / "models" / "files" / "programs"
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, PROGRAMS / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def provision_models() -> ModuleType:
-    return load("provision_models")
+    return load_file(PROGRAMS / "provision_models.py")
 
 
 @pytest.fixture(scope="session")
 def hub_snapshot() -> ModuleType:
-    return load("hub_snapshot")
+    return load_file(PROGRAMS / "hub_snapshot.py")

@@ -6,24 +6,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from load_file import load_file
 
 PROGRAMS = Path(__file__).resolve().parents[4] / "roles" / "vllm" / "files" / "programs"
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, PROGRAMS / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def check_flags() -> ModuleType:
-    return load("check_flags")
+    return load_file(PROGRAMS / "check_flags.py")

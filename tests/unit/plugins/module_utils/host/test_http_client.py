@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ from urllib.error import URLError
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import http_client as host_http
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.http_client import Client, TroubleError, trouble
+from local_server import serving
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -70,10 +70,8 @@ def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     Handler.seen = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with serving(server) as address:
+        yield f"http://{address}"
 
 
 def get(url: str, seconds: float = 5, most: int = 1_000_000, client: Client | None = None) -> tuple[int, bytes]:

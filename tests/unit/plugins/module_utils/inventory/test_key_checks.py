@@ -5,9 +5,7 @@
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys, key_checks
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import render
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.litellm import keyring
+from load_file import load_file
 
 HOOK = Path(__file__).resolve().parents[5] / "roles" / "litellm" / "files" / "llmfleet_keyring.py"
 MODELS = ["chat", "gpt-4o"]
@@ -25,17 +24,6 @@ def found(keys: Any, secrets: Any = None, resolved: bool = False) -> list[str]:
     sentences = [problem.sentence() for problem in key_checks.problems(keys, MODELS, secrets, resolved)]
     assert "canary-" not in "".join(sentences)
     return sentences
-
-
-def hook() -> Any:
-    spec = importlib.util.spec_from_file_location("llmfleet_keyring", HOOK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Its dataclasses look for the module that they are in.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 GOOD: list[dict[str, Any]] = [
@@ -60,7 +48,7 @@ def test_what_passes_is_taken_by_the_gateway(fields: dict[str, Any]) -> None:
     secrets = {name: f"sk-{name}-0123456789" for name in client_keys.secret_names([{"alias": "team"}], {})}
     resolved = client_keys.resolve_keys(keys, secrets)
     assert found(resolved, {"litellm_master_key": "sk-master-0123456789"}, resolved=True) == []
-    ring = hook().parse(json.dumps(keyring.keyring(resolved, "sk-metrics-0123456789")))
+    ring = load_file(HOOK).parse(json.dumps(keyring.keyring(resolved, "sk-metrics-0123456789")))
     assert {key.alias for key in ring.values()} == {"chat-page", "verify", "team", "prometheus"}
 
 
