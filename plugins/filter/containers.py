@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import configuration as engine_config
+from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import (
+    configuration as container_engine_configuration,
+)
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import cdi
 
 
@@ -18,8 +20,8 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
         return {
-            "container_engine_daemon_values": engine_config.daemon_values,
-            "container_engine_plan": engine_config.container_engine_plan,
-            "container_engine_registry_auths": engine_config.registry_auths,
+            "container_engine_daemon_values": container_engine_configuration.daemon_values,
+            "container_engine_plan": container_engine_configuration.container_engine_plan,
+            "container_engine_registry_auths": container_engine_configuration.registry_auths,
             "gpu_mode": cdi.gpu_mode,
         }

@@ -11,7 +11,7 @@ from typing import Any, Callable
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.module_utils import problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import engine as doctor_engine
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.doctor import report as doctor_text
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.doctor import report as doctor_report
 
 
 def _given(name: str, value: Any, kind: type, remedy: str) -> Any:
@@ -22,12 +22,12 @@ def _given(name: str, value: Any, kind: type, remedy: str) -> Any:
 
 def text(reports: Any) -> str:
     """Format the findings."""
-    return doctor_text.render(_given("doctor_text", reports, dict, "give reports by host"))
+    return doctor_report.render(_given("doctor_text", reports, dict, "give reports by host"))
 
 
 def failures(reports: Any) -> list[str]:
     """Return the errors."""
-    return doctor_text.failures(_given("doctor_failures", reports, dict, "give reports by host"))
+    return doctor_report.failures(_given("doctor_failures", reports, dict, "give reports by host"))
 
 
 def engines(instances: Any, packages: Any, environments: Any = None) -> list[dict[str, Any]]:

@@ -59,7 +59,9 @@ import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import configuration as engine_config
+from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import (
+    configuration as container_engine_configuration,
+)
 
 # A login without a profile may lack some of them.
 DIRECTORIES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")
@@ -96,24 +98,24 @@ def packages(module: AnsibleModule, names: tuple[str, ...]) -> dict[str, str]:
 
 def facts(module: AnsibleModule, name: str) -> dict[str, Any]:
     """Gather all facts."""
-    program = which(engine_config.PROGRAMS[name])
+    program = which(container_engine_configuration.PROGRAMS[name])
     snap = ""
     if name == "docker":
         snap = (
             SNAP if os.path.exists(SNAP) else program if os.path.realpath(program or "/").startswith("/snap/") else ""
         )
-        found = engine_config.docker_facts(
+        found = container_engine_configuration.docker_facts(
             output(module, "docker", "info", "--format", "{{json .}}"),
             output(module, "dockerd", "--version"),
             output(module, "dockerd", "--help"),
         )
     else:
-        found = engine_config.podman_facts(output(module, "podman", "version", "--format", "json"))
+        found = container_engine_configuration.podman_facts(output(module, "podman", "version", "--format", "json"))
     return {
         "name": name,
         "program": program,
         "init": name == "docker" or bool(which("catatonit", *HELPERS)),
-        "packages": packages(module, engine_config.PACKAGES[name]),
+        "packages": packages(module, container_engine_configuration.PACKAGES[name]),
         "snap": snap,
         **found,
     }

@@ -59,7 +59,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
 from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import measured as measurements
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import measured as plan_measured
 
 # An engine logs its memory in the first few hundred lines after a start; busy ones log ten lines a minute after that.
 TAIL_BYTES = 4 * 1024**2
@@ -92,7 +92,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     given = module.params
     logs = {one["name"]: read_log(given, one) for one in given["instances"]}
-    measured = measurements.merge(given["instances"], logs, given["earlier"], given["packages"])
+    measured = plan_measured.merge(given["instances"], logs, given["earlier"], given["packages"])
     module.exit_json(changed=False, measured=measured)
 
 

@@ -173,13 +173,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import engine as doctor_engine
-from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import finding as doctor
+from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import finding as doctor_finding
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import gpu as doctor_gpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import host as doctor_host
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import xid as doctor_xid
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import disk_speed, programs
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as process_table
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as host_processes
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_json
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import host_requirements
 from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
@@ -221,7 +221,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def disk(params: dict[str, Any]) -> tuple[list[doctor.Finding], dict[str, int], float | None]:
+def disk(params: dict[str, Any]) -> tuple[list[doctor_finding.Finding], dict[str, int], float | None]:
     """Judge the disk; return the sizes of weights and the rate as well."""
     instances = params["instances"]
     if not instances:
@@ -232,12 +232,12 @@ def disk(params: dict[str, Any]) -> tuple[list[doctor.Finding], dict[str, int], 
     heard = heard or {"sizes": {}, "read": 0, "seconds": 0.0}
     rate = heard["read"] / heard["seconds"] if heard["read"] and heard["seconds"] else None
     base = params["start_seconds"]
-    deadlines = doctor.start_deadlines(instances, heard["sizes"], rate, base)
+    deadlines = doctor_finding.start_deadlines(instances, heard["sizes"], rate, base)
     found = doctor_host.disk(heard["read"], heard["seconds"], failure, instances, deadlines, base)
     return [found], heard["sizes"], rate
 
 
-def clock(params: dict[str, Any]) -> list[doctor.Finding]:
+def clock(params: dict[str, Any]) -> list[doctor_finding.Finding]:
     """Judge the clock."""
     offset = time.time() - params["control_time"] if params["control_time"] else None
     said, _ending = programs.run_program(
@@ -251,7 +251,7 @@ def clock(params: dict[str, Any]) -> list[doctor.Finding]:
     return [doctor_host.clock(kept, offset)]
 
 
-def xids(gpu_facts: dict[str, Any] | None) -> list[doctor.Finding]:
+def xids(gpu_facts: dict[str, Any] | None) -> list[doctor_finding.Finding]:
     """Judge the kernel's log."""
     said, ending = programs.run_program(
         ["journalctl", "-k", "-b", "-q", "--no-pager", "-o", "short-unix", "-n", "50000"], SMALL_SECONDS
@@ -260,24 +260,24 @@ def xids(gpu_facts: dict[str, Any] | None) -> list[doctor.Finding]:
         said, ending = programs.run_program(["dmesg"], SMALL_SECONDS)
     if ending:
         words = "it cannot be read here; Xid errors show on the machine itself"
-        return [doctor.fine(doctor_xid.CHECK, "kernel log", words)]
-    boot = re.search(r"^btime (\d+)", process_table.read_proc("stat"), re.M)
+        return [doctor_finding.fine(doctor_xid.CHECK, "kernel log", words)]
+    boot = re.search(r"^btime (\d+)", host_processes.read_proc("stat"), re.M)
     events = doctor_xid.parse(said, float(boot[1]) if boot else None)
     return doctor_xid.findings(events, doctor_gpu.names(gpu_facts), doctor_gpu.sound(gpu_facts), time.time())
 
 
-def ports(params: dict[str, Any]) -> list[doctor.Finding]:
+def ports(params: dict[str, Any]) -> list[doctor_finding.Finding]:
     """Judge whether the planned ports are free or its own."""
     instances = params["instances"]
     wanted = [{"name": one["name"], "address": one.get("listen") or "", "port": int(one["port"])} for one in instances]
-    sockets = process_table.listening_sockets({one["port"] for one in wanted})
-    processes = process_table.read_processes() if sockets else {}
+    sockets = host_processes.listening_sockets({one["port"] for one in wanted})
+    processes = host_processes.read_processes() if sockets else {}
     ours = {
         process.pid
         for process in processes.values()
         if host_requirements.is_ours(process, processes, params["roots"], params["prefix"])
     }
-    owners = process_table.find_owners(sockets, processes, ours)
+    owners = host_processes.find_owners(sockets, processes, ours)
     problems = host_requirements.listener_problems(params["host"], wanted, sockets, owners, ours)
     return doctor_host.ports(problems, instances)
 
@@ -288,7 +288,7 @@ def _shared_memory_needed(name: str, params: dict[str, Any]) -> int:
     return int(registry.interface_of(instance)["shared_memory_mib"])
 
 
-def try_engine(engine: dict[str, Any], params: dict[str, Any]) -> list[doctor.Finding]:
+def try_engine(engine: dict[str, Any], params: dict[str, Any]) -> list[doctor_finding.Finding]:
     """Run the program in an engine's environment, and judge its answer."""
     name, gpus = engine["name"], engine["gpus"]
     free = [doctor_gpu.free_mib(params["gpu_facts"], uuid) for uuid in gpus]
@@ -316,7 +316,7 @@ def try_engine(engine: dict[str, Any], params: dict[str, Any]) -> list[doctor.Fi
     ]
 
 
-def gpus(params: dict[str, Any]) -> list[doctor.Finding]:
+def gpus(params: dict[str, Any]) -> list[doctor_finding.Finding]:
     """Judge driver and GPUs."""
     facts = params["gpu_facts"]
     program = (facts or {}).get("source") or shutil.which("nvidia-smi")
@@ -327,10 +327,10 @@ def gpus(params: dict[str, Any]) -> list[doctor.Finding]:
     return found + doctor_gpu.present(facts, params["engines"]) + doctor_gpu.health(facts, xml) + xids(facts)
 
 
-def examine(params: dict[str, Any]) -> tuple[list[doctor.Finding], dict[str, int], float | None]:
+def examine(params: dict[str, Any]) -> tuple[list[doctor_finding.Finding], dict[str, int], float | None]:
     """Return everything that was found, the sizes of weights, and the rate at which they are read."""
     found = gpus(params) if params["needs_gpus"] else []
-    broken = any(one.severity == doctor.ERROR and one.check == doctor_gpu.DRIVER for one in found)
+    broken = any(one.severity == doctor_finding.ERROR and one.check == doctor_gpu.DRIVER for one in found)
     for engine in params["engines"]:
         # Without a driver each engine would only fail with the same error after a minute.
         if not (broken and engine["gpus"]):
@@ -365,19 +365,21 @@ def main() -> None:
             module.fail_json(
                 msg=f"{params['host']}: python of engine {engine['name']} is empty: give its command line."
             )
-    parts = doctor.fingerprint(params["gpu_facts"], os.uname().release, params["engines"], params["program"])
+    parts = doctor_finding.fingerprint(params["gpu_facts"], os.uname().release, params["engines"], params["program"])
     record: Any = read_json(params["state_file"]) if params["state_file"] else None
-    why = doctor.reasons(record, parts)
+    why = doctor_finding.reasons(record, parts)
     examined = bool(why or params["always"])
     if examined:
         findings, sizes, rate = examine(params)
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        report = doctor.report(params["host"], at, why or ["it was asked for"], findings, rate)
-        record = doctor.record(parts, report, sizes)
+        report = doctor_finding.report(params["host"], at, why or ["it was asked for"], findings, rate)
+        record = doctor_finding.record(parts, report, sizes)
         if params["state_file"] and not module.check_mode:
             keep(params["state_file"], record)
-    report, sizes = record["report"], doctor.sizes(record)
-    deadlines = doctor.start_deadlines(params["instances"], sizes, report.get("read_rate"), params["start_seconds"])
+    report, sizes = record["report"], doctor_finding.sizes(record)
+    deadlines = doctor_finding.start_deadlines(
+        params["instances"], sizes, report.get("read_rate"), params["start_seconds"]
+    )
     result = {
         "changed": False,
         "examined": examined,
@@ -385,7 +387,7 @@ def main() -> None:
         "ansible_facts": {"doctor_start_deadlines": deadlines},
     }
     if report.get("errors") and params["fail_on_error"]:
-        module.fail_json(msg=doctor.failure(report), **result)
+        module.fail_json(msg=doctor_finding.failure(report), **result)
     module.exit_json(**result)
 
 

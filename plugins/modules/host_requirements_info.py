@@ -148,7 +148,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as process_table
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as host_processes
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import python_choice
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_json, read_text
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import host_requirements
@@ -163,11 +163,11 @@ MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limi
 
 def read_memory(ours: set[int]) -> dict[str, int]:
     """Return the MiB of memory this machine or container has, that are available, and that our processes hold."""
-    table = dict(re.findall(r"^(\w+):\s+(\d+) kB", process_table.read_proc("meminfo"), re.MULTILINE))
+    table = dict(re.findall(r"^(\w+):\s+(\d+) kB", host_processes.read_proc("meminfo"), re.MULTILINE))
     total, available = int(table.get("MemTotal", 0)) // 1024, int(table.get("MemAvailable", 0)) // 1024
     limits = [read_text(path).strip() for path in MEMORY_LIMITS]
     total = min([total, *(int(limit) // 1024**2 for limit in limits if limit.isdigit())])
-    pages = sum(int((process_table.read_proc(f"{pid}/statm").split() or ["0", "0"])[1]) for pid in ours)
+    pages = sum(int((host_processes.read_proc(f"{pid}/statm").split() or ["0", "0"])[1]) for pid in ours)
     return {"total": total, "available": min(available, total), "ours": pages * os.sysconf("SC_PAGE_SIZE") // 1024**2}
 
 
@@ -179,7 +179,7 @@ def read_shared_memory(prefix: str) -> int:
             files = [entry.stat(follow_symlinks=False) for entry in entries]
     except OSError:
         return 0
-    ours = sum(file.st_blocks * 512 for file in files if process_table.user_name(file.st_uid).startswith(prefix))
+    ours = sum(file.st_blocks * 512 for file in files if host_processes.user_name(file.st_uid).startswith(prefix))
     return (space.f_bavail * space.f_frsize + ours) // 1024**2
 
 
@@ -228,15 +228,15 @@ def check(params: dict[str, Any]) -> tuple[list[Problem], dict[str, int], set[in
     problems = given_problems(host, params["problems"])
     if params["distribution"]:
         problems += distribution_problems(host, params["distribution"], params["distribution_version"])
-    processes = process_table.read_processes()
+    processes = host_processes.read_processes()
     ours = {
         process.pid
         for process in processes.values()
         if host_requirements.is_ours(process, processes, params["roots"], params["prefix"])
     }
     ports = {listener["port"] for listener in params["listeners"]}
-    sockets = process_table.listening_sockets(ports)
-    owners = process_table.find_owners(sockets, processes, ours)
+    sockets = host_processes.listening_sockets(ports)
+    owners = host_processes.find_owners(sockets, processes, ours)
     problems += host_requirements.listener_problems(host, params["listeners"], sockets, owners, ours)
     python = params["python"]
     releases = python_choice.disk(params["pythons"], python["root"])

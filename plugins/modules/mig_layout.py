@@ -88,7 +88,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name
-from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import mig as mig_layout
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import mig as nvidia_mig
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.mig import Change
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import render
 
@@ -128,7 +128,7 @@ class Cards:
         """Change one card; return False where MIG mode waits for a reboot."""
         for number, words in enumerate(change.commands):
             code, said = self.call(words)
-            if code and not mig_layout.NOTHING_THERE.search(said):
+            if code and not nvidia_mig.NOTHING_THERE.search(said):
                 fail(
                     self.module,
                     f"{change.name}: 'nvidia-smi {' '.join(words)}' ended with status {code}, "
@@ -145,7 +145,7 @@ class Cards:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    layout = mig_layout.plan(module.params["layout"], module.params["gpus"], host_name(module.params))
+    layout = nvidia_mig.plan(module.params["layout"], module.params["gpus"], host_name(module.params))
     if layout.problems:
         module.fail_json(msg=render(layout.problems))
     cards = Cards(module)

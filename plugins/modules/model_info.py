@@ -228,7 +228,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import files as model_sources
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import files as checkpoint_files
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import ConfigError, describe
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.folder import Folder
@@ -254,19 +254,19 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 MAIN = "main"
 
 
-def told(files: model_sources.Files, source: Source, revision: str | None) -> dict[str, Any]:
+def told(files: checkpoint_files.Files, source: Source, revision: str | None) -> dict[str, Any]:
     """Return the facts of a model from these files."""
-    facts = describe(model_sources.read_config(files))
-    return {**facts, "source": source.text, "revision": revision, **model_sources.read_weights(files, facts)}
+    facts = describe(checkpoint_files.read_config(files))
+    return {**facts, "source": source.text, "revision": revision, **checkpoint_files.read_weights(files, facts)}
 
 
 def cached(params: dict[str, Any], source: Source, revision: str) -> tuple[str, Folder] | None:
     """Return the commit and the folder of a snapshot in the hub's cache that has at least its config."""
-    root = params["cache_dir"] or model_sources.cache_root(os.environ, pwd.getpwuid(os.geteuid()).pw_dir)
+    root = params["cache_dir"] or checkpoint_files.cache_root(os.environ, pwd.getpwuid(os.geteuid()).pw_dir)
     folder = os.path.join(root, source.cache_folder)
-    noted = Folder(os.path.dirname(model_sources.reference(folder, revision))).read(os.path.basename(revision), 100)
-    place = model_sources.snapshot(folder, revision, noted.decode("ascii", "replace") if noted else None)
-    if place is None or not os.path.isfile(os.path.join(place[1], model_sources.CONFIG)):
+    noted = Folder(os.path.dirname(checkpoint_files.reference(folder, revision))).read(os.path.basename(revision), 100)
+    place = checkpoint_files.snapshot(folder, revision, noted.decode("ascii", "replace") if noted else None)
+    if place is None or not os.path.isfile(os.path.join(place[1], checkpoint_files.CONFIG)):
         return None
     return place[0], Folder(place[1])
 
@@ -281,8 +281,8 @@ def look(params: dict[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
             raise SourceError(
                 f"{source.directory} is no directory of this host; copy the model there, or correct source"
             )
-        return told(Folder(source.directory), source, model_sources.commit_of(source.directory))
-    revision = model_sources.check_revision(params["revision"] or MAIN)
+        return told(Folder(source.directory), source, checkpoint_files.commit_of(source.directory))
+    revision = checkpoint_files.check_revision(params["revision"] or MAIN)
     at_hand = cached(params, source, revision)
     facts: dict[str, Any] = {}
     if at_hand:
@@ -300,7 +300,7 @@ def look(params: dict[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
         facts = told(hub, source, None)
         return {**facts, "revision": hub.commit}
     try:
-        return {**facts, **model_sources.read_weights(hub, facts)}
+        return {**facts, **checkpoint_files.read_weights(hub, facts)}
     except (SourceError, SafetensorsError) as error:
         # A cached snapshot can be served even if the hub is not reachable.
         warn(f"{source.text}: its weights are not in the cache, and {error}.")

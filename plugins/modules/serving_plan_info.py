@@ -133,8 +133,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models as model_layers
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_text
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models as inventory_models
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_report
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
 
@@ -155,13 +155,13 @@ def main() -> None:
     given = module.params
     try:
         registry.load(given["engines"])
-        models = [model_layers.complete(model) for model in given["models"]]
+        models = [inventory_models.complete(model) for model in given["models"]]
         names = ("hosts", "current", "overheads", "gateways", "first_port", "replan")
         plan = serving_plan.plan(models, *(given[name] for name in names))
     except ProblemsError as error:
         module.fail_json(msg=str(error))
-    changes = plan_text.changes(plan["instances"], given["current"])
-    text = plan_text.render(plan, given["current"], given["overheads"])
+    changes = plan_report.changes(plan["instances"], given["current"])
+    text = plan_report.render(plan, given["current"], given["overheads"])
     module.exit_json(changed=False, plan=plan, changes=changes, text=text)
 
 

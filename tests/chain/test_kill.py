@@ -20,7 +20,7 @@ import openai
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.processes import socket_inodes
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.sockets import parse_sockets
-from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as service_manager
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as service_state
 
 SUPERVISORCTL = "/opt/llmfleet/tools/bin/supervisorctl"
 CONFIGURATION = "/etc/llmfleet/supervisord.conf"
@@ -42,7 +42,7 @@ def status() -> str:
 
 def main_pid(program: str) -> int:
     """The process that supervisor started; 0 while there is none that stays up."""
-    return int(service_manager.parse_supervisor_pids(status()).get(program, 0))
+    return int(service_state.parse_supervisor_pids(status()).get(program, 0))
 
 
 def in_group(group: int) -> set[Process]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import markdown_commands
 import pytest
 import yaml
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as model_schema
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as inventory_schema
 
 ROOT = markdown_commands.ROOT
 FILES = markdown_commands.files()
@@ -139,4 +139,4 @@ def test_make_help_lists_every_target() -> None:
 
 def test_every_key_of_a_model_is_in_the_table() -> None:
     table = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "models.md").read_text(), re.M)
-    assert sorted(table) == sorted(model_schema.MODEL)
+    assert sorted(table) == sorted(inventory_schema.MODEL)

@@ -23,7 +23,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import config as model_config  # noqa: E402
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import config as checkpoint_config  # noqa: E402
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models  # noqa: E402
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan  # noqa: E402
 from ansible_collections.llmfleet.serving.tests.unit.roles.vllm import test_specs  # noqa: E402
@@ -56,7 +56,7 @@ def planned(folder: Path) -> list[dict[str, Any]]:
     """Plan a model on one GPU and a large one, with an fp8 cache, on both."""
     config = {**SMALL, **MODELS["full attention"][1]}
     (folder / "config.json").write_text(json.dumps(config))
-    facts = model_config.describe(config)
+    facts = checkpoint_config.describe(config)
     raw = [
         {"name": "chat", "source": f"path:{folder}", "facts": {**facts, "weight_bytes": 10 * GIB}, "concurrency": 8},
         {

@@ -23,7 +23,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import config as model_config  # noqa: E402
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import config as checkpoint_config  # noqa: E402
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kv_cache  # noqa: E402
 
 PYTHON = os.environ.get("LLM_VLLM_PYTHON") or next(iter(glob.glob("/opt/llmfleet/venvs/vllm-*/bin/python")), "")
@@ -119,7 +119,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[st
 
 def geometry(name: str) -> tuple[kv_cache.Geometry, int]:
     """Lay out a model as the plan does for CPU hosts."""
-    facts = model_config.describe({**SMALL, **MODELS[name][1]})
+    facts = checkpoint_config.describe({**SMALL, **MODELS[name][1]})
     laid_out = kv_cache.geometry(
         facts, tensor_parallel_size=1, dtype="bfloat16", max_num_batched_tokens=BATCHED_TOKENS, device="cpu"
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_growth
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Placed, Sizer, width
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.instance_memory import Shape
 
@@ -44,11 +44,11 @@ def keep(
     :param restored: whether newcomers are there already, who must not cost anybody the margin.
     """
     place = home(model, current, by_name)
-    if not current or place is None or current.get("request") != plan_fill.request_digest(model):
+    if not current or place is None or current.get("request") != plan_growth.request_digest(model):
         return None
     host, devices = place
     memory = current.get("memory") or {}
-    if not plan_fill.held(current):
+    if not plan_growth.held(current):
         return None
     one = Placed(model, replica, host, devices, _shape_in_force(model, current, devices, sizer))
     for part in ("weights", "activation", "cuda_graphs", "other"):

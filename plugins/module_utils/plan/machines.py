@@ -13,7 +13,7 @@ from typing import Any, Sequence
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines.base import Engine
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_growth
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import CpuHost
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device, devices
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost
@@ -38,7 +38,7 @@ def gpu_hosts(
             # The memory of its CUDA context is ours as well.
             context = context_bytes(one, int((one.get("memory") or {}).get("total") or 0))
             for uuid in one.get("gpus") or []:
-                planned[uuid] = planned.get(uuid, 0) + plan_fill.held(one) + context
+                planned[uuid] = planned.get(uuid, 0) + plan_growth.held(one) + context
         gpu_facts = facts["gpu_facts"]
         usable, sentences = devices(
             gpu_facts,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import measured as measurements
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import measured as plan_measured
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import shown
 from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
 
@@ -132,7 +132,7 @@ def render(plan: dict[str, Any], current: list[dict[str, Any]], measured: list[d
     missing = [f"! {one['model']}-{one['replica']}: {one['reason']}; {one['remedy']}" for one in plan["unplaced"]]
     if missing:
         parts.append("\n".join(missing))
-    rows = measurements.table(measured or [])
+    rows = plan_measured.table(measured or [])
     if len(rows) > 1:
         parts.append(table(rows))
     return "\n\n".join(parts)

@@ -17,7 +17,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import 
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_growth
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, machines
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import unplaced as plan_unplaced
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Placed, Sizer
@@ -81,7 +81,7 @@ def plan(
     placed, frozen, missing = settle(known, gpu_hosts, _frozen_hosts(hosts), in_force, Sizer(overheads or []))
     frozen += unasked
     missing += [(model, n) for model in blind for n in _absent(model, in_force, hosts)]
-    plan_fill.grow(gpu_hosts, placed)
+    plan_growth.grow(gpu_hosts, placed)
     cpu_placed, cpu_problems = machines.on_cpus(models, hosts, on_gpus, in_force)
     instances = _instances(models, hosts, placed, frozen, cpu_placed, in_force, first_port)
     limits.set_stream_intervals(instances, models, gateways or {}, in_force)
@@ -120,7 +120,7 @@ def _reserve(instances: list[dict[str, Any]], hosts: list[GpuHost]) -> None:
         for uuid in one.get("gpus") or []:
             device = found.get((str(one.get("host")), uuid))
             if device is not None:
-                device.held += plan_fill.held(one) + context_bytes(one, device.total)
+                device.held += plan_growth.held(one) + context_bytes(one, device.total)
                 device.shared.append(str(one["name"]))
 
 
@@ -191,21 +191,21 @@ def _instance(
         "env": model["env"],
         "stream_interval": whole(model["args"].get("stream-interval")),
         "start_after": None,
-        "request": plan_fill.request_digest(model),
+        "request": plan_growth.request_digest(model),
         "reasons": [],
-        **dict.fromkeys(plan_fill.SIZES),
+        **dict.fromkeys(plan_growth.SIZES),
     }
     if isinstance(values, Placed):
         first = values.devices[0]
-        instance.update(plan_fill.sizes(values))
+        instance.update(plan_growth.sizes(values))
         instance["gpus"] = [device.uuid for device in values.devices]
         instance["gpu_indices"] = [device.index for device in values.devices]
         instance["product_name"] = first.name
         instance["start_after"] = values.start_after
-        instance["reasons"] = plan_fill.reasons(values)
+        instance["reasons"] = plan_growth.reasons(values)
     elif cuda:
         instance.update(values)
-        instance["reasons"] = [plan_fill.UNKNOWN, *plan_fill.recorded_reasons(values)]
+        instance["reasons"] = [plan_growth.UNKNOWN, *plan_growth.recorded_reasons(values)]
     else:
         instance.update(values)
         if model["max_model_len"] is None and instance["max_model_len"] is None and model["mode"] == "chat":

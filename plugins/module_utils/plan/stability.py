@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_growth
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import (
     GpuHost,
@@ -110,7 +110,7 @@ def _changes(
         for name in names
         if name in in_force and any(not hosts or in_force[name].get("host") in hosts for hosts in allowed)
     ]
-    size = {name: plan_fill.held(in_force[name]) for name in running}
+    size = {name: plan_growth.held(in_force[name]) for name in running}
     attempts = max(1, min(MOST_MOVES, PLACED_IN_ATTEMPTS // max(1, len(names))))
     alone = [{name} for name in sorted(running, key=lambda name: (size[name], name))[:attempts]]
     together: dict[str, set[str]] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Sequence
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as service_state
 
 # A process that ended this often during its start will not become ready, so waiting longer is useless.
 MOST_RUNS = 3
@@ -44,10 +44,10 @@ def judge(looks: Sequence[Look], deadline: float) -> Verdict:
     :param deadline: seconds that it may take.
     """
     last = looks[-1]
-    if last.state == logic.RUNNING and not last.problem:
+    if last.state == service_state.RUNNING and not last.problem:
         return Verdict(READY)
     cause = last.problem or "its process does not stay up"
-    if last.state in (logic.DEAD, logic.UNKNOWN):
+    if last.state in (service_state.DEAD, service_state.UNKNOWN):
         cause = "its process ended and its manager gave up"
         if last.seconds - _dead_since(looks) > SETTLES:
             return Verdict(LOST, cause)
@@ -61,7 +61,7 @@ def _dead_since(looks: Sequence[Look]) -> float:
     """Return when the last row of looks at a dead service began."""
     since = looks[-1].seconds
     for look in reversed(looks):
-        if look.state not in (logic.DEAD, logic.UNKNOWN):
+        if look.state not in (service_state.DEAD, service_state.UNKNOWN):
             break
         since = look.seconds
     return since

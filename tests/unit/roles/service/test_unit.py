@@ -12,7 +12,7 @@ from typing import Any
 
 import jinja2
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as service_manager
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as service_state
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
 
 TEMPLATES = Path(__file__).resolve().parents[4] / "roles" / "service" / "templates"
@@ -52,10 +52,10 @@ def test_systemd_reads_variables_and_arguments_as_they_were_meant() -> None:
 @pytest.mark.parametrize("template", ["unit.service.j2", "container.service.j2", "program.conf.j2"])
 def test_removal_knows_what_the_collection_wrote_now_and_before(template: str, marked: bool) -> None:
     definition = render(template, command=["/opt/web" if template == "container.service.j2" else "/bin/web"])
-    assert definition.count(service_manager.MARK) == 1
-    earlier = definition if marked else definition.replace(service_manager.MARK, "")
+    assert definition.count(service_state.MARK) == 1
+    earlier = definition if marked else definition.replace(service_state.MARK, "")
     # A directory of another name proves that the mark alone is enough.
-    assert service_manager.is_ours(earlier, f"{CONFIG}/{'other' if marked else 'web'}")
+    assert service_state.is_ours(earlier, f"{CONFIG}/{'other' if marked else 'web'}")
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_removal_knows_what_the_collection_wrote_now_and_before(template: str, m
     ],
 )
 def test_what_others_wrote_is_not_ours(definition: str) -> None:
-    assert not service_manager.is_ours(definition, f"{CONFIG}/other")
+    assert not service_state.is_ours(definition, f"{CONFIG}/other")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_memory
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import wiring
 
 SPEC = Path(__file__).resolve().parents[4] / "roles" / "vllm" / "meta" / "argument_specs.yml"
@@ -33,7 +33,7 @@ HOSTS = {
 @pytest.mark.parametrize("host", HOSTS)
 def test_the_spec_knows_every_key(host: str) -> None:
     known = yaml.safe_load(SPEC.read_text())["argument_specs"]["main"]["options"]["vllm_instances"]["options"]
-    wanted = fleet_state.with_facts(models.resolve([{"name": "chat", "source": "demo:"}]), {}, {})
+    wanted = fleet_memory.with_facts(models.resolve([{"name": "chat", "source": "demo:"}]), {}, {})
     plan = serving_plan.plan(wanted, {host: HOSTS[host]})
     (instance,) = wiring.instances_on(plan["instances"], host)
     assert sorted(set(instance) - set(known)) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import values as config_values
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import values as checkpoint_values
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import ConfigError, describe
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_cache import (
     GeometryError,
@@ -470,7 +470,7 @@ def test_what_is_no_config_at_all() -> None:
 
 
 def test_a_config_of_too_many_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config_values, "MOST_VALUES", 100)
+    monkeypatch.setattr(checkpoint_values, "MOST_VALUES", 100)
     with pytest.raises(ConfigError, match="holds more than 100 values"):
         describe({**LLAMA, "more": [[] for _turn in range(200)]})
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import files as model_sources
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import hub as hub_client
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import files as checkpoint_files
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import hub as checkpoint_hub
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.hub import Extent
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.safetensors import SafetensorsError, Tensor
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.sources import SourceError
@@ -20,13 +20,13 @@ FACTS = {"num_hidden_layers": 2, "tie_word_embeddings": False}
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", "refs/pr/1", COMMIT, "release-1.0+cu12", "a_b"])
 def test_revisions(revision: str) -> None:
-    assert model_sources.check_revision(revision) == revision
+    assert checkpoint_files.check_revision(revision) == revision
 
 
 @pytest.mark.parametrize("revision", ["", "/main", "../main", "a/../b", "a//b", "a b", "a\n", "-x", ".", "a/"])
 def test_what_is_no_revision(revision: str) -> None:
     with pytest.raises(SourceError, match="give a branch, a tag or a commit"):
-        model_sources.check_revision(revision)
+        checkpoint_files.check_revision(revision)
 
 
 @pytest.mark.parametrize(
@@ -40,19 +40,19 @@ def test_what_is_no_revision(revision: str) -> None:
     ],
 )
 def test_where_the_cache_is(environment: dict[str, str], root: str) -> None:
-    assert model_sources.cache_root(environment, "/home/u") == root
+    assert checkpoint_files.cache_root(environment, "/home/u") == root
 
 
 def test_the_layout_of_a_cache() -> None:
     folder = "/c/models--org--name"
-    assert model_sources.reference(folder, "refs/pr/1") == f"{folder}/refs/refs/pr/1"
+    assert checkpoint_files.reference(folder, "refs/pr/1") == f"{folder}/refs/refs/pr/1"
     place = (COMMIT, f"{folder}/snapshots/{COMMIT}")
-    assert model_sources.snapshot(folder, "main", f"{COMMIT}\n") == place
-    assert model_sources.snapshot(folder, COMMIT, None) == place
-    assert model_sources.snapshot(folder, "main", None) is None
-    assert model_sources.snapshot(folder, "main", "../../../../etc") is None
-    assert model_sources.commit_of(f"{place[1]}/") == COMMIT
-    assert model_sources.commit_of("/srv/models/x") is None
+    assert checkpoint_files.snapshot(folder, "main", f"{COMMIT}\n") == place
+    assert checkpoint_files.snapshot(folder, COMMIT, None) == place
+    assert checkpoint_files.snapshot(folder, "main", None) is None
+    assert checkpoint_files.snapshot(folder, "main", "../../../../etc") is None
+    assert checkpoint_files.commit_of(f"{place[1]}/") == COMMIT
+    assert checkpoint_files.commit_of("/srv/models/x") is None
 
 
 class Memory:
@@ -82,7 +82,7 @@ class Memory:
 
 
 def said(files: Memory) -> tuple[Any, Any, Any]:
-    weights = model_sources.read_weights(files, FACTS)
+    weights = checkpoint_files.read_weights(files, FACTS)
     return weights["weight_bytes"], weights["weight_bytes_source"], weights["parameters"]
 
 
@@ -98,9 +98,9 @@ def index(*names: str, **metadata: Any) -> dict[str, Any]:
 
 
 def test_a_config() -> None:
-    assert model_sources.read_config(Memory().add("config.json", {"a": 1})) == {"a": 1}
+    assert checkpoint_files.read_config(Memory().add("config.json", {"a": 1})) == {"a": 1}
     with pytest.raises(SourceError, match=r"it has no config\.json"):
-        model_sources.read_config(Memory())
+        checkpoint_files.read_config(Memory())
 
 
 def test_a_model_without_weights() -> None:
@@ -154,7 +154,7 @@ def test_an_index_of_too_many_files() -> None:
 
 def test_endpoints() -> None:
     for good in ("https://huggingface.co", "http://127.0.0.1:8080", "https://art.example.com/api/huggingfaceml/hub"):
-        assert hub_client.check_endpoint(good + "/") == good
+        assert checkpoint_hub.check_endpoint(good + "/") == good
 
 
 NO_ENDPOINTS = (
@@ -172,18 +172,18 @@ NO_ENDPOINTS = (
 @pytest.mark.parametrize("endpoint", NO_ENDPOINTS)
 def test_what_is_no_endpoint(endpoint: str) -> None:
     with pytest.raises(SourceError, match="is no http or https URL"):
-        hub_client.check_endpoint(endpoint)
+        checkpoint_hub.check_endpoint(endpoint)
 
 
 def test_a_password_in_the_endpoint_is_not_shown() -> None:
     with pytest.raises(SourceError) as raised:
-        hub_client.check_endpoint("https://me:hunter2@hub.example.com")
+        checkpoint_hub.check_endpoint("https://me:hunter2@hub.example.com")
     assert "hunter2" not in str(raised.value)
     assert "set token" in str(raised.value)
 
 
 def test_the_address_of_a_file() -> None:
-    url = hub_client.file_url("https://h/x", "org/name", "refs/pr/1", "config.json")
+    url = checkpoint_hub.file_url("https://h/x", "org/name", "refs/pr/1", "config.json")
     assert url == "https://h/x/org/name/resolve/refs%2Fpr%2F1/config.json"
 
 
@@ -199,7 +199,7 @@ def test_the_address_of_a_file() -> None:
     ],
 )
 def test_where_the_token_may_go(location: str, target: str, token: bool) -> None:
-    assert hub_client.follow("https://h/org/name", location) == (target, token)
+    assert checkpoint_hub.follow("https://h/org/name", location) == (target, token)
 
 
 @pytest.mark.parametrize(
@@ -213,25 +213,25 @@ def test_where_the_token_may_go(location: str, target: str, token: bool) -> None
 )
 def test_where_no_redirect_may_go(location: str, words: str) -> None:
     with pytest.raises(SourceError, match=words):
-        hub_client.follow("https://h/x", location)
-    assert hub_client.follow("http://h/x", "https://h/x") == ("https://h/x", False)
+        checkpoint_hub.follow("https://h/x", location)
+    assert checkpoint_hub.follow("http://h/x", "https://h/x") == ("https://h/x", False)
 
 
 def test_the_commit_of_an_answer() -> None:
     resolved = f"https://h/api/resolve-cache/models/org/name/{COMMIT}/config.json"
-    assert hub_client.commit_of("https://h/x", {"X-Repo-Commit": COMMIT}) == COMMIT
-    assert hub_client.commit_of(resolved, {}) == COMMIT
-    assert hub_client.commit_of("https://h/x", {"X-Repo-Commit": "../x"}) is None
+    assert checkpoint_hub.commit_of("https://h/x", {"X-Repo-Commit": COMMIT}) == COMMIT
+    assert checkpoint_hub.commit_of(resolved, {}) == COMMIT
+    assert checkpoint_hub.commit_of("https://h/x", {"X-Repo-Commit": "../x"}) is None
 
 
 def test_extents() -> None:
-    assert hub_client.extent(206, {"Content-Range": "bytes 8-9/100"}, 8, "x") == Extent(0, 100)
-    assert hub_client.extent(206, {"Content-Range": "bytes 8-9/*"}, 8, "x") == Extent(0, None)
-    assert hub_client.extent(200, {"Content-Length": "100"}, 8, "x") == Extent(8, 100)
-    assert hub_client.extent(200, {}, 8, "x") == Extent(8, None)
+    assert checkpoint_hub.extent(206, {"Content-Range": "bytes 8-9/100"}, 8, "x") == Extent(0, 100)
+    assert checkpoint_hub.extent(206, {"Content-Range": "bytes 8-9/*"}, 8, "x") == Extent(0, None)
+    assert checkpoint_hub.extent(200, {"Content-Length": "100"}, 8, "x") == Extent(8, 100)
+    assert checkpoint_hub.extent(200, {}, 8, "x") == Extent(8, None)
     for wrong in ("bytes 0-9/100", "bytes */100", "", "items 8-9/100"):
         with pytest.raises(SourceError, match="another part of x"):
-            hub_client.extent(206, {"Content-Range": wrong}, 8, "x")
+            checkpoint_hub.extent(206, {"Content-Range": wrong}, 8, "x")
 
 
 @pytest.mark.parametrize(
@@ -265,4 +265,4 @@ def test_extents() -> None:
     ],
 )
 def test_refusals(status: int, code: str, token: bool, words: str) -> None:
-    assert words in hub_client.refusal(status, code, "https://h", "config.json", token)
+    assert words in checkpoint_hub.refusal(status, code, "https://h", "config.json", token)

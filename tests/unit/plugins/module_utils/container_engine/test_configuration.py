@@ -8,8 +8,12 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import configuration as logic
-from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import restart as drain
+from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import (
+    configuration as container_engine_configuration,
+)
+from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import (
+    restart as container_engine_restart,
+)
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 from ansible_collections.llmfleet.serving.plugins.module_utils.versions import version_tuple
 
@@ -31,7 +35,9 @@ def test_version(version: str, numbers: tuple[int, ...]) -> None:
 
 def test_a_docker_that_answers() -> None:
     info = {"ServerVersion": "28.5.1", "CDISpecDirs": ["/etc/cdi"], "DockerRootDir": "/data"}
-    assert logic.docker_facts(json.dumps(info), "Docker version 28.5.0, build 1", "  --validate  Validate") == {
+    assert container_engine_configuration.docker_facts(
+        json.dumps(info), "Docker version 28.5.0, build 1", "  --validate  Validate"
+    ) == {
         "version": "28.5.1",
         "running": True,
         "cdi": True,
@@ -43,18 +49,18 @@ def test_a_docker_that_answers() -> None:
 
 @pytest.mark.parametrize("info", ["", "[]", "null", '{"ServerErrors": ["Cannot connect"], "CDISpecDirs": null}'])
 def test_a_docker_that_does_not(info: str) -> None:
-    found = logic.docker_facts(info, "Docker version 20.10.24+dfsg1, build 297e128\n", "--tls")
+    found = container_engine_configuration.docker_facts(info, "Docker version 20.10.24+dfsg1, build 297e128\n", "--tls")
     assert (found["version"], found["running"], found["cdi"], found["validates"]) == (
         "20.10.24+dfsg1",
         False,
         False,
         False,
     )
-    assert logic.docker_facts(info, "", "")["version"] == ""
+    assert container_engine_configuration.docker_facts(info, "", "")["version"] == ""
 
 
 def test_podman_in_dockers_name() -> None:
-    assert logic.docker_facts('{"host": {}, "version": {}}', "", "")["is_podman"]
+    assert container_engine_configuration.docker_facts('{"host": {}, "version": {}}', "", "")["is_podman"]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,7 @@ def test_podman_in_dockers_name() -> None:
     ],
 )
 def test_podman(printed: str, version: str, cdi: bool) -> None:
-    found = logic.podman_facts(printed)
+    found = container_engine_configuration.podman_facts(printed)
     assert (found["version"], found["running"], found["cdi"]) == (version, bool(version), cdi)
 
 
@@ -98,14 +104,19 @@ def test_a_host_without_an_engine(
     name: str, source: str, distribution: str, major: str, packages: list[str] | None, repository: bool
 ) -> None:
     wanted = packages or ["podman", "crun", "netavark", "aardvark-dns", "catatonit", "ca-certificates"]
-    assert logic.container_engine_plan(NOTHING, host(distribution, major), name, source) == {
+    assert container_engine_configuration.container_engine_plan(NOTHING, host(distribution, major), name, source) == {
         "problems": [],
         "manage": True,
         "install": wanted,
         "repository": repository,
         "version": "",
     }
-    assert logic.container_engine_plan(NOTHING, host(distribution, major), name, source, "28")["version"] == "28"
+    assert (
+        container_engine_configuration.container_engine_plan(NOTHING, host(distribution, major), name, source, "28")[
+            "version"
+        ]
+        == "28"
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,7 +136,7 @@ def test_a_host_without_an_engine(
     ],
 )
 def test_what_cannot_be(found: dict[str, Any], on: dict[str, str], name: str, source: str, said: str) -> None:
-    plan = logic.container_engine_plan(found, on, name, source, "28")
+    plan = container_engine_configuration.container_engine_plan(found, on, name, source, "28")
     (problem,) = plan["problems"]
     text = Problem(**problem).sentence()
     assert text.startswith("gpu1: container_engine_")
@@ -135,27 +146,42 @@ def test_what_cannot_be(found: dict[str, Any], on: dict[str, str], name: str, so
 
 def test_a_podman_that_has_no_init_gets_one() -> None:
     podman = {**NOTHING, "program": "/usr/bin/podman", "packages": {"podman": "5.4.2"}, "running": True}
-    assert logic.container_engine_plan(podman, host(), "podman", "distribution")["install"] == []
+    assert (
+        container_engine_configuration.container_engine_plan(podman, host(), "podman", "distribution")["install"] == []
+    )
     bare = {**podman, "init": False}
-    assert logic.container_engine_plan(bare, host(), "podman", "distribution")["install"] == ["catatonit"]
-    assert logic.container_engine_plan(bare, host("Rocky", "9"), "podman", "distribution")["install"] == []
+    assert container_engine_configuration.container_engine_plan(bare, host(), "podman", "distribution")["install"] == [
+        "catatonit"
+    ]
+    assert (
+        container_engine_configuration.container_engine_plan(bare, host("Rocky", "9"), "podman", "distribution")[
+            "install"
+        ]
+        == []
+    )
 
 
 @pytest.mark.parametrize("source", ["distribution", "docker"])
 @pytest.mark.parametrize("packages", [{"docker.io": "26.1.5"}, {"docker-ce": "5:27.1.0"}, {"moby-engine": "24"}, {}])
 def test_what_is_there_is_kept(packages: dict[str, str], source: str) -> None:
-    plan = logic.container_engine_plan({**DOCKER, "packages": packages}, host(), "docker", source)
+    plan = container_engine_configuration.container_engine_plan(
+        {**DOCKER, "packages": packages}, host(), "docker", source
+    )
     assert plan == {"problems": [], "manage": True, "install": [], "repository": False, "version": ""}
 
 
 def test_without_systemd_an_engine_that_answers_is_used() -> None:
-    plan = logic.container_engine_plan(DOCKER, host(service_mgr="tini"), "docker", "distribution", "28")
+    plan = container_engine_configuration.container_engine_plan(
+        DOCKER, host(service_mgr="tini"), "docker", "distribution", "28"
+    )
     assert plan == {"problems": [], "manage": False, "install": [], "repository": False, "version": ""}
 
 
 def test_a_snap_matters_to_docker_alone() -> None:
     snap = {**NOTHING, "snap": "/snap/bin/docker"}
-    assert logic.container_engine_plan(snap, host(), "podman", "distribution")["problems"] == []
+    assert (
+        container_engine_configuration.container_engine_plan(snap, host(), "podman", "distribution")["problems"] == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,19 +197,25 @@ def test_a_snap_matters_to_docker_alone() -> None:
     ],
 )
 def test_a_version_changes_within_its_source(packages: dict[str, str], source: str, install: list[str]) -> None:
-    plan = logic.container_engine_plan({**DOCKER, "packages": packages}, host(), "docker", source, "28.5")
+    plan = container_engine_configuration.container_engine_plan(
+        {**DOCKER, "packages": packages}, host(), "docker", source, "28.5"
+    )
     assert (plan["install"], plan["version"]) == (install, "28.5" if install else "")
     assert not plan["repository"]
 
 
 def test_a_distribution_without_a_version() -> None:
-    plan = logic.container_engine_plan(NOTHING, host("Debian", "forky/sid"), "docker", "distribution")
+    plan = container_engine_configuration.container_engine_plan(
+        NOTHING, host("Debian", "forky/sid"), "docker", "distribution"
+    )
     assert "docker-cli" not in plan["install"]
 
 
 def test_daemon_values() -> None:
-    assert logic.daemon_values({}, [], [], "") == {}
-    assert logic.daemon_values({"debug": True, "data-root": "/wins"}, ["https://m"], ["r:5000"], "/data") == {
+    assert container_engine_configuration.daemon_values({}, [], [], "") == {}
+    assert container_engine_configuration.daemon_values(
+        {"debug": True, "data-root": "/wins"}, ["https://m"], ["r:5000"], "/data"
+    ) == {
         "registry-mirrors": ["https://m"],
         "insecure-registries": ["r:5000"],
         "data-root": "/wins",
@@ -192,7 +224,7 @@ def test_daemon_values() -> None:
 
 
 def test_logins() -> None:
-    found = logic.registry_auths(
+    found = container_engine_configuration.registry_auths(
         [
             {"host": "r.example.com", "username": "u", "password": "p:w"},
             {"host": "docker.io", "username": "u"},
@@ -202,7 +234,7 @@ def test_logins() -> None:
     assert found == {
         "auths": {"r.example.com": {"auth": "dTpwOnc="}, "https://index.docker.io/v1/": {"auth": "dTo="}},
     }
-    assert logic.registry_auths([]) == {}
+    assert container_engine_configuration.registry_auths([]) == {}
 
 
 UNITS = """\
@@ -218,19 +250,19 @@ broken
 
 def test_units_with_a_container() -> None:
     containers = "llm-d\nllm-b\nllm-a\nllm-e\nllm-c\nsomebody\n"
-    assert drain.units_of_containers(UNITS, containers) == ["llm-a.service", "llm-b.service"]
-    assert drain.units_of_containers(UNITS, "") == []
+    assert container_engine_restart.units_of_containers(UNITS, containers) == ["llm-a.service", "llm-b.service"]
+    assert container_engine_restart.units_of_containers(UNITS, "") == []
 
 
 def test_properties() -> None:
-    assert drain.properties("MainPID=12\nExec=a=b\n\nnoise") == {"MainPID": "12", "Exec": "a=b"}
+    assert container_engine_restart.properties("MainPID=12\nExec=a=b\n\nnoise") == {"MainPID": "12", "Exec": "a=b"}
 
 
 def test_start_of_a_process() -> None:
     stat = "12 (a )) b) S " + " ".join(["0"] * 18) + " 250 0"
-    assert drain.process_start(stat, "cpu 1\nbtime 1000\n", 100) == 1002.5
-    assert drain.process_start("", "btime 1000\n", 100) is None
-    assert drain.process_start(stat, "", 100) is None
+    assert container_engine_restart.process_start(stat, "cpu 1\nbtime 1000\n", 100) == 1002.5
+    assert container_engine_restart.process_start("", "btime 1000\n", 100) is None
+    assert container_engine_restart.process_start(stat, "", 100) is None
 
 
 @pytest.mark.parametrize(
@@ -246,4 +278,4 @@ def test_start_of_a_process() -> None:
     ],
 )
 def test_action(active: bool, started: float | None, changed: list[float], asked: bool, action: str) -> None:
-    assert drain.action(active, started, changed, asked) == action
+    assert container_engine_restart.action(active, started, changed, asked) == action

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import causes as doctor_causes
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import engine as doctor_engine
-from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import finding as doctor
+from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import finding as doctor_finding
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import gpu as doctor_gpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import host as doctor_host
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding import ERROR, OK, WARNING, Finding
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.errors import Reply
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.smi import gpu_facts
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.doctor import report as doctor_text
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.doctor import report as doctor_report
 
 DATA = Path(__file__).parents[1] / "data" / "nvidia_smi"
 UUID = "GPU-11111111-1111-1111-1111-111111111111"
@@ -70,15 +70,15 @@ ENGINE = {"name": "chat-0", "python": ["/opt/p/bin/python"], "gpus": [UUID], "ra
 def parts(
     kernel: str = "6.1", engine: dict[str, Any] | None = None, program: str = "p", **values: Any
 ) -> dict[str, str]:
-    return doctor.fingerprint(facts(**values), kernel, [engine or ENGINE], program)
+    return doctor_finding.fingerprint(facts(**values), kernel, [engine or ENGINE], program)
 
 
 def test_an_unchanged_host_is_not_examined_again() -> None:
-    report = doctor.report("gpu1", "now", [], [doctor.fine("clock", "this host", "well")], None)
-    kept = json.loads(json.dumps(doctor.record(parts(), report, {})))
-    assert doctor.reasons(kept, parts()) == []
+    report = doctor_finding.report("gpu1", "now", [], [doctor_finding.fine("clock", "this host", "well")], None)
+    kept = json.loads(json.dumps(doctor_finding.record(parts(), report, {})))
+    assert doctor_finding.reasons(kept, parts()) == []
     # Neither a name nor the order of engines matters.
-    assert doctor.reasons(kept, parts(engine={**ENGINE, "name": "other-0"})) == []
+    assert doctor_finding.reasons(kept, parts(engine={**ENGINE, "name": "other-0"})) == []
 
 
 @pytest.mark.parametrize(
@@ -97,33 +97,33 @@ def test_an_unchanged_host_is_not_examined_again() -> None:
     ],
 )
 def test_what_has_a_host_examined_again(now: dict[str, str], word: str) -> None:
-    kept = doctor.record(parts(), doctor.report("gpu1", "now", [], [], None), {})
-    (why,) = doctor.reasons(kept, now)
+    kept = doctor_finding.record(parts(), doctor_finding.report("gpu1", "now", [], [], None), {})
+    (why,) = doctor_finding.reasons(kept, now)
     assert word in why
 
 
 @pytest.mark.parametrize("kept", [None, [], "text", {}, {"schema": 0, "report": {}}, {"schema": 1, "report": []}])
 def test_a_host_without_a_usable_record_is_examined(kept: Any) -> None:
-    assert doctor.reasons(kept, parts()) == ["this host was not examined before"]
+    assert doctor_finding.reasons(kept, parts()) == ["this host was not examined before"]
 
 
 @pytest.mark.parametrize("report", [{"errors": 1, "findings": []}, {}, {"findings": "none"}])
 def test_a_host_with_errors_is_examined_until_it_has_none(report: dict[str, Any]) -> None:
-    (why,) = doctor.reasons({"schema": 1, "parts": parts(), "report": report}, parts())
+    (why,) = doctor_finding.reasons({"schema": 1, "parts": parts(), "report": report}, parts())
     assert "the last examination" in why
 
 
 def test_a_record_with_damaged_parts() -> None:
-    assert len(doctor.reasons({"schema": 1, "parts": [], "report": {"findings": []}}, parts())) == len(parts())
+    assert len(doctor_finding.reasons({"schema": 1, "parts": [], "report": {"findings": []}}, parts())) == len(parts())
 
 
 def test_a_host_without_gpus_has_a_fingerprint() -> None:
-    assert doctor.fingerprint(None, "6.1", [], "")["GPUs"] == "none"
+    assert doctor_finding.fingerprint(None, "6.1", [], "")["GPUs"] == "none"
 
 
 @pytest.mark.parametrize(("kept", "sizes"), [({}, {}), ({"sizes": []}, {}), ({"sizes": {"a": 1, "b": "x"}}, {"a": 1})])
 def test_recorded_sizes(kept: dict[str, Any], sizes: dict[str, int]) -> None:
-    assert doctor.sizes(kept) == sizes
+    assert doctor_finding.sizes(kept) == sizes
 
 
 # ---- reports -------------------------------------------------------------------------------------------------------
@@ -133,28 +133,32 @@ ODD = Finding("clock", WARNING, "this host", "adrift", "it drifts", "start chron
 
 
 def test_a_report_has_the_worst_first_and_counts() -> None:
-    report = doctor.report("gpu1", "now", ["asked"], [doctor.fine("port", "a", "free"), ODD, BAD], 1.5e9)
+    report = doctor_finding.report(
+        "gpu1", "now", ["asked"], [doctor_finding.fine("port", "a", "free"), ODD, BAD], 1.5e9
+    )
     assert [one["severity"] for one in report["findings"]] == [ERROR, WARNING, OK]
     assert (report["errors"], report["warnings"], report["read_rate"]) == (1, 1, 1_500_000_000)
-    assert doctor.failure(report) == "gpu1: cuda of chat-0: nothing works; a cause; do this."
+    assert doctor_finding.failure(report) == "gpu1: cuda of chat-0: nothing works; a cause; do this."
 
 
 def test_several_errors_are_a_list_and_none_is_empty() -> None:
-    report = doctor.report("gpu1", "now", [], [BAD, BAD], None)
-    assert doctor.failure(report).splitlines()[0] == "gpu1: the doctor found 2 errors:"
-    assert len(doctor.failure(report).splitlines()) == 3
-    assert doctor.failure(doctor.report("gpu1", "now", [], [ODD], None)) == ""
+    report = doctor_finding.report("gpu1", "now", [], [BAD, BAD], None)
+    assert doctor_finding.failure(report).splitlines()[0] == "gpu1: the doctor found 2 errors:"
+    assert len(doctor_finding.failure(report).splitlines()) == 3
+    assert doctor_finding.failure(doctor_finding.report("gpu1", "now", [], [ODD], None)) == ""
 
 
 def test_the_table_and_the_advice() -> None:
     long = Finding("cuda", ERROR, "chat-1", "x" * 200, "a cause", "do this.")
     reports = {
-        "gpu1": doctor.report("gpu1", "now", [], [BAD, long, doctor.fine("port", "chat-0 :8100", "free")], None),
-        "gpu2": doctor.report("gpu2", "now", [], [ODD], None),
+        "gpu1": doctor_finding.report(
+            "gpu1", "now", [], [BAD, long, doctor_finding.fine("port", "chat-0 :8100", "free")], None
+        ),
+        "gpu2": doctor_finding.report("gpu2", "now", [], [ODD], None),
         "gpu3": None,
         "gpu4": {},
     }
-    text = doctor_text.render(reports)
+    text = doctor_report.render(reports)
     lines = text.splitlines()
     assert lines[0].split() == ["HOST", "CHECK", "SUBJECT", "FOUND"]
     assert max(map(len, lines[:8])) < 150
@@ -163,7 +167,7 @@ def test_the_table_and_the_advice() -> None:
     assert "x" * 200 in text
     assert "gpu2: WARN clock\n    this host: adrift\n    why:  it drifts\n    do:   start chrony" in text
     assert text.endswith("4 hosts: 4 errors, 1 warning.")
-    failures = doctor_text.failures(reports)
+    failures = doctor_report.failures(reports)
     assert [sentence.partition(":")[0] for sentence in failures] == ["gpu1", "gpu1", "gpu3", "gpu4"]
     assert "no answer" in failures[2]
 
@@ -186,7 +190,7 @@ GIB15 = 15 * 1024**3
     ],
 )
 def test_deadlines_of_starts(instance: dict[str, Any], size: int, rate: float | None, seconds: int) -> None:
-    found = doctor.start_deadlines([{"name": "chat-0", **instance}], {"chat-0": size}, rate, 300)
+    found = doctor_finding.start_deadlines([{"name": "chat-0", **instance}], {"chat-0": size}, rate, 300)
     assert found == {"chat-0": seconds}
 
 

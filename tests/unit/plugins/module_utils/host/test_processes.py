@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as module
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as host_processes
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.sockets import Process, Socket
 
 
@@ -22,24 +22,24 @@ def proc(root: Path, pid: int, stat: str, **files: str) -> None:
 
 
 def test_processes_whatever_they_are_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PROC", str(tmp_path))
-    monkeypatch.setattr(module, "user_name", {7: "llm-x"}.get)
+    monkeypatch.setattr(host_processes, "PROC", str(tmp_path))
+    monkeypatch.setattr(host_processes, "user_name", {7: "llm-x"}.get)
     status = "Name:\ta\nUid:\t6\t7\t8\t9\n"
     proc(tmp_path, 5, "5 (a (b) c) S 3 5", cmdline="a\0-b\0", cgroup="0::/x\n", status=status)
     proc(tmp_path, 6, "")
     (tmp_path / "self").mkdir()
-    assert module.read_processes() == {5: Process(5, 3, "a (b) c", "a -b ", "0::/x\n", "llm-x")}
-    assert module.socket_inodes(6) == set()
+    assert host_processes.read_processes() == {5: Process(5, 3, "a (b) c", "a -b ", "0::/x\n", "llm-x")}
+    assert host_processes.socket_inodes(6) == set()
 
 
 def test_a_socket_that_several_hold_is_ours_if_one_of_them_is(monkeypatch: pytest.MonkeyPatch) -> None:
     processes = {pid: Process(pid, 1, f"p{pid}", "", "") for pid in (2, 3)}
-    monkeypatch.setattr(module, "socket_inodes", lambda pid: {"77"})
+    monkeypatch.setattr(host_processes, "socket_inodes", lambda pid: {"77"})
     sockets = [Socket("127.0.0.1", 1, "77")]
-    assert module.find_owners(sockets, processes, {3})["77"].pid == 3
-    assert module.find_owners(sockets, processes, set())["77"].pid == 2
+    assert host_processes.find_owners(sockets, processes, {3})["77"].pid == 3
+    assert host_processes.find_owners(sockets, processes, set())["77"].pid == 2
 
 
 def test_users_that_are_gone_have_no_name() -> None:
-    assert module.user_name(0) == "root"
-    assert module.user_name(2**31 - 7) == ""
+    assert host_processes.user_name(0) == "root"
+    assert host_processes.user_name(2**31 - 7) == ""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as model_schema
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as inventory_schema
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import (
     Problem,
     ProblemsError,
@@ -65,7 +65,7 @@ def test_plain_copies_keep_values_and_can_be_shown(value: Any) -> None:
 
 @pytest.mark.parametrize(("source", "remedy"), [("hf://a/b/c", "write hf://ORGANISATION/MODEL"), (7, "use hf://")])
 def test_a_source_that_is_none(source: Any, remedy: str) -> None:
-    clean, (problem,) = model_schema.apply(model_schema.MODEL, {"source": source}, "m")
+    clean, (problem,) = inventory_schema.apply(inventory_schema.MODEL, {"source": source}, "m")
     assert clean == {}
     assert (problem.variable, problem.value) == ("m.source", source)
     assert remedy in problem.remedy
@@ -73,7 +73,7 @@ def test_a_source_that_is_none(source: Any, remedy: str) -> None:
 
 @pytest.mark.parametrize("source", ["demo:", "path:/srv/models/x", "hf://org/model", "hf://gpt2"])
 def test_a_source(source: str) -> None:
-    assert model_schema.apply(model_schema.MODEL, {"source": source}, "m") == ({"source": source}, [])
+    assert inventory_schema.apply(inventory_schema.MODEL, {"source": source}, "m") == ({"source": source}, [])
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_source(source: str) -> None:
     ],
 )
 def test_values_that_do_not_fit(key: str, value: Any) -> None:
-    clean, (problem,) = model_schema.apply(model_schema.MODEL, {key: value}, "llm_models[m]")
+    clean, (problem,) = inventory_schema.apply(inventory_schema.MODEL, {key: value}, "llm_models[m]")
     assert clean in ({}, {key: {}})
     assert problem.variable.startswith(f"llm_models[m].{key}")
     assert problem.remedy
@@ -133,7 +133,7 @@ def test_values_that_fit_are_cleaned() -> None:
         "revision": None,
         "limits": {"rpm": 5, "tpm": None},
     }
-    clean, problems = model_schema.apply(model_schema.MODEL, raw, "m")
+    clean, problems = inventory_schema.apply(inventory_schema.MODEL, raw, "m")
     assert problems == []
     assert clean == {
         "replicas": 2,
@@ -148,20 +148,20 @@ def test_values_that_fit_are_cleaned() -> None:
 
 
 def test_secrets_are_never_shown() -> None:
-    _, misspelt = model_schema.apply(model_schema.KEY, {"valeu": "sk-canary"}, "k", hidden=True)
-    _, environment = model_schema.apply(model_schema.MODEL, {"env": {"HF-TOKEN": "hf_canary"}}, "m")
+    _, misspelt = inventory_schema.apply(inventory_schema.KEY, {"valeu": "sk-canary"}, "k", hidden=True)
+    _, environment = inventory_schema.apply(inventory_schema.MODEL, {"env": {"HF-TOKEN": "hf_canary"}}, "m")
     assert "canary" not in render(misspelt + environment)
 
 
 @given(JSON)
 def test_any_input_gives_problems_and_no_traceback(raw: Any) -> None:
-    for schema in (model_schema.MODEL, model_schema.KEY, model_schema.DEFAULTS):
-        clean, problems = model_schema.apply(schema, raw, "v")
+    for schema in (inventory_schema.MODEL, inventory_schema.KEY, inventory_schema.DEFAULTS):
+        clean, problems = inventory_schema.apply(schema, raw, "v")
         assert isinstance(clean, dict)
         assert all(isinstance(problem, Problem) for problem in problems)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(model_schema.MODEL)), JSON))
+@given(st.dictionaries(st.sampled_from(sorted(inventory_schema.MODEL)), JSON))
 def test_any_value_of_a_known_key_gives_problems_and_no_traceback(raw: dict[str, Any]) -> None:
-    clean, problems = model_schema.apply(model_schema.MODEL, raw, "v")
+    clean, problems = inventory_schema.apply(inventory_schema.MODEL, raw, "v")
     assert render(problems) or all(key in clean for key, value in raw.items() if value is not None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import mig as mig_layout
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import mig as nvidia_mig
 
 
 def gpu(number: int = 0, name: str = "NVIDIA A100-SXM4-80GB", **more: Any) -> dict[str, Any]:
@@ -29,15 +29,15 @@ def cut(*profiles: str, **more: Any) -> dict[str, Any]:
     return gpu(mig_mode_current="Enabled", mig_devices=[{"profile": profile} for profile in profiles], **more)
 
 
-def plan(wanted: list[dict[str, Any]], *gpus: dict[str, Any]) -> mig_layout.Layout:
-    return mig_layout.plan(wanted, gpus, "gpu1")
+def plan(wanted: list[dict[str, Any]], *gpus: dict[str, Any]) -> nvidia_mig.Layout:
+    return nvidia_mig.plan(wanted, gpus, "gpu1")
 
 
 def entry(card: Any = 0, *profiles: str) -> dict[str, Any]:
     return {"card": card, "profiles": list(profiles)}
 
 
-def only(wanted: list[dict[str, Any]], *gpus: dict[str, Any]) -> mig_layout.Change:
+def only(wanted: list[dict[str, Any]], *gpus: dict[str, Any]) -> nvidia_mig.Change:
     found = plan(wanted, *gpus)
     assert found.problems == []
     (change,) = found.changes

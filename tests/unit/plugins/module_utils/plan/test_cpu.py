@@ -12,7 +12,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_memory
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import requirements
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +26,7 @@ def host(vcpus: int | None = 4, memory_mib: int | None = 16000, cores: str = "",
 
 
 HOST = host()
-DEMO_FACTS = fleet_state.with_facts(models.resolve([{"name": "a", "source": "demo:"}]), {}, {})[0]["facts"]
+DEMO_FACTS = fleet_memory.with_facts(models.resolve([{"name": "a", "source": "demo:"}]), {}, {})[0]["facts"]
 
 
 def resolved(*raw: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import devices as plan_devices
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_fill
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_growth
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device, capability, islands
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Sizer, batches
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.search import Placer, find
@@ -169,9 +169,9 @@ def test_a_placer_looks_again_at_what_changed() -> None:
 
 def test_what_an_instance_holds_is_what_it_asks_for_at_least() -> None:
     memory = {"total": 100, "weights": 10, "activation": 5, "cuda_graphs": 1, "other": 1, "kv_cache": 20}
-    assert plan_fill.held({"memory": memory}) == 37
-    assert plan_fill.held({"memory": memory, "gpu_memory_utilization": 0.5}) == 50
-    assert plan_fill.held({}) == 0
+    assert plan_growth.held({"memory": memory}) == 37
+    assert plan_growth.held({"memory": memory, "gpu_memory_utilization": 0.5}) == 50
+    assert plan_growth.held({}) == 0
 
 
 def test_flags_of_the_plan_are_not_written_twice() -> None:

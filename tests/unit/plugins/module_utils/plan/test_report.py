@@ -7,14 +7,14 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import config as model_config
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import config as checkpoint_config
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_text
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_report
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 
 GIB = 1024**3
 LLAMA = {
-    **model_config.describe(
+    **checkpoint_config.describe(
         {
             "architectures": ["LlamaForCausalLM"],
             "model_type": "llama",
@@ -65,7 +65,7 @@ def instance(name: str = "a-0", **more: Any) -> dict[str, Any]:
 
 
 def actions(new: list[dict[str, Any]], old: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    return [(change["action"], change["name"], change["why"]) for change in plan_text.changes(new, old)]
+    return [(change["action"], change["name"], change["why"]) for change in plan_report.changes(new, old)]
 
 
 # --- changes
@@ -86,7 +86,7 @@ def test_every_instance_starts_restarts_stops_or_stays() -> None:
         ("+", "new-0", "it is asked for and does not run"),
         ("-", "gone-0", "nothing asks for it any more"),
     ]
-    assert [set(change) for change in plan_text.changes(new, old)] == [{"action", "name", "host", "what", "why"}] * 5
+    assert [set(change) for change in plan_report.changes(new, old)] == [{"action", "name", "host", "what", "why"}] * 5
     assert actions([], []) == []
 
 
@@ -107,7 +107,7 @@ def test_every_instance_starts_restarts_stops_or_stays() -> None:
     ],
 )
 def test_what_changes_is_told_value_by_value(old: dict[str, Any], new: dict[str, Any], what: list[str]) -> None:
-    (change,) = plan_text.changes([instance(**new)], [instance(**old)])
+    (change,) = plan_report.changes([instance(**new)], [instance(**old)])
     assert (change["action"], change["what"]) == ("~" if what else "=", what)
 
 
@@ -118,7 +118,7 @@ def test_a_plan_in_force_changes_nothing() -> None:
     before = json.loads(json.dumps(before))
     after = plan(asked, current=before)
     assert {action for action, _name, _why in actions(after["instances"], before)} == {"="}
-    assert "No instance would start, restart or stop." in plan_text.render(after, before)
+    assert "No instance would start, restart or stop." in plan_report.render(after, before)
 
 
 # --- tables
@@ -126,12 +126,12 @@ def test_a_plan_in_force_changes_nothing() -> None:
 
 @pytest.mark.parametrize(("count", "text"), [(None, "-"), (0, "0.0"), (GIB, "1.0"), (str(GIB * 3 // 2), "1.5")])
 def test_bytes_for_people(count: Any, text: str) -> None:
-    assert plan_text.gib(count) == text
+    assert plan_report.gib(count) == text
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
-    assert plan_text.table([["A", "BB", "C"], ["aaa", "b", ""]]) == "A    BB  C\naaa  b"
-    assert plan_text.table([]) == ""
+    assert plan_report.table([["A", "BB", "C"], ["aaa", "b", ""]]) == "A    BB  C\naaa  b"
+    assert plan_report.table([]) == ""
 
 
 def planned_on_gpus() -> dict[str, Any]:
@@ -174,7 +174,7 @@ def test_a_plan_of_gpus_in_full() -> None:
     planned = planned_on_gpus()
     chat, _wide, embed = planned["instances"]
     current = [{**chat, "max_model_len": 4096}, embed, instance("old-0", host="gpu1")]
-    assert plan_text.render(planned, current) == GOLDEN
+    assert plan_report.render(planned, current) == GOLDEN
 
 
 GOLDEN = """\
@@ -198,7 +198,7 @@ gpu12: GPU 6 (L40S) is lost: reset it or reboot
 
 
 def test_a_real_plan_tells_of_every_replica() -> None:
-    text = plan_text.render(plan({"name": "chat", "replicas": 4, "context": 8192}), [])
+    text = plan_report.render(plan({"name": "chat", "replicas": 4, "context": 8192}), [])
     assert "gpu1  GPU 0   chat-0 " in text
     assert "gpu1  GPU 1   chat-1 " in text
     assert "gpu1: GPU 2 (NVIDIA L4) is lost" in text
@@ -214,7 +214,7 @@ def test_a_real_plan_tells_of_every_replica() -> None:
 def test_a_plan_of_processors_in_full() -> None:
     some = models.resolve([{"name": "chat", "source": "demo:", "context": 512}, {"name": "auto", "source": "demo:"}])
     planned = serving_plan.plan([{**model, "facts": None} for model in some], {"here": CPU_HOST})
-    assert plan_text.render(planned, []) == (
+    assert plan_report.render(planned, []) == (
         "HOST  DEVICE     INSTANCE  WEIGHTS  KV CACHE  HEADROOM  CONTEXT  AT FULL LENGTH  SEQUENCES\n"
         "here  cores 0-1  chat-0    -        1.0       -         512      -               8\n"
         "here  cores 2    auto-0    -        1.0       -         auto     -               4\n"
@@ -226,11 +226,11 @@ def test_a_plan_of_processors_in_full() -> None:
 
 def test_nothing_at_all() -> None:
     empty = serving_plan.plan([], {"here": CPU_HOST})
-    assert plan_text.render(empty, []) == "nothing is planned\n\nNo instance would start, restart or stop."
+    assert plan_report.render(empty, []) == "nothing is planned\n\nNo instance would start, restart or stop."
 
 
 def test_gpus_without_numbers_are_counted() -> None:
     """As an instance of a host that was last seen by an older plan may be."""
     planned = plan({"name": "chat"})
     old = [{key: value for key, value in one.items() if key != "gpu_indices"} for one in planned["instances"]]
-    assert " 1 GPUs " in plan_text.render({**planned, "instances": old}, [])
+    assert " 1 GPUs " in plan_report.render({**planned, "instances": old}, [])

@@ -10,7 +10,7 @@ import random
 from typing import Any
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_text
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_report
 from ansible_collections.llmfleet.serving.tests.unit.plugins.module_utils.plan.plan_fixtures import (
     BIG,
     CHAT,
@@ -43,7 +43,7 @@ def fleet() -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, str]:
     """Return what happens to every instance that does not stay."""
-    found = plan_text.changes(after["instances"], before["instances"])
+    found = plan_report.changes(after["instances"], before["instances"])
     return {one["name"]: one["action"] for one in found if one["action"] != "="}
 
 

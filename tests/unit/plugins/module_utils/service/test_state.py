@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as service_state
 from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import Supervisor, Systemd
 
 SHOW = """Id=llm-a.service
@@ -60,18 +60,18 @@ def supervisor(answers):
 @pytest.mark.parametrize(
     ("state", "wanted", "started", "can_reload", "action"),
     [
-        (logic.UNKNOWN, SAME, {}, True, "start"),
-        (logic.DEAD, SAME, SAME, True, "start"),
-        (logic.RUNNING, SAME, SAME, True, "none"),
-        (logic.RUNNING, SAME, {}, True, "restart"),
-        (logic.STARTING, SAME, SAME, True, "none"),
-        (logic.RUNNING, {"restart": "2", "reload": "2"}, SAME, True, "restart"),
-        (logic.RUNNING, {"restart": "1", "reload": "2"}, SAME, True, "reload"),
-        (logic.RUNNING, {"restart": "1", "reload": "2"}, SAME, False, "restart"),
+        (service_state.UNKNOWN, SAME, {}, True, "start"),
+        (service_state.DEAD, SAME, SAME, True, "start"),
+        (service_state.RUNNING, SAME, SAME, True, "none"),
+        (service_state.RUNNING, SAME, {}, True, "restart"),
+        (service_state.STARTING, SAME, SAME, True, "none"),
+        (service_state.RUNNING, {"restart": "2", "reload": "2"}, SAME, True, "restart"),
+        (service_state.RUNNING, {"restart": "1", "reload": "2"}, SAME, True, "reload"),
+        (service_state.RUNNING, {"restart": "1", "reload": "2"}, SAME, False, "restart"),
     ],
 )
 def test_the_least_that_is_needed(state, wanted, started, can_reload, action):
-    assert logic.decide(state, wanted, started, can_reload) == action
+    assert service_state.decide(state, wanted, started, can_reload) == action
 
 
 def test_systemd_states_come_from_one_command():
@@ -165,10 +165,10 @@ def test_waves_follow_after_and_break_circles():
 
     names = [
         [s["name"] for s in wave]
-        for wave in logic.waves([service("b", "a"), service("a"), service("c", "elsewhere"), service("d", "b")])
+        for wave in service_state.waves([service("b", "a"), service("a"), service("c", "elsewhere"), service("d", "b")])
     ]
     assert names == [["a", "c"], ["b"], ["d"]]
-    assert len(logic.waves([service("x", "y"), service("y", "x")])) == 2
+    assert len(service_state.waves([service("x", "y"), service("y", "x")])) == 2
 
 
 def test_one_that_runs_is_down_at_a_time():
@@ -177,16 +177,16 @@ def test_one_that_runs_is_down_at_a_time():
 
     services = [service("a"), service("new"), service("b"), service("stays"), service("fresh"), service("c", "a")]
     actions = {"a": "restart", "b": "restart", "c": "restart", "new": "start", "fresh": "start", "stays": "none"}
-    steps = [[s["name"] for s in step] for step in logic.steps(services, actions)]
+    steps = [[s["name"] for s in step] for step in service_state.steps(services, actions)]
     assert steps == [["stays"], ["a"], ["b"], ["new", "fresh"], ["c"]]
     # First starts do not wait for each other, and neither do reloads, which take nobody down.
-    steps = logic.steps(services[:5], dict.fromkeys(actions, "start"))
+    steps = service_state.steps(services[:5], dict.fromkeys(actions, "start"))
     assert [len(step) for step in steps] == [5]
-    assert len(logic.steps(services[:5], dict.fromkeys(actions, "reload"))) == 1
+    assert len(service_state.steps(services[:5], dict.fromkeys(actions, "reload"))) == 1
 
 
 def test_a_failure_names_host_unit_cause_and_log():
-    text = logic.failure_text(
+    text = service_state.failure_text(
         "gpu1", "llm-a", {"url": "http://x", "deadline": 5}, "it died", "line 1\nline 2", "journalctl -u llm-a"
     )
     for words in ("gpu1", "llm-a", "it died", "journalctl -u llm-a", "    line 2", "within 5 s"):

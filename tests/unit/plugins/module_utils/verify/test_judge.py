@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.verify import judge as probe
+from ansible_collections.llmfleet.serving.plugins.module_utils.verify import judge as verify_judge
 from ansible_collections.llmfleet.serving.plugins.module_utils.verify.judge import Hop, Reply
 
 JSON = "application/json; charset=utf-8"
@@ -44,11 +44,11 @@ DEAD = Reply(error="connection refused")
     ],
 )
 def test_describe(answer: Reply, words: str) -> None:
-    assert probe.describe(answer) == words
+    assert verify_judge.describe(answer) == words
 
 
 def test_an_excerpt_is_short() -> None:
-    assert len(probe.excerpt(b"x" * 10_000)) == probe.EXCERPT_CHARACTERS + 4
+    assert len(verify_judge.excerpt(b"x" * 10_000)) == verify_judge.EXCERPT_CHARACTERS + 4
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_an_excerpt_is_short() -> None:
     ],
 )
 def test_parse_sse(pieces: list[tuple[float, bytes]], events: list[tuple[float, str]]) -> None:
-    assert probe.parse_sse(pieces) == events
+    assert verify_judge.parse_sse(pieces) == events
 
 
 MODELS = {"object": "list", "data": [{"id": "chat"}, {"id": "embed"}]}
@@ -81,7 +81,7 @@ MODELS = {"object": "list", "data": [{"id": "chat"}, {"id": "embed"}]}
     ],
 )
 def test_models(answer: Reply, ok: bool, got: str) -> None:
-    verdict = probe.judge_models(answer, ["chat", "embed"])
+    verdict = verify_judge.judge_models(answer, ["chat", "embed"])
     assert verdict.ok is ok
     assert got in verdict.got
     assert "chat, embed" in verdict.expected
@@ -99,14 +99,14 @@ def test_models(answer: Reply, ok: bool, got: str) -> None:
     ],
 )
 def test_completion(message: Any, ok: bool) -> None:
-    verdict = probe.judge_completion(reply({"choices": [{"message": message}]}))
+    verdict = verify_judge.judge_completion(reply({"choices": [{"message": message}]}))
     assert verdict.ok is ok
     assert verdict.figures == ({"seconds": 0.02} if ok else {})
 
 
 @pytest.mark.parametrize("answer", [DEAD, reply([]), reply({"choices": {}}), reply({"choices": []}, 503)])
 def test_no_completion(answer: Reply) -> None:
-    assert not probe.judge_completion(answer).ok
+    assert not verify_judge.judge_completion(answer).ok
 
 
 @pytest.mark.parametrize(
@@ -119,18 +119,20 @@ def test_no_completion(answer: Reply) -> None:
     ],
 )
 def test_embedding(answer: Reply, ok: bool) -> None:
-    assert probe.judge_embedding(answer).ok is ok
+    assert verify_judge.judge_embedding(answer).ok is ok
 
 
 def test_a_stream_is_measured() -> None:
-    verdict = probe.judge_stream(stream((0.5, delta("")), (0.6, delta("Hel")), (0.9, delta("lo")), (0.9, "[DONE]")))
+    verdict = verify_judge.judge_stream(
+        stream((0.5, delta("")), (0.6, delta("Hel")), (0.9, delta("lo")), (0.9, "[DONE]"))
+    )
     assert verdict.ok
     assert verdict.figures == {"chunks": 3.0, "spread": pytest.approx(0.4), "first_chunk": 0.5}
     assert verdict.got == "3 events over 0.400 s, the first after 0.500 s"
 
 
 def test_a_short_stream_may_arrive_at_once() -> None:
-    assert probe.judge_stream(stream((0.5, delta("Hello")), (0.5, delta(".")), (0.5, "[DONE]"))).ok
+    assert verify_judge.judge_stream(stream((0.5, delta("Hello")), (0.5, delta(".")), (0.5, "[DONE]"))).ok
 
 
 @pytest.mark.parametrize(
@@ -148,7 +150,7 @@ def test_a_buffered_stream_is_told_from_a_streamed_one(
     first: float, one_token: float, pause: float, buffered: bool
 ) -> None:
     events = [(first + i * pause, delta("word ")) for i in range(20)]
-    verdict = probe.judge_stream(stream(*events, (first + 1, "[DONE]")), one_token)
+    verdict = verify_judge.judge_stream(stream(*events, (first + 1, "[DONE]")), one_token)
     assert verdict.buffered is buffered
     assert verdict.ok is not buffered
     assert ("holds the stream back" in verdict.got) is buffered
@@ -169,7 +171,7 @@ def test_a_buffered_stream_is_told_from_a_streamed_one(
     ],
 )
 def test_a_broken_stream(answer: Reply, got: str) -> None:
-    verdict = probe.judge_stream(answer)
+    verdict = verify_judge.judge_stream(answer)
     assert not verdict.ok
     assert not verdict.buffered
     assert got in verdict.got
@@ -188,12 +190,12 @@ def test_a_broken_stream(answer: Reply, got: str) -> None:
     ],
 )
 def test_refusal(answer: Reply, ok: bool) -> None:
-    assert probe.judge_refusal(answer).ok is ok
+    assert verify_judge.judge_refusal(answer).ok is ok
 
 
 @pytest.mark.parametrize(("answer", "ok"), [(reply({}, 404), True), (reply({}), False), (DEAD, False)])
 def test_closed(answer: Reply, ok: bool) -> None:
-    assert probe.judge_closed(answer).ok is ok
+    assert verify_judge.judge_closed(answer).ok is ok
 
 
 @pytest.mark.parametrize(
@@ -206,7 +208,7 @@ def test_closed(answer: Reply, ok: bool) -> None:
     ],
 )
 def test_page(answer: Reply, ok: bool) -> None:
-    assert probe.judge_page(answer).ok is ok
+    assert verify_judge.judge_page(answer).ok is ok
 
 
 def targets(*rows: tuple[str, str, str]) -> Reply:
@@ -233,13 +235,13 @@ def targets(*rows: tuple[str, str, str]) -> Reply:
     ],
 )
 def test_targets(answer: Reply, ok: bool, got: str) -> None:
-    verdict = probe.judge_targets(answer, ["vllm", "node"])
+    verdict = verify_judge.judge_targets(answer, ["vllm", "node"])
     assert verdict.ok is ok
     assert got in verdict.got
 
 
 def test_no_target_at_all() -> None:
-    verdict = probe.judge_targets(targets(), [])
+    verdict = verify_judge.judge_targets(targets(), [])
     assert not verdict.ok
     assert verdict.got == "no target at all"
     assert verdict.expected == "each target up"
@@ -249,28 +251,28 @@ HOP = Hop("llm-vllm-chat-0", "aio", "http://127.0.0.1:8100/health", "see `journa
 
 
 def test_a_healthy_hop() -> None:
-    assert probe.judge_hop(HOP, Reply(200)) is None
+    assert verify_judge.judge_hop(HOP, Reply(200)) is None
 
 
 def test_a_dead_hop_is_named_with_its_remedy() -> None:
-    assert str(probe.judge_hop(HOP, DEAD)) == (
+    assert str(verify_judge.judge_hop(HOP, DEAD)) == (
         "llm-vllm-chat-0 on aio does not answer at http://127.0.0.1:8100/health (connection refused): "
         "see `journalctl -u llm-vllm-chat-0`"
     )
 
 
 def test_a_sick_hop_is_named_with_its_answer() -> None:
-    assert "answers status 503 at http://127.0.0.1:8100/health" in str(probe.judge_hop(HOP, Reply(503)))
+    assert "answers status 503 at http://127.0.0.1:8100/health" in str(verify_judge.judge_hop(HOP, Reply(503)))
 
 
 def test_explain() -> None:
-    verdict = probe.judge_completion(DEAD)
-    broken = probe.judge_hop(HOP, DEAD)
+    verdict = verify_judge.judge_completion(DEAD)
+    broken = verify_judge.judge_hop(HOP, DEAD)
     head = (
         "Check `completion of chat` of https://x/v1 failed: expected status 200 and a reply that is not empty, got no"
     )
-    named = probe.explain("completion of chat", "https://x/v1", verdict, broken, ["other"])
+    named = verify_judge.explain("completion of chat", "https://x/v1", verdict, broken, ["other"])
     assert named.startswith(head)
     assert "The hop that broke: llm-vllm-chat-0 on aio does not answer" in named
-    assert "(vllm, litellm)" in probe.explain("x", "https://x", verdict, None, ["vllm", "litellm"])
-    assert probe.explain("x", "https://x", verdict, None, []).endswith("(connection refused).")
+    assert "(vllm, litellm)" in verify_judge.explain("x", "https://x", verdict, None, ["vllm", "litellm"])
+    assert verify_judge.explain("x", "https://x", verdict, None, []).endswith("(connection refused).")

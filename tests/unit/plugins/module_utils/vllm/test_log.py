@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import measured
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_text
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_report
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import log as vllm_log
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,7 +88,7 @@ def test_other_flags_are_another_thing() -> None:
 
 
 def test_the_table_sets_planned_against_measured() -> None:
-    text = plan_text.table(measured.table(measured.merge([INSTANCE], {"chat-0": FIXED}, [], {})))
+    text = plan_report.table(measured.table(measured.merge([INSTANCE], {"chat-0": FIXED}, [], {})))
     assert text.splitlines() == [
         "INSTANCE  WHAT             PLANNED  MEASURED",
         "chat-0    weights          15.00    15.27",

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import config as model_config
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import config as checkpoint_config
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_memory
 
 ROOT = Path(__file__).resolve().parents[5]
 DEMO_MODEL = ROOT / "roles/models/files/programs/demo_model.py"
@@ -86,15 +86,15 @@ class DemoModel:
 def test_the_demo_model_is_known_as_it_is_made() -> None:
     made = DemoModel()
     config = made.config()
-    assert config.items() >= fleet_state.DEMO_CONFIG.items()
+    assert config.items() >= fleet_memory.DEMO_CONFIG.items()
     # Of what it says besides, nothing changes the arithmetic; rotary caches of 128 KiB are no matter.
-    facts, known = model_config.describe(config), model_config.describe(fleet_state.DEMO_CONFIG)
+    facts, known = checkpoint_config.describe(config), checkpoint_config.describe(fleet_memory.DEMO_CONFIG)
     assert {**facts, "buffer_bytes": known["buffer_bytes"]} == known
-    assert made.weights() * 2 == fleet_state.DEMO_WEIGHT_BYTES
+    assert made.weights() * 2 == fleet_memory.DEMO_WEIGHT_BYTES
 
 
 def test_the_demo_model_needs_no_reading() -> None:
-    (model,) = fleet_state.with_facts(resolved({"name": "a", "source": "demo:"}), {"a": {"error": "none"}}, {})
+    (model,) = fleet_memory.with_facts(resolved({"name": "a", "source": "demo:"}), {"a": {"error": "none"}}, {})
     assert model["facts"]["max_position_embeddings"] == 2048
     assert model["facts"]["weight_bytes"] == 1377536
 
@@ -105,12 +105,12 @@ def test_what_hosts_say_is_gathered_with_their_names() -> None:
         "y": {"instances": [], "measured": None},
         "z": {},
     }
-    assert fleet_state.instances_in_force(hosts) == [{"name": "a-0", "host": "x"}]
-    assert fleet_state.measured_overheads(hosts) == [{"other": 1, "measured_on": "x"}]
+    assert fleet_memory.instances_in_force(hosts) == [{"name": "a-0", "host": "x"}]
+    assert fleet_memory.measured_overheads(hosts) == [{"other": 1, "measured_on": "x"}]
 
 
 def test_hosts_in_the_order_of_the_inventory() -> None:
-    known = fleet_state.remembered_hosts(["b", "a", "new"], {"a": {"device": "cpu"}, "b": {}, "gone": {}})
+    known = fleet_memory.remembered_hosts(["b", "a", "new"], {"a": {"device": "cpu"}, "b": {}, "gone": {}})
     assert list(known.items()) == [("b", {}), ("a", {"device": "cpu"}), ("new", {})]
 
 
@@ -119,7 +119,7 @@ def test_every_model_is_read_by_the_first_host_that_has_it() -> None:
     hosts = ["x", "y", "z"]
 
     def read_by(reached: list[str]) -> dict[str, list[str]]:
-        chosen = {name: fleet_state.models_to_read(some, name, hosts, reached) for name in reached}
+        chosen = {name: fleet_memory.models_to_read(some, name, hosts, reached) for name in reached}
         return {name: [model["name"] for model in own] for name, own in chosen.items() if own}
 
     assert read_by(hosts) == {"x": ["any"], "z": ["bound"]}
@@ -145,20 +145,20 @@ def test_every_model_is_read_by_the_first_host_that_has_it() -> None:
     ],
 )
 def test_facts_of_this_run_come_before_those_of_an_earlier_one(read: Any, known: Any, facts: Any) -> None:
-    (model,) = fleet_state.with_facts(resolved({"name": "a"}), {"a": read} if read else {}, {"a": known})
+    (model,) = fleet_memory.with_facts(resolved({"name": "a"}), {"a": read} if read else {}, {"a": known})
     assert model["facts"] == facts
 
 
 def test_what_is_remembered_is_found_again() -> None:
     some = resolved({"name": "a", "revision": "v1"}, {"name": "b"}, {"name": "c"}, {"name": "d", "source": "demo:"})
-    planned = fleet_state.with_facts(some, {"a": FACTS, "b": {"error": "down"}}, {})
+    planned = fleet_memory.with_facts(some, {"a": FACTS, "b": {"error": "down"}}, {})
     # It is kept as JSON.
-    memory = json.loads(json.dumps(fleet_state.remember(planned)))
+    memory = json.loads(json.dumps(fleet_memory.remember(planned)))
     assert sorted(memory) == ["a", "d"]
     assert memory["a"] == {"asked": ["hf://o/m", "v1"], "facts": FACTS}
-    again = fleet_state.with_facts(some, {}, memory)
+    again = fleet_memory.with_facts(some, {}, memory)
     assert [model["facts"] for model in again] == [FACTS, None, None, planned[3]["facts"]]
-    assert fleet_state.remember(again) == memory
+    assert fleet_memory.remember(again) == memory
 
 
 @pytest.mark.parametrize(
@@ -171,21 +171,21 @@ def test_what_is_remembered_is_found_again() -> None:
     ],
 )
 def test_a_task_that_failed_says_why(result: dict[str, Any], facts: dict[str, Any]) -> None:
-    assert fleet_state.facts_or_error(result) == facts
+    assert fleet_memory.facts_or_error(result) == facts
 
 
 def test_hosts_are_known_by_what_they_told_last() -> None:
     told = {"a": {"llm_host": {"address": "new"}}, "b": {}, "c": {"llm_host": {"address": "c"}}}
     known = {"hosts": {"a": {"address": "old"}, "b": {"address": "b"}, "gone": {"address": "x"}, "empty": {}}}
-    found = fleet_state.fleet_hosts(["c", "b", "a", "empty", "stranger"], told, known)
+    found = fleet_memory.fleet_hosts(["c", "b", "a", "empty", "stranger"], told, known)
     assert found == {"c": {"address": "c"}, "b": {"address": "b"}, "a": {"address": "new"}}
     assert list(found) == ["c", "b", "a"]
-    assert fleet_state.fleet_hosts(["a"], told, {}) == {"a": {"address": "new"}}
+    assert fleet_memory.fleet_hosts(["a"], told, {}) == {"a": {"address": "new"}}
 
 
 def test_models_are_those_of_all_hosts_that_read_some() -> None:
     told = {"a": {"llm_models_read": {"chat": 1}}, "b": {"llm_models_read": {"embed": 2}}, "c": {}}
-    assert fleet_state.fleet_models(["a", "b", "c", "d"], told) == {"chat": 1, "embed": 2}
+    assert fleet_memory.fleet_models(["a", "b", "c", "d"], told) == {"chat": 1, "embed": 2}
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_models_are_those_of_all_hosts_that_read_some() -> None:
 )
 def test_cards_without_a_driver(driver: Any, awaited: bool) -> None:
     hosts = {"a": {"ansible_facts": {"nvidia_driver": driver}}, "b": {"ansible_facts": {}}, "c": {}}
-    assert fleet_state.driverless_hosts(["a", "b", "c", "d"], hosts) == ["a"] * awaited
+    assert fleet_memory.driverless_hosts(["a", "b", "c", "d"], hosts) == ["a"] * awaited
 
 
 class Counted(dict):  # type: ignore[type-arg]
@@ -215,5 +215,5 @@ class Counted(dict):  # type: ignore[type-arg]
 
 def test_each_host_is_looked_at_once() -> None:
     hosts = Counted({str(number): {"llm_host": {"address": "x"}} for number in range(200)})
-    fleet_state.fleet_hosts(list(hosts), hosts, {})
+    fleet_memory.fleet_hosts(list(hosts), hosts, {})
     assert Counted.looks == 200

@@ -9,8 +9,8 @@ import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.cores import format_cores, parse_cores
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, serving_plan
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_text
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_report
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_memory
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import wiring
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +40,7 @@ BIG = {
 def plan(
     *raw: dict[str, Any], current: list[dict[str, Any]] | None = None, replan: list[str] | None = None, **gateways: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    known = fleet_state.with_facts(models.resolve([{"name": "demo", "source": "demo:"}]), {}, {})[0]["facts"]
+    known = fleet_memory.with_facts(models.resolve([{"name": "demo", "source": "demo:"}]), {}, {})[0]["facts"]
     known = {**known, "max_position_embeddings": 4096}
     some = [{**model, "facts": known} for model in models.resolve(list(raw))]
     planned = serving_plan.plan(some, HOSTS, current, gateways=gateways, replan=replan)
@@ -142,7 +142,7 @@ def test_what_joins_the_fleet_changes_no_instance_that_is_there(
 ) -> None:
     (before,), _ = plan(ONE, gw=cores)
     after = {one["name"]: one for one in plan(*raw, current=[before], **gateways)[0]}
-    changes = plan_text.changes(list(after.values()), [before])
+    changes = plan_report.changes(list(after.values()), [before])
     assert [(change["action"], change["what"]) for change in changes if change["name"] == before["name"]] == [("=", [])]
 
 
