@@ -15,6 +15,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import
 
 # A unit file or a configuration is far smaller.
 MOST_BYTES = 2**22
+# The ending of a lock's name after the name of the environment that is built from it.
+LOCK = ".txt"
 
 
 def is_named(path: str, text: str) -> bool:
@@ -48,9 +50,13 @@ def texts_in_force(patterns: Iterable[str], gone: Iterable[str] = ()) -> list[st
 
 
 def unused(candidates: Iterable[str], texts: Iterable[str]) -> list[str]:
-    """Return the candidates that none of the texts names, neither by their path nor by a link among the candidates."""
-    known = list(texts)
-    real = {path: os.path.realpath(path) for path in candidates}
+    """Return the candidates that none of the texts names, neither by their path nor by a link among the candidates.
+
+    The lock of an environment lies beside it and stays or goes with it.
+    """
+    found, known = list(candidates), list(texts)
+    owners = {path: path.removesuffix(LOCK) if path.removesuffix(LOCK) in found else path for path in found}
+    real = {path: os.path.realpath(owner) for path, owner in owners.items()}
     kept = {
         target
         for path, target in real.items()

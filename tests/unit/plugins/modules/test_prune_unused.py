@@ -66,6 +66,17 @@ def test_what_is_in_force_stays(prune: Any, tmp_path: Path, running: list[subpro
     assert (again["removed"], again["changed"], again["mib"]) == ([], False, 0)
 
 
+def test_a_lock_stays_or_goes_with_the_environment_that_was_built_from_it(prune: Any, tmp_path: Path) -> None:
+    for name in ("vllm-old", "vllm-new"):
+        (tmp_path / "venvs" / name).mkdir(parents=True)
+    for name in ("vllm-old.txt", "vllm-new.txt", "vllm-interrupted.txt"):
+        (tmp_path / "venvs" / name).write_text("torch==2\n")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/run").write_text(f"{tmp_path}/venvs/vllm-new/bin/python\n")
+    assert prune()["removed"] == ["venvs/vllm-interrupted.txt", "venvs/vllm-old", "venvs/vllm-old.txt"]
+    assert sorted(path.name for path in (tmp_path / "venvs").iterdir()) == ["vllm-new", "vllm-new.txt"]
+
+
 def snapshot(repository: Path, commit: str, **files: str) -> Path:
     """Write a snapshot as the hub's own tools do: links into blobs, which snapshots share."""
     folder = repository / "snapshots" / commit
