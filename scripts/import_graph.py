@@ -41,7 +41,7 @@ LAYERS: dict[str, set[str]] = {
     "fleet": {"checkpoint", "engines", "plan"},
     # Applications: what their roles write.
     "litellm": {"inventory"},
-    "nginx": set(),
+    "nginx": {"inventory"},
     "doctor": {"checkpoint", "nvidia"},
     # What Ansible calls.
     "action": {"fleet"},
@@ -60,7 +60,7 @@ LAYERS: dict[str, set[str]] = {
         "service",
         "vllm",
     },
-    "lookup": {"fleet"},
+    "lookup": {"fleet", "inventory"},
     "modules": {
         "checkpoint",
         "container_engine",

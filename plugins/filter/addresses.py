@@ -16,6 +16,11 @@ def reachable(listen: Any) -> str:
     return addresses.reachable(str(listen))
 
 
+def bare_address(address: Any) -> str:
+    """Return an address in the form that programs listen on."""
+    return addresses.bare(str(address))
+
+
 def bracketed(address: Any) -> str:
     """Return an address in the form that is used before a port."""
     return addresses.bracketed(str(address))
@@ -31,4 +36,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
-        return {"authority": authority, "bracketed": bracketed, "reachable": reachable}
+        return {"authority": authority, "bare_address": bare_address, "bracketed": bracketed, "reachable": reachable}

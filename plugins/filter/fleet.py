@@ -17,6 +17,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import 
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import requirements, version, wiring
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import variables
 
 # Arguments are checked by their type. Those that users write (models, keys, catalogue) are checked with all their
 # content.
@@ -170,7 +171,7 @@ def version_problems(recorded: Any, own: str) -> list[dict[str, Any]]:
 @checked
 def problems_text(found: Any) -> str:
     """Format problems as one text."""
-    return problems.render(problems.Problem(**problem) for problem in found)
+    return problems.render(variables.across_hosts(problems.Problem(**problem) for problem in found))
 
 
 class FilterModule:

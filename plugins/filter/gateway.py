@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import key_checks
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import key_checks, rules
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import plain
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.litellm import config, keyring
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.nginx import doors
@@ -35,7 +35,7 @@ def litellm_problems(
 
 def nginx_doors(api: dict[str, Any], chat: dict[str, Any], north: Any = True) -> dict[str, Any]:
     """Return the open doors of the proxy with their names and ports."""
-    return doors.doors(plain(api), plain(chat), bool(north))
+    return doors.doors(plain(api), plain(chat), not rules.off(north))
 
 
 def nginx_problems(values: dict[str, Any], host: str = "", names: dict[str, str] | None = None) -> list[dict[str, Any]]:

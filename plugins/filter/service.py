@@ -77,10 +77,14 @@ def container_probes(
 
 
 def image_problems(
-    images: dict[str, Any], names: list[str], pinned: bool = True, host: str = ""
+    images: dict[str, Any],
+    names: list[str],
+    pinned: bool = True,
+    host: str = "",
+    catalog: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Find problems of images; see plugin_utils/service/image.py."""
-    found = container_image.problems(images, names, pinned)
+    found = container_image.problems(images, names, pinned, catalog)
     return [problem._asdict() for problem in problems.on_host(host, found)]
 
 

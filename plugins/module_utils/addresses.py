@@ -41,7 +41,7 @@ def reachable(listen: str) -> str:
 
     :param listen: an IPv4 or IPv6 address, with or without brackets, or a name; empty is any address.
     """
-    text = listen.strip().strip("[]")
+    text = bare(listen)
     try:
         address = ipaddress.ip_address(text) if text else ipaddress.IPv4Address(0)
     except ValueError:
@@ -51,9 +51,14 @@ def reachable(listen: str) -> str:
     return str(address)
 
 
+def bare(address: str) -> str:
+    """Return an address in the form that programs listen on: an IPv6 address without brackets, any other unchanged."""
+    return address.strip().strip("[]")
+
+
 def bracketed(address: str) -> str:
     """Return an address in the form that is used before a port: an IPv6 address in brackets, any other unchanged."""
-    text = address.strip().strip("[]")
+    text = bare(address)
     return f"[{text}]" if ":" in text else text
 
 

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+# More digits than any number of the collection has.
+LONGEST = 18
+
 
 def whole(value: Any) -> int | None:
     """Return a whole number above 0 that is written as a number or as its digits; null for anything else."""
     digits = str(value)
-    return int(digits) if digits.isdigit() and int(digits) > 0 and not isinstance(value, bool) else None
+    # Digits of other scripts are none for the programs that get the value.
+    written = digits.isascii() and digits.isdigit() and len(digits) <= LONGEST
+    return int(digits) if written and int(digits) > 0 and not isinstance(value, bool) else None

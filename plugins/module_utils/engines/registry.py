@@ -15,6 +15,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.problems import P
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.engine import Vllm
 
 DEFAULT = "vllm"
+ROW = "write it as {NAME: {role: ROLE, file: FILE}}, see docs/contributing/add-an-engine.md"
 _ENGINES: dict[str, Engine] = {DEFAULT: Vllm()}
 
 
@@ -66,16 +67,22 @@ def load(rows: Mapping[str, Any] | None) -> None:
 
     :raises ProblemsError: where a row names neither a known engine nor a file that holds one.
     """
+    if not isinstance(rows or {}, Mapping):
+        raise ProblemsError([Problem("llm_engines_extra", rows, "a dictionary is needed", ROW)])
     problems = []
     for name, row in (rows or {}).items():
-        file, variable = str((row or {}).get("file") or ""), f"llm_engines[{name}]"
+        variable = f"llm_engines[{name}]"
+        if not isinstance(row or {}, Mapping):
+            problems.append(Problem(variable, row, "a dictionary is needed", ROW))
+            continue
+        file = str((row or {}).get("file") or "")
         if not file:
             if name not in _ENGINES:
                 problems.append(Problem(variable, row, "the collection has no such engine", nearest(name, _ENGINES)))
             continue
         try:
             engine = _read(name, file)
-        except (ImportError, SyntaxError, OSError, AttributeError) as error:
+        except Exception as error:  # noqa: BLE001 (the file is a user's program, which may fail in any way)
             remedy = "name a Python file on the control node that sets ENGINE, see docs/contributing/add-an-engine.md"
             problems.append(Problem(f"{variable}.file", file, f"it cannot be read: {error}", remedy))
             continue

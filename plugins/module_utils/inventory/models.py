@@ -159,11 +159,15 @@ def examine(
     base, problems = model_schema.apply(model_schema.DEFAULTS, plain(defaults or {}), "llm_model_defaults")
     books = []
     for variable, book in (("llm_catalog", catalog), ("llm_catalog_extra", extra)):
-        clean_book = {}
+        clean_book: dict[str, Any] = {}
+        books.append(clean_book)
+        if not isinstance(book or {}, dict):
+            remedy = "write it as {PATTERN: {KEY: VALUE}}"
+            problems.append(Problem(variable, book, "a dictionary is needed", remedy))
+            continue
         for pattern, raw in plain(book or {}).items():
             clean_book[pattern], found = model_schema.apply(model_schema.FAMILY, raw or {}, f"{variable}[{pattern}]")
             problems += found
-        books.append(clean_book)
     own: list[tuple[str, dict[str, Any]]] = []
     for index, raw in enumerate(raw_models):
         label = _label(raw, index)

@@ -4,101 +4,37 @@
 
 """Schemas of a model, a catalogue entry and a client's key: names, types, limits.
 
-A schema is a dictionary of field names to rules; a rule is a function that returns the clean value or raises
-:class:`RefusedError`, or another schema.
+A schema is a dictionary of field names to rules (``rules.py``), or to another schema.
 """
 
 from __future__ import annotations
 
 import datetime
-import math
 import re
-from typing import Any, Callable, Dict, Union
+from typing import Any, Dict, Union
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.rules import (
+    ENVIRONMENT,
+    RefusedError,
+    Rule,
+    anything,
+    flag,
+    number,
+    one_of,
+    text,
+    texts,
+)
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, nearest
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,46}[a-z0-9])?")
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 ENGINE = re.compile(r"[a-z][a-z0-9]*")
-ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A date, or a date and a time of the day.
 MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d)([T ](\d\d):(\d\d)(:(\d\d)([.]\d{1,6})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?)?")
 MOMENT_NUMBERS = (1, 2, 3, 5, 6, 8)
 
-Rule = Callable[[Any], Any]
 Schema = Dict[str, Union[Rule, Dict[str, Any]]]
-
-
-class RefusedError(ValueError):
-    """A value that does not fit its rule; the text is the problem and the remedy."""
-
-    def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.remedy = remedy
-
-
-def number(minimum: float, maximum: float = math.inf, whole: bool = True) -> Rule:
-    """Return a rule for numbers; text is taken where it is one, as templates without native types give it."""
-    kind = "a whole number" if whole else "a number"
-    limit = f"from {minimum} up" if maximum == math.inf else f"from {minimum} to {maximum}"
-
-    def rule(value: Any) -> Any:
-        try:
-            if isinstance(value, bool):
-                raise ValueError
-            clean = float(value)
-            if not math.isfinite(clean) or (whole and clean != int(clean)):
-                raise ValueError
-        except (TypeError, ValueError):
-            raise RefusedError(f"{kind} is needed", f"give {kind} {limit}") from None
-        if not minimum <= clean <= maximum:
-            raise RefusedError("it is out of range", f"give {kind} {limit}")
-        return int(clean) if whole else clean
-
-    return rule
-
-
-def text(pattern: re.Pattern[str], meaning: str) -> Rule:
-    """Return a rule for text that matches a pattern as a whole."""
-
-    def rule(value: Any) -> str:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise RefusedError("it has the wrong form", f"use {meaning}")
-        return value
-
-    return rule
-
-
-def texts(item: Rule) -> Rule:
-    """Return a rule for a list of texts; a single text is a list of one."""
-
-    def rule(value: Any) -> list[str]:
-        items = [value] if isinstance(value, str) else value
-        if not isinstance(items, list):
-            raise RefusedError("a list is needed", "give a list of names")
-        return [item(entry) for entry in items]
-
-    return rule
-
-
-def one_of(*choices: str) -> Rule:
-    """Return a rule for a choice."""
-
-    def rule(value: Any) -> str:
-        if value not in choices:
-            raise RefusedError("there is no such choice", f"choose {' or '.join(choices)}")
-        return str(value)
-
-    return rule
-
-
-def flag(value: Any) -> bool:
-    """Take true or false."""
-    if not isinstance(value, bool):
-        raise RefusedError("true or false is needed", "write true or false")
-    return value
 
 
 def expiry(value: Any) -> str:
@@ -117,11 +53,6 @@ def expiry(value: Any) -> str:
         )
         raise RefusedError("it is neither a date nor a time in ISO 8601", remedy) from None
     return str(value)
-
-
-def anything(value: Any) -> Any:
-    """Take any value: another tool checks it."""
-    return value
 
 
 def _source(value: Any) -> str:

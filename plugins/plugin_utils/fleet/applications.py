@@ -14,6 +14,7 @@ import ipaddress
 from typing import Any, Iterable
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import authority, reachable
+from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 
 # Keys of a row; roles/fleet_defaults/meta/argument_specs.yml describes them.
@@ -92,16 +93,17 @@ def disk(rows: Iterable[Row], host: str, root: str, containers: bool) -> list[di
 def listeners(rows: Iterable[Row], host: str) -> list[dict[str, Any]]:
     """Return the ports of the applications of a host, ``{name, address, port}``.
 
-    ``name`` is the variable that sets the port. A port 0 is off.
+    ``name`` is the variable that sets the port. A port 0 is off. One that is no number is left out, because the check
+    of the inventory's values refuses it.
     """
     found = []
     for row in rows:
         if not _here(row, host):
             continue
         if "port" in row:
-            found.append({"name": f"{row['name']}_port", "address": row["listen"], "port": int(row["port"])})
-        found += [{**dict(other), "port": int(other["port"])} for other in row.get("ports", [])]
-    return [one for one in found if one["port"]]
+            found.append({"name": f"{row['name']}_port", "address": row.get("listen", ""), "port": row["port"]})
+        found += [dict(other) for other in row.get("ports") or []]
+    return [{**one, "port": port} for one in found if (port := whole(one.get("port")))]
 
 
 def hops(rows: Iterable[Row], host: str, hosts: Hosts) -> list[dict[str, Any]]:

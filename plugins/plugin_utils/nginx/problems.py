@@ -14,6 +14,7 @@ import ipaddress
 import re
 from typing import Any, Callable, Dict, Iterable, Optional
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.rules import off, whole_number
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
 HIDDEN = "(hidden)"
@@ -26,16 +27,11 @@ SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 # A path is written into the configuration as it is.
 FILE = re.compile(r"/[^\s;{}\"'$\\]+")
 
+UPSTREAM = "write a list of {name: MODEL, servers: [{address: HOST:PORT}]}"
+
 Values = Dict[str, Any]
 # The problem of a value and its remedy; empty if the value is valid.
 Rule = Callable[[Any], Optional[str]]
-
-
-def number(value: Any) -> int | None:
-    """Return a whole number, which may be text, as templates without native types give it; null where it is none."""
-    if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]{1,15}", str(value)):
-        return None
-    return int(value)
 
 
 def whole(minimum: int, maximum: int | None = None) -> Rule:
@@ -43,7 +39,7 @@ def whole(minimum: int, maximum: int | None = None) -> Rule:
     limit = f"from {minimum} up" if maximum is None else f"from {minimum} to {maximum}"
 
     def rule(value: Any) -> str | None:
-        found = number(value)
+        found = whole_number(value)
         fits = found is not None and found >= minimum and (maximum is None or found <= maximum)
         return None if fits else f"give a whole number {limit}"
 
@@ -60,16 +56,13 @@ def form(pattern: re.Pattern[str], remedy: str) -> Rule:
 
 
 def _listen(value: Any) -> str | None:
+    text = str(value)
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
-        address = ipaddress.ip_address(str(value).strip("[]"))
+        fits = ipaddress.ip_address(bare).version == 6 or bare == text
     except ValueError:
-        address = None
-    fits = address is not None and str(value).startswith("[") == (address.version == 6)
-    return (
-        None
-        if fits or value == "localhost"
-        else "give an address of the host, IPv6 in brackets, such as 0.0.0.0 or [::]"
-    )
+        fits = text == "localhost"
+    return None if fits else "give an address of the host, such as 0.0.0.0 or ::"
 
 
 def _networks(value: Any) -> str | None:
@@ -87,6 +80,8 @@ def _networks(value: Any) -> str | None:
 
 SINGLE: dict[str, tuple[str, Rule]] = {
     "nginx_listen": ("it is no address", _listen),
+    "nginx_south_listen": ("it is no address", _listen),
+    "nginx_exporter_listen": ("it is no address", _listen),
     "nginx_trusted_proxies": ("it is no list of networks", _networks),
     "nginx_hsts_max_age": ("it is no number of seconds", whole(0)),
     "nginx_request_timeout": ("it is no number of seconds", whole(1)),
@@ -157,7 +152,7 @@ def _door(variable: str, door: Values) -> Iterable[Problem]:
         if not isinstance(name, str) or not HOST.fullmatch(name):
             field = "aliases" if position else "server_name"
             yield Problem(f"{variable}.{field}", name, "it is no host name", remedy)
-    port = number(door.get("port"))
+    port = whole_number(door.get("port"))
     if port is None or not 1 <= port <= 65535:
         yield Problem(f"{variable}.port", door.get("port"), "it is no port", "give a whole number from 1 to 65535")
     if "upstream" not in door:
@@ -178,7 +173,7 @@ def _server(variable: str, server: Any) -> Iterable[Problem]:
 
 def _doors(given: Values) -> Iterable[Problem]:
     found: list[Values] = []
-    if given.get("nginx_north") is False:
+    if off(given.get("nginx_north")):
         return
     for name in ("nginx_api", "nginx_chat"):
         door = given.get(name, {})
@@ -187,12 +182,12 @@ def _doors(given: Values) -> Iterable[Problem]:
         elif door.get("server_name", "") != "":
             found.append({**door, "variable": name})
             yield from _door(name, door)
-    http = number(given.get("nginx_http_port"))
-    taken = [door["variable"] for door in found if http and http == number(door.get("port"))]
+    http = whole_number(given.get("nginx_http_port"))
+    taken = [door["variable"] for door in found if http and http == whole_number(door.get("port"))]
     if taken:
         problem = f"{taken[0]} has this port"
         yield Problem("nginx_http_port", http, problem, "choose a port that is none of a door's, or 0")
-    if len(found) == 2 and number(found[0].get("port")) == number(found[1].get("port")):
+    if len(found) == 2 and whole_number(found[0].get("port")) == whole_number(found[1].get("port")):
         api, chat = ({str(name).lower() for name in _names(door)} for door in found)
         for name in sorted(api & chat):
             remedy = "on one port each door needs names of its own; give the chat page another name or another port"
@@ -201,8 +196,15 @@ def _doors(given: Values) -> Iterable[Problem]:
 
 def _models(given: Values) -> Iterable[Problem]:
     seen: set[str] = set()
-    for model in given.get("nginx_south_upstreams") or []:
-        where, name = "nginx_south_upstreams", str(model["name"])
+    where, models = "nginx_south_upstreams", given.get("nginx_south_upstreams") or []
+    if not isinstance(models, list):
+        yield Problem(where, models, "a list is needed", UPSTREAM)
+        return
+    for index, model in enumerate(models):
+        if not isinstance(model, dict) or not isinstance(model.get("servers") or [], list):
+            yield Problem(f"{where}[{index}]", model, "it is no upstream", UPSTREAM)
+            continue
+        name = str(model.get("name", ""))
         if not MODEL.fullmatch(name):
             remedy = "use letters, digits, dots, dashes and underscores"
             yield Problem(f"{where}.name", name, "the name has other characters", remedy)
@@ -211,7 +213,8 @@ def _models(given: Values) -> Iterable[Problem]:
             yield Problem(f"{where}.name", name, "another model has this name", remedy)
         seen.add(name.lower())
         for server in model.get("servers") or []:
-            yield from _server(f"{where}[{name}].servers", server["address"])
+            address = server.get("address") if isinstance(server, dict) else server
+            yield from _server(f"{where}[{name}].servers", address)
 
 
 def _paths(given: Values) -> Iterable[Problem]:

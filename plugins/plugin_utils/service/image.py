@@ -51,10 +51,26 @@ def problem(name: str, image: Any, pinned: bool) -> Problem | None:
     return None
 
 
-def problems(images: dict[str, Any], names: Iterable[str], pinned: bool) -> list[Problem]:
-    """Return a problem for each of the named images that is not exactly one; see :func:`problem`."""
-    found = (problem(name, images.get(name), pinned) for name in names)
-    return [one for one in found if one]
+def problems(
+    images: dict[str, Any], names: Iterable[str], pinned: bool, catalog: Iterable[str] | None = None
+) -> list[Problem]:
+    """Return a problem for each of the named images that is not exactly one; see :func:`problem`.
+
+    :param catalog: names of the images of the collection; any other name is a problem. It is not checked without.
+    """
+    known = list(names if catalog is None else catalog)
+    found = (problem(name, images.get(name), pinned) for name in names if name in known)
+    return [*_unknown({name: images.get(name) for name in names}, known), *(one for one in found if one)]
+
+
+def _unknown(images: dict[str, Any], known: Iterable[str]) -> list[Problem]:
+    """Return a problem for each image whose name none of the collection's images has."""
+    text, names = "the collection has no image of this name", list(known)
+    return [
+        Problem(f"llm_images.{name}", _text(image), text, nearest(str(name), names))
+        for name, image in images.items()
+        if name not in names
+    ]
 
 
 def reference(name: str, image: Any, pinned: bool) -> str:
@@ -118,12 +134,9 @@ def resolve(catalog: dict[str, Any], own: dict[str, Any], registry: str) -> dict
     :param registry: what takes the place of a shipped image's registry; its path below stays. Empty: nothing does.
     :raises ProblemsError: for each name that is not in the catalogue.
     """
-    unknown = [name for name in own if name not in catalog]
+    unknown = _unknown(own, catalog)
     if unknown:
-        text = "the collection has no image of this name"
-        raise ProblemsError(
-            Problem(f"llm_images.{name}", _text(own[name]), text, nearest(name, catalog)) for name in unknown
-        )
+        raise ProblemsError(unknown)
     shipped = {}
     for name, image in catalog.items():
         entry = dict(image) if isinstance(image, dict) else {"image": image}

@@ -45,6 +45,7 @@ def test_addresses(listen: str, host: str, pair: str) -> None:
 )
 def test_what_stands_before_a_port(address: str, written: str) -> None:
     assert FILTERS["bracketed"](address) == written
+    assert FILTERS["bare_address"](address) == FILTERS["bare_address"](written) == address.strip("[]")
 
 
 # An address of a listener that is put before a port, or made one to ask, without a filter.

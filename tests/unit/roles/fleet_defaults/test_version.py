@@ -69,7 +69,7 @@ def test_it_is_among_the_problems_of_every_check(
 
 def test_the_plan_says_it_too(tmp_path: Path) -> None:
     plays = yaml.safe_load((ROOT / "playbooks" / "plan.yml").read_text())
-    name = "Refuse an invalid inventory"
+    name = "Refuse a fleet that a newer version set up"
     (stop,) = [task for each in plays for task in each.get("tasks", []) if task["name"] == name]
     given = {"llm_catalog": {}, "llm_models": [{"name": "chat", "source": "demo:"}]}
     done = play(tmp_path, RECORDS, [{"ansible.builtin.set_fact": given}, stop])

@@ -118,6 +118,14 @@ def test_a_name_that_no_image_has_is_refused():
     ]
 
 
+def test_a_name_that_no_image_has_is_a_problem_among_the_others():
+    found = container_image.problems({"wbe": "x:1", "web": "x"}, ["wbe", "web"], False, CATALOG)
+    assert [(one.variable, one.remedy) for one in found] == [
+        ("llm_images.wbe", "did you mean web"),
+        ("llm_images.web", "name a version as its tag"),
+    ]
+
+
 def test_problems_name_the_images_that_a_host_needs():
     images = {**CATALOG, "engine": "docker.io/own/engine:v3"}
     (found,) = container_image.problems(images, ["web", "engine"], True)

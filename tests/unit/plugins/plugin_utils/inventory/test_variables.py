@@ -1,0 +1,119 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.llmfleet.serving.plugins.lookup.variable_problems import read_specs
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import variables
+
+SPECS = read_specs()
+
+
+def told(name: str, value: Any) -> list[str]:
+    return [one.sentence() for one in variables.value_problems(name, value, SPECS[name], "gw")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("llm_serial", 2),
+        ("llm_serial", "25%"),
+        ("llm_serial", [1, "100%"]),
+        ("llm_cores", "2-7"),
+        ("llm_cores", 3),
+        ("llm_rotate", "litellm_master_key,vllm_api_key"),
+        ("llm_replan", ["chat"]),
+        ("prometheus_scrape_interval", "1m30s"),
+        ("prometheus_retention_size", "20GB"),
+        ("litellm_memory_max", "1.5G"),
+        ("litellm_redis_url", "rediss://gateway:secret@10.0.0.5:6379/0"),
+        ("nginx_tls_certificate", "-----BEGIN CERTIFICATE-----\r\nAAAA\n-----END CERTIFICATE-----\n"),
+        ("nginx_tls_certificate", ""),
+        ("nvidia_driver_user_space_only", False),
+        ("nvidia_driver_fabric_manager", "auto"),
+        ("vllm_env", {"FLAG": True, "GONE": None, "NUMBER": 1}),
+        ("nvidia_driver_version", 580.95),
+        ("nvidia_driver_mig", [{"card": 0, "profiles": []}]),
+    ],
+)
+def test_what_is_right(name: str, value: Any) -> None:
+    assert told(name, value) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("llm_serial", 0, "gw: llm_serial is 0: it is no number and no share of hosts; give a number of hosts,"),
+        ("llm_serial", [1, "x"], 'gw: llm_serial[1] is "x": it is no number and no share of hosts; give'),
+        ("llm_cores", "2..7", 'gw: llm_cores is "2..7": it is no list of cores; give numbers and ranges'),
+        ("llm_rotate", {"a": 1}, 'gw: llm_rotate is {"a": 1}: a list is needed; write a list, such as [a, b]'),
+        (
+            "llm_engine_port_base",
+            65000,
+            "gw: llm_engine_port_base is 65000: it is out of range; give a whole number from",
+        ),
+        ("litellm_port", None, "gw: litellm_port is missing: it has no value; give it a value, or remove the line"),
+        ("litellm_port", "", 'gw: litellm_port is "": it is empty; give it a value, or remove the line'),
+        ("litellm_master_key", "", 'gw: litellm_master_key is "": it is empty; give it a value, or remove the line'),
+        ("litellm_keys", None, "gw: litellm_keys is missing: it has no value; give it a value, or remove the line"),
+        (
+            "prometheus_scrape_interval",
+            15,
+            "gw: prometheus_scrape_interval is 15: it is no duration; give a number and",
+        ),
+        (
+            "prometheus_retention_size",
+            "20G",
+            'gw: prometheus_retention_size is "20G": it is no size; give a number and',
+        ),
+        ("litellm_memory_max", "1 GB", 'gw: litellm_memory_max is "1 GB": it is no size; give a number of bytes'),
+        (
+            "litellm_redis_url",
+            "canary",
+            'gw: litellm_redis_url is "(hidden)": it is no URL of a Redis; write rediss://',
+        ),
+        (
+            "service_proxy_environment",
+            {"no_proxy": ["a", "b"]},
+            'is "(hidden)": a text is needed; write one text instead of',
+        ),
+        ("vllm_env", {"A-B": "canary"}, 'gw: vllm_env[A-B] is "(hidden)": this is no name of an environment variable;'),
+        (
+            "nvidia_driver_mig",
+            [{"crad": 0}],
+            "gw: nvidia_driver_mig[0].crad is 0: there is no such key; did you mean card",
+        ),
+        ("container_engine_registries", [{"host": "a", "pasword": "canary"}], "did you mean password"),
+        ("litellm_log_level", "debug", 'gw: litellm_log_level is "debug": there is no such choice; '),
+    ],
+)
+def test_what_is_refused(name: str, value: Any, sentence: str) -> None:
+    found = told(name, value)
+    assert any(sentence in one for one in found), found
+    assert "canary" not in str(found)
+
+
+def test_what_a_wrong_kind_brings_about_is_told_once() -> None:
+    kind, other = Problem("llm_api_port", "http", "a port is needed", "x"), Problem("nginx_listen", 1, "y", "z")
+    after = [kind._replace(value=0), kind._replace(variable="llm_api_port[0]"), other, other]
+    assert variables.together([kind], after) == [kind, other]
+
+
+def test_the_same_problem_of_several_hosts_names_them() -> None:
+    one = Problem("litellm_port", 0, "it is out of range", "give another", "gw1")
+    hosts = [one._replace(host=f"gw{number}") for number in range(1, 11)]
+    (merged,) = variables.across_hosts(hosts)
+    assert merged.host == "gw1, gw2, gw3, gw4, gw5, gw6, gw7, gw8 and 2 more"
+    (fleet,) = variables.across_hosts([one._replace(host=""), one._replace(host="")])
+    assert fleet.sentence() == "litellm_port is 0: it is out of range; give another."
+
+
+def test_the_spec_with_a_default_of_its_own_wins() -> None:
+    first = {"argument_specs": {"main": {"options": {"a": {"type": "int"}}}}}
+    second = {"argument_specs": {"main": {"options": {"a": {"type": "str", "choices": ["x"]}}}, "other": {}}}
+    assert variables.specs([first, second]) == {"a": {"type": "int", "choices": ["x"]}}

@@ -1,0 +1,108 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Playbooks refuse wrong values with one message, before any host is contacted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+# No task may reach a host, so the hosts have a Python that does not exist.
+INVENTORY = """
+all:
+  vars:
+    ansible_connection: local
+    ansible_python_interpreter: /nonexistent
+    llm_models: [{name: chat, source: "demo:"}, {name: second, sourc: "demo:"}]
+    litellm_keys: [{alias: me, value: sk-canary-0123456789}]
+    nginx_rate_per_key: many
+    llm_images: {vlm: a}
+  children:
+    llm_gateway:
+      hosts:
+        gateway1: {nginx_http_port: http, litellm_port: "{{ of_nobody }}", litellm_environment: {A: "sk-canary\\nb"}}
+        gateway2: {llm_api_port: "{{ 70000 }}", llm_chat_port: !unsafe "{{ 443 }}", litellm_redis_url: sk-canary}
+    llm_webui:
+      hosts:
+        page:
+          llm_api_server_name: "{{ 1 / 0 }}"
+          open_webui_admin_name: !vault "$ANSIBLE_VAULT;1.1;AES256\\n3031"
+    llm_inference:
+      hosts:
+        gpu1: {llm_device: gpu, llm_gpus: GPU-1, llm_address: "{{ ansible_facts.default_ipv4.address }}"}
+"""
+# The lines, long ones as far as they fit here.
+EXPECTED = """\
+14 problems:
+gateway1, gateway2, page, gpu1: nginx_rate_per_key is "many": a whole number is needed; give a whole number from 0 up.
+gateway1: litellm_environment[A] is "(hidden)": it has a line break or another control character; write it on one line.
+gateway1: litellm_port is "{{ of_nobody }}": of_nobody is not defined; define of_nobody, or correct the name.
+gateway1: nginx_http_port is "http": a port is needed; give a whole number from 0 to 65535.
+gateway2: litellm_redis_url is "(hidden)": it is no URL of a Redis; write rediss://USER:PASSWORD@HOST:PORT/NUMBER.
+gateway2: llm_api_port is 70000: it is out of range; give a whole number from 1 to 65535.
+gateway2: llm_chat_port is "{{ 443 }}": a port is needed; give a whole number from 1 to 65535.
+gpu1: llm_device is "gpu": there is no such choice; did you mean cpu? Choose from cuda, cpu.
+gpu1: llm_gpus is "GPU-1": a list is needed; write a list, such as [a, b], or [] for none.
+llm_images.vlm is "a": the collection has no image of this name; did you mean vllm.
+llm_models[second].sourc is "demo:": there is no such key; did you mean source.
+llm_models[second].source is missing: every model needs it; use hf://ORGANISATION
+page: llm_api_server_name is "{{ 1 / 0 }}": it cannot be computed
+page: open_webui_admin_name is "(hidden)": it cannot be decrypted; give the password of the
+""".splitlines()
+
+
+def run(folder: Path, playbook: str, inventory: str, *options: str) -> subprocess.CompletedProcess[str]:
+    (folder / "hosts.yml").write_text(inventory)
+    command = [Path(sys.executable).with_name("ansible-playbook"), "-i", folder / "hosts.yml", playbook, *options]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "COLUMNS": "1000"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+
+
+def told(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines of the message of the host that failed, sorted."""
+    fatal = done.stdout.partition("msg: |-")[2].partition("PLAY RECAP")[0]
+    lines = [line.strip().removeprefix("- ") for line in fatal.splitlines() if line.strip()]
+    return sorted(lines)
+
+
+@pytest.mark.parametrize("playbook", ["plan", "site"])
+def test_all_problems_of_all_hosts_are_told_before_a_host_is_contacted(tmp_path: Path, playbook: str) -> None:
+    done = run(tmp_path, f"playbooks/{playbook}.yml", INVENTORY)
+    assert done.returncode != 0
+    lines = told(done)
+    assert len(lines) == len(EXPECTED), done.stdout + done.stderr
+    for line, expected in zip(lines, sorted(EXPECTED)):
+        assert line.startswith(expected)
+    assert "canary" not in done.stdout + done.stderr
+    assert "/nonexistent" not in done.stdout + done.stderr
+
+
+def test_what_is_unambiguous_or_known_later_is_right(tmp_path: Path) -> None:
+    variables: dict[str, Any] = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": "/nonexistent",
+        "llm_models": [{"name": "chat", "source": "demo:", "replicas": "2"}],
+        "nginx_http_port": "8080",
+        "llm_api_port": "{{ 8000 + 443 }}",
+        "llm_chat_port": "{{ llm_api_port + 1 }}",
+        "llm_doctor": "no",
+        "litellm_listen": "[::]",
+        "open_webui_listen": "::",
+        "llm_address": "{{ ansible_facts.default_ipv4.address }}",
+        "litellm_environment": {"MORE": "{{ llm_secrets.litellm_metrics_key }}"},
+        "open_webui_admin_name": "Zoë Ünal",
+    }
+    group = {"hosts": {"box": None}}
+    inventory = {"all": {"vars": variables, "children": {"llm_gateway": group, "llm_webui": group}}}
+    options = ["-e", "llm_secrets_adopt=false", "-e", "litellm_port=4001"]
+    done = run(tmp_path, "playbooks/check_inventory.yml", yaml.safe_dump(inventory), *options)
+    assert "TASK [Gather facts]" in done.stdout, done.stdout + done.stderr
