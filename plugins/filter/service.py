@@ -113,7 +113,7 @@ class FilterModule:
             "resolve_images": resolve_images,
             "service_as_user": as_user.command,
             "service_specs": service_specs,
-            "service_users": service_spec.users,
+            "service_users_to_create": service_spec.users_to_create,
             "service_directories": service_spec.directories,
             "service_files": service_spec.files,
             "service_secret_files": service_spec.secret_files,

@@ -144,6 +144,25 @@ def users(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"name": name, "groups": groups} for name, groups in found.items()]
 
 
+def users_to_create(
+    specs: list[dict[str, Any]], passwd: dict[str, list[str]], group: dict[str, list[str]], home: str, shell: str
+) -> list[dict[str, Any]]:
+    """Return the service users that a host lacks or has with another home, shell or groups, shaped like those of :func:`users`.
+
+    :param passwd: the host's accounts, as ``getent passwd`` gives them: name to the other six fields.
+    :param group: the host's groups, as ``getent group`` gives them: name to password, number and members.
+    :param home: home directory of service users.
+    :param shell: login shell of service users.
+    """
+
+    def is_as_wanted(user: dict[str, Any]) -> bool:
+        name = user["name"]
+        members = [(group.get(wanted) or ["", "", ""])[2].split(",") for wanted in user["groups"]]
+        return passwd.get(name, [])[4:] == [home, shell] and all(name in names for names in members)
+
+    return [user for user in users(specs) if not is_as_wanted(user)]
+
+
 def directories(specs: list[dict[str, Any]]) -> list[dict[str, str]]:
     """Return every directory the services need, parents first, each once: ``[{path, owner, group, mode}]``."""
     found: dict[str, dict[str, str]] = {}

@@ -16,6 +16,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[4]
 NOLOGIN = "/usr/sbin/nologin"
+# Variables of the role that its tasks on accounts use.
+NAMES = ("__service_user", "__service_passwd", "__service_group")
 
 
 def tasks(file: str, *names: str) -> list[dict[str, Any]]:
@@ -31,10 +33,10 @@ def tasks(file: str, *names: str) -> list[dict[str, Any]]:
 
 
 def play(folder: Path, passwd: dict[str, list[str]], *own: dict[str, Any]) -> str:
-    known = {"name": "Know", "ansible.builtin.set_fact": {"getent_passwd": passwd, "cacheable": True}}
+    known = {"name": "Know", "ansible.builtin.set_fact": {"getent_passwd": passwd, "getent_group": {}, "cacheable": True}}
     role = yaml.safe_load((ROOT / "roles" / "service" / "vars" / "main.yml").read_text(encoding="utf-8"))
     variables = {
-        "__service_user_names": role["__service_user_names"],
+        **{key: value for key, value in role.items() if key.startswith(NAMES)},
         "service_state_root": str(folder),
         "__service_specs": [{"user": name, "groups": []} for name in ("llm-web", "llm-old")],
     }
@@ -65,7 +67,7 @@ def test_what_is_created_is_what_removal_takes(tmp_path: Path) -> None:
         "llm-admin": ["x", "1000", "1000", "A person", "/home/llm-admin", "/bin/bash"],
         "llm-old": ["x", "990", "990", "", home, NOLOGIN],
     }
-    record = tasks("main.yml", "Read the accounts of the host", "Record the accounts that are created")
+    record = tasks("main.yml", "Read the accounts and groups of the host", "Record the accounts that are created")
     play(tmp_path, before, *record)
     assert (tmp_path / "created-users").read_text() == "llm-web\n"
     after = {**before, "llm-web": ["x", "991", "991", "", "/elsewhere", NOLOGIN]}

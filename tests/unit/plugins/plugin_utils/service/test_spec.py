@@ -88,6 +88,27 @@ def test_users_are_named_once_with_all_groups():
     assert service_spec.users(specs) == [{"name": "llm-a", "groups": ["video", "render"]}]
 
 
+PASSWD = ["x", "990", "990", "", "/state", "/nologin"]
+
+
+@pytest.mark.parametrize(
+    ("passwd", "group", "created"),
+    [
+        ({}, {}, True),
+        ({"llm-a": PASSWD}, {"video": ["x", "44", "somebody,llm-a"]}, False),
+        ({"llm-a": PASSWD}, {"video": ["x", "44", "llm-ab"]}, True),
+        ({"llm-a": PASSWD}, {"video": ["x", "44", ""]}, True),
+        ({"llm-a": PASSWD}, {}, True),
+        ({"llm-a": [*PASSWD[:4], "/elsewhere", "/nologin"]}, {"video": ["x", "44", "llm-a"]}, True),
+        ({"llm-a": [*PASSWD[:4], "/state", "/bin/bash"]}, {"video": ["x", "44", "llm-a"]}, True),
+    ],
+)
+def test_users_are_created_where_they_differ(passwd, group, created):
+    specs = normalised(spec(user="llm-a", groups=["video"]))
+    wanted = [{"name": "llm-a", "groups": ["video"]}]
+    assert service_spec.users_to_create(specs, passwd, group, "/state", "/nologin") == (wanted if created else [])
+
+
 def test_directories_are_listed_once():
     specs = normalised(
         spec(directories=[{"path": "/srv/x", "mode": "0755"}]), spec(name="b", directories=[{"path": "/srv/x"}])
