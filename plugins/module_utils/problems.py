@@ -30,8 +30,27 @@ class Problem(NamedTuple):
 
     def sentence(self) -> str:
         """Format the problem in one line: host, variable, value, problem, remedy."""
-        where = f"{self.host}: " if self.host else ""
-        return f"{where}{self.variable} is {shown(self.value)}: {self.problem}; {self.remedy}."
+        return line(self.host, f"{self.variable} is {shown(self.value)}", self.problem, self.remedy)
+
+
+def line(host: str, subject: str, *parts: str) -> str:
+    """Return the one form of a failure in a line: host, subject, and what is said of it, with the remedy at the end.
+
+    :param parts: evidence, cause and remedy; an empty one is left out.
+    """
+    said = "; ".join(part.rstrip(".") for part in parts if part)
+    return f"{host}: {subject}: {said}." if host else f"{subject}: {said}."
+
+
+def listing(lines: Iterable[str], heading: str) -> str:
+    """Return lines in one text: a single one as it is, a list under a heading for more.
+
+    :param heading: the noun for several lines, after their number.
+    """
+    found = list(lines)
+    if len(found) < 2:
+        return "".join(found)
+    return f"{len(found)} {heading}:\n" + "\n".join(f"  - {one}" for one in found)
 
 
 class ProblemsError(ValueError):
@@ -73,7 +92,4 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def render(problems: Iterable[Problem]) -> str:
     """Return every problem in one text: a single line for one problem, a list for more."""
-    lines = [problem.sentence() for problem in problems]
-    if len(lines) < 2:
-        return "".join(lines)
-    return f"{len(lines)} problems:\n" + "\n".join(f"  - {line}" for line in lines)
+    return listing((problem.sentence() for problem in problems), "problems")

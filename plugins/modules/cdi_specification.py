@@ -96,9 +96,9 @@ class Host:
         """Run a program, or fail with its output."""
         code, out, err = self.module.run_command(list(argv))
         if code:
-            fail(
-                self.module, f"'{' '.join(argv)}' failed, so containers would get no GPU: {err.strip() or out.strip()}"
-            )
+            said = (err.strip() or out.strip()).rstrip(".")
+            remedy = "see 'journalctl -u nvidia-cdi-refresh', and run it by hand on the host."
+            fail(self.module, f"'{' '.join(argv)}' failed, so containers would get no GPU: {said}; {remedy}")
 
     def enabled(self, unit: str) -> bool:
         """Check whether a unit starts with the machine; one that cannot be enabled counts as such."""

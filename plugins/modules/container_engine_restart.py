@@ -96,7 +96,8 @@ class Engine:
             _code, out, _err = self.module.run_command(log)
             fail(
                 self.module,
-                f"'systemctl {' '.join(words)}' failed: {err.strip()} The end of the log of {self.service}:\n{out}",
+                f"'systemctl {' '.join(words)}' failed: {err.strip().rstrip('.')}; mend what the log says, then run "
+                f"this again. The end of the log of {self.service}:\n{out}",
             )
 
     def units(self) -> list[str]:

@@ -71,7 +71,8 @@ def running(module: AnsibleModule) -> dict[str, str]:
     form = '{{.Names}}\t{{.Label "' + label + '"}}'
     code, out, err = module.run_command([program, "ps", "--filter", f"label={label}", "--format", form])
     if code:
-        fail(module, f"{program} does not list its containers: {err.strip()}")
+        said = err.strip().rstrip(".")
+        fail(module, f"{program} does not list its containers: {said}; see 'systemctl status {program}'.")
     return dict(line.split("\t", 1) for line in out.splitlines() if "\t" in line)
 
 
@@ -94,7 +95,8 @@ def main() -> None:
         if code:
             fail(
                 module,
-                f"{', '.join(lost)} lost GPUs and could not be restarted: {err.strip()}",
+                f"{', '.join(lost)} lost GPUs and could not be restarted: {err.strip().rstrip('.')}; "
+                f"see 'journalctl -u {next(iter(lost))}'.",
                 lost=lost,
                 unknown=unknown,
             )

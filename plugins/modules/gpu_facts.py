@@ -162,7 +162,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
-from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, refuse
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.errors import Reply
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.smi import QUERIES, gpu_facts
 
@@ -228,7 +228,7 @@ def main() -> None:
     """Gather the facts and report them."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if module.params["timeout"] < 1:
-        fail(module, f"timeout is {module.params['timeout']}: give at least 1 second.")
+        refuse(module, "timeout", module.params["timeout"], "nvidia-smi needs time", "give at least 1 second")
     facts = gather(module.params)
     if facts["error"] and module.params["fail_on_error"]:
         fail(module, f"{facts['error']}", ansible_facts={"gpu_facts": facts})

@@ -181,6 +181,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import disk_speed, programs
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as host_processes
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_json
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import refuse
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import host_requirements
 from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 
@@ -359,12 +360,10 @@ def main() -> None:
     params = module.params
     for name in ("load_seconds", "reduce_seconds", "start_seconds"):
         if params[name] < 1:
-            module.fail_json(msg=f"{params['host']}: {name} is {params[name]}: give at least 1 second.")
+            refuse(module, name, params[name], "a test needs time", "give at least 1 second")
     for engine in params["engines"]:
         if not engine["python"]:
-            module.fail_json(
-                msg=f"{params['host']}: python of engine {engine['name']} is empty: give its command line."
-            )
+            refuse(module, f"engines[{engine['name']}].python", [], "nothing can be run", "give its command line")
     parts = doctor_finding.fingerprint(params["gpu_facts"], os.uname().release, params["engines"], params["program"])
     record: Any = read_json(params["state_file"]) if params["state_file"] else None
     why = doctor_finding.reasons(record, parts)

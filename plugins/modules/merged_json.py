@@ -71,7 +71,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import merged_json
-from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, refuse
 
 NEW_MODE = 0o644
 
@@ -96,7 +96,8 @@ def read(module: AnsibleModule, path: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, merged_json.DocumentError) as error:
-        fail(module, f"{path} holds no JSON object ({error}). It is not overwritten: mend it or move it away.")
+        problem = f"it holds no JSON object ({error}), so it is not overwritten"
+        refuse(module, "path", path, problem, "mend it or move it away")
     return None
 
 
@@ -128,7 +129,8 @@ def check(module: AnsibleModule, text: str) -> None:
     os.unlink(temporary)
     if code:
         said = (err.strip() or out.strip()).replace(temporary, module.params["path"])
-        fail(module, f"'{argv[0]}' refuses what {module.params['path']} would say; nothing was changed. {said}")
+        text = f"'{argv[0]}' refuses what {module.params['path']} would say; nothing was changed"
+        fail(module, f"{text}; correct the settings that go into it. {said}")
 
 
 def mode_differs(path: str, mode: str | None) -> bool:

@@ -237,6 +237,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.safete
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.sources import Source, SourceError
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import http_client
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, host_name
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import line
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -316,7 +317,7 @@ def main() -> None:
         where += f" at revision {module.params['revision'] or MAIN}"
 
     def fail(problem: str) -> None:
-        module.fail_json(msg=redact(f"{host_name(module.params)}: {where}: {problem}.", secrets))
+        module.fail_json(msg=redact(line(host_name(module.params), f"source is {where}", problem), secrets))
 
     try:
         facts = look(module.params, lambda text: module.warn(redact(text, secrets)))

@@ -16,7 +16,9 @@ description:
   - An upgrade builds its environment beside the one in use, and a new revision of a model is a snapshot beside the old
     one. This removes those that neither a file of a service, nor a link, nor a running process names.
   - Files of a hub's cache that only removed snapshots needed are removed with them.
-extends_documentation_fragment: llmfleet.serving.attributes
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.host
 attributes:
   check_mode: {support: full, details: Returns what would be removed.}
   diff_mode: {support: full, details: Shows the paths.}
@@ -80,6 +82,7 @@ import shutil
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import unused
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
 
 
 def remove(path: str) -> None:
@@ -93,6 +96,7 @@ def remove(path: str) -> None:
 def main() -> None:
     """Run the module."""
     spec = {
+        "host": OPTION,
         "candidates": {"type": "list", "elements": "str", "required": True},
         "references": {"type": "list", "elements": "str", "required": True},
         "bases": {"type": "list", "elements": "str", "default": []},
@@ -113,7 +117,7 @@ def main() -> None:
         for path in [] if module.check_mode else paths:
             remove(path)
     except OSError as error:
-        module.fail_json(msg=f"{error.filename}: cannot be removed: {error.strerror}. Remove it by hand and run again.")
+        fail(module, f"{error.filename} cannot be removed: {error.strerror}; remove it by hand and run this again.")
     diff = {"before": "".join(f"{path}\n" for path in paths), "after": ""}
     module.exit_json(changed=bool(paths), removed=paths, mib=mib, diff=diff)
 

@@ -59,7 +59,7 @@ import stat
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, refuse
 
 
 def state_of(path: str) -> str:
@@ -96,7 +96,8 @@ def main() -> None:
         if found == goal:
             continue
         if found.endswith("(no directory)"):
-            fail(module, f"{path} is no directory: move it away, for the collection needs one there.")
+            problem = "it is no directory, and the collection needs one there"
+            refuse(module, "directories.path", path, problem, "move it away")
         paths.append(path)
         before += f"{path}: {found}\n"
         after += f"{path}: {goal}\n"

@@ -196,7 +196,8 @@ class Run:
         except OSError as error:
             code, out, err = 127, "", str(error)
         if check and code != 0:
-            fail(self.module, f"'{' '.join(argv)}' failed with {code}: {(err or out).strip()}")
+            said = (err or out).strip().rstrip(".")
+            fail(self.module, f"'{' '.join(argv)}' failed with {code}: {said}; run it by hand on the host.")
         return str(out if code == 0 else out + err)
 
     def _marker(self, name: str) -> str:

@@ -205,7 +205,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import http_client
-from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, host_name, refuse
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
 from ansible_collections.llmfleet.serving.plugins.module_utils.verify.judge import (
     Break,
@@ -433,7 +433,7 @@ class Chain:
             if not verdict.ok:
                 broken, healthy = self.find_break(door)
                 result["hop"] = broken.hop.name if broken else ""
-                result["msg"] = redact(f"{self.host}: {explain(name, url, verdict, broken, healthy)}", self.secrets)
+                result["msg"] = redact(explain(self.host, name, url, verdict, broken, healthy), self.secrets)
                 break
         self.timings["total"] = round(time.monotonic() - begin, 4)
         return result
@@ -444,9 +444,11 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
     if not (params["api_url"] or params["chat_url"] or params["prometheus_url"]):
-        fail(module, "nothing to verify: give at least one of api_url, chat_url and prometheus_url.")
+        remedy = "give at least one of api_url, chat_url and prometheus_url"
+        refuse(module, "api_url", None, "there is nothing to verify", remedy)
     if params["api_url"] and not (params["api_key"] and (params["models"] or params["embedding_models"])):
-        fail(module, "api_url needs api_key and at least one of models and embedding_models.")
+        remedy = "give api_key and at least one of models and embedding_models"
+        refuse(module, "api_url", params["api_url"], "it cannot be verified without a key and a model", remedy)
     if module.check_mode:
         module.exit_json(
             changed=False, skipped=True, msg="Skipped: check mode sends no request.", checks=[], timings={}

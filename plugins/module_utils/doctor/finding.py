@@ -14,6 +14,8 @@ import json
 import math
 from typing import Any, Iterable, Mapping, NamedTuple
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import line, listing
+
 OK, WARNING, ERROR = "ok", "warning", "error"
 SCHEMA = 1
 # Bytes per second that are assumed for a disk that could not be measured. A network file system on one gigabit link
@@ -39,10 +41,9 @@ class Finding(NamedTuple):
     remedy: str = ""
     """The remedy; empty if there is no problem."""
 
-    def sentence(self) -> str:
-        """Format the finding in one line: check, subject, value, cause, remedy."""
-        parts = [f"{self.check} of {self.subject}: {self.found}", self.cause, self.remedy]
-        return "; ".join(part.rstrip(".") for part in parts if part) + "."
+    def sentence(self, host: str) -> str:
+        """Format the finding in one line: host, check, subject, value, cause, remedy."""
+        return line(host, f"{self.check} of {self.subject}", self.found, self.cause, self.remedy)
 
 
 def fine(check: str, subject: str, found: str) -> Finding:
@@ -130,12 +131,14 @@ def report(
     }
 
 
+def errors(host: str, report: Mapping[str, Any]) -> list[str]:
+    """Return the errors of a report as sentences, each with the host."""
+    return [Finding(**one).sentence(host) for one in report["findings"] if one["severity"] == ERROR]
+
+
 def failure(report: Mapping[str, Any]) -> str:
     """Format the errors of a report as one text: a single line for one, a list for more; empty for none."""
-    lines = [Finding(**one).sentence() for one in report["findings"] if one["severity"] == ERROR]
-    if len(lines) < 2:
-        return "".join(f"{report['host']}: {line}" for line in lines)
-    return f"{report['host']}: the doctor found {len(lines)} errors:\n" + "\n".join(f"  - {line}" for line in lines)
+    return listing(errors(str(report["host"]), report), "errors")
 
 
 def weight_bytes(instance: Mapping[str, Any], measured: int = 0) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import platform
 from typing import Any, Mapping
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
+
 # The documentation of it is the fragment llmfleet.serving.host.
 OPTION: dict[str, Any] = {"type": "str", "default": ""}
 
@@ -19,6 +21,14 @@ def host_name(params: Mapping[str, Any]) -> str:
     :param params: parameters of a module, with the option ``host``.
     """
     return str(params.get("host") or platform.node())
+
+
+def refuse(module: Any, variable: str, value: Any, problem: str, remedy: str) -> None:
+    """Fail a module for a parameter that cannot be used.
+
+    :param module: an ``AnsibleModule`` with the option ``host``.
+    """
+    module.fail_json(msg=Problem(variable, value, problem, remedy, host_name(module.params)).sentence())
 
 
 def fail(module: Any, text: str, **result: Any) -> None:

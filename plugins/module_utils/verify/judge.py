@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import line
+
 # A reply with fewer events proves nothing about buffering, because an engine may send a whole short answer at once.
 FEW_EVENTS = 6
 # Events that a proxy held back arrive within microseconds of each other; an engine needs longer for its tokens.
@@ -83,8 +85,10 @@ class Break:
     hop: Hop
     reason: str
 
-    def __str__(self) -> str:
-        return f"{self.hop.name} on {self.hop.host} {self.reason}: {self.hop.remedy}"
+    @property
+    def cause(self) -> str:
+        """The hop, its host and what is wrong with it."""
+        return f"{self.hop.name} on {self.hop.host} {self.reason}"
 
 
 def excerpt(body: bytes) -> str:
@@ -276,14 +280,16 @@ def judge_hop(hop: Hop, reply: Reply) -> Break | None:
     return None
 
 
-def explain(check: str, url: str, verdict: Verdict, broken: Break | None, healthy: Sequence[str]) -> str:
-    """Return the message about a chain that does not work."""
-    message = f"Check `{check}` of {url} failed: expected {verdict.expected}, got {verdict.got}."
+def explain(host: str, check: str, url: str, verdict: Verdict, broken: Break | None, healthy: Sequence[str]) -> str:
+    """Return the message about a chain that does not work: host, check, evidence, cause, remedy.
+
+    :param host: the inventory's name of the host that asked.
+    """
+    cause, remedy = "no hop behind it has a health probe", f"see the log of the service at {url}"
     if broken is not None:
-        return f"{message} The hop that broke: {broken}."
-    if healthy:
-        return (
-            f"{message} Every hop answers its own health probe ({', '.join(healthy)}), "
-            f"so what joins them is wrong: see the log of {healthy[-1]}."
-        )
-    return message
+        cause, remedy = f"the hop that broke: {broken.cause}", broken.hop.remedy
+    elif healthy:
+        every = f"every hop answers its own health probe ({', '.join(healthy)})"
+        cause, remedy = f"{every}, so what joins them is wrong", f"see the log of {healthy[-1]}"
+    evidence = f"expected {verdict.expected}, got {verdict.got}"
+    return line(host, f"check `{check}` of {url}", evidence, cause, remedy)

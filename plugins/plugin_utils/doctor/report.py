@@ -11,7 +11,14 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Mapping
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding import ERROR, OK, WARNING, Finding, report
+from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding import (
+    ERROR,
+    OK,
+    WARNING,
+    Finding,
+    errors,
+    report,
+)
 from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
 
 HEADING = ["HOST", "", "CHECK", "SUBJECT", "FOUND"]
@@ -54,8 +61,8 @@ def render(reports: Mapping[str, Any]) -> str:
     parts = [table(rows)]
     for host, one in whole.items():
         parts += list(_advice(host, one["findings"]))
-    errors, warnings = (sum(one[key] for one in whole.values()) for key in ("errors", "warnings"))
-    parts.append(f"{_count(len(whole), 'host')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}.")
+    bad, doubtful = (sum(one[key] for one in whole.values()) for key in ("errors", "warnings"))
+    parts.append(f"{_count(len(whole), 'host')}: {_count(bad, 'error')}, {_count(doubtful, 'warning')}.")
     return "\n\n".join(parts)
 
 
@@ -74,9 +81,4 @@ def _advice(host: str, findings: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 
 def failures(reports: Mapping[str, Any]) -> list[str]:
     """Return every error of every host, each as a sentence that begins with the host."""
-    return [
-        f"{host}: {Finding(**one).sentence()}"
-        for host, whole in complete(reports).items()
-        for one in whole["findings"]
-        if one["severity"] == ERROR
-    ]
+    return [sentence for host, whole in complete(reports).items() for sentence in errors(host, whole)]

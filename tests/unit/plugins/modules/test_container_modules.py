@@ -212,7 +212,9 @@ def test_an_engine_that_fails_leaves_its_units_to_systemd(engine: Bench) -> None
     (engine.root / "state" / "broken").write_text("")
     failed = restart(engine, changed=True)
     assert failed["failed"]
-    assert failed["msg"].startswith(f"{NODE}: 'systemctl restart docker.service' failed: Job failed.")
+    assert failed["msg"].startswith(
+        f"{NODE}: 'systemctl restart docker.service' failed: Job failed; mend what the log says"
+    )
     assert "unable to configure the Docker daemon" in failed["msg"]
     assert changing(engine)[-1] == "start --no-block llm-a.service"
 
@@ -362,7 +364,7 @@ def test_a_unit_that_fails(toolkit: Bench) -> None:
     failed = specify(toolkit)
     assert failed["failed"]
     assert failed["msg"].startswith(f"{NODE}: 'systemctl restart nvidia-cdi-refresh.service' failed")
-    assert failed["msg"].endswith("no driver")
+    assert failed["msg"].endswith("no driver; see 'journalctl -u nvidia-cdi-refresh', and run it by hand on the host.")
 
 
 # ---- gpu_containers --------------------------------------------------------------------------------------------------
@@ -403,12 +405,14 @@ def test_only_the_container_that_lost_its_gpus_is_restarted(containers: Bench) -
 
 def test_a_unit_that_cannot_be_restarted(containers: Bench) -> None:
     (containers.root / "state" / "broken").write_text("")
-    assert containers.run(gpu_containers)["msg"] == f"{NODE}: llm-b lost GPUs and could not be restarted: no"
+    said = f"{NODE}: llm-b lost GPUs and could not be restarted: no; see 'journalctl -u llm-b'."
+    assert containers.run(gpu_containers)["msg"] == said
 
 
 def test_an_engine_that_does_not_answer(containers: Bench) -> None:
     containers.program("docker", "echo 'Cannot connect' >&2; exit 1")
-    assert containers.run(gpu_containers)["msg"] == f"{NODE}: docker does not list its containers: Cannot connect"
+    said = f"{NODE}: docker does not list its containers: Cannot connect; see 'systemctl status docker'."
+    assert containers.run(gpu_containers)["msg"] == said
 
 
 def test_no_engine_no_containers(containers: Bench) -> None:

@@ -215,7 +215,9 @@ def test_the_language_of_the_user_is_not_asked_for(machine: Path, monkeypatch: p
 def test_a_timeout_that_is_none(
     timeout: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, capsys, timeout=timeout)["msg"].endswith(f": timeout is {timeout}: give at least 1 second.")
+    assert run(monkeypatch, capsys, timeout=timeout)["msg"].endswith(
+        f": timeout is {timeout}: nvidia-smi needs time; give at least 1 second."
+    )
 
 
 def test_documentation_and_options_agree() -> None:

@@ -188,10 +188,10 @@ def test_an_error_fails_where_it_is_to(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"reduce_seconds": 0}, "gpu1: reduce_seconds is 0: give at least 1 second."),
+        ({"reduce_seconds": 0}, "gpu1: reduce_seconds is 0: a test needs time; give at least 1 second."),
         (
             {"engines": [{"name": "chat-0", "python": []}]},
-            "gpu1: python of engine chat-0 is empty: give its command line.",
+            "gpu1: engines[chat-0].python is []: nothing can be run; give its command line.",
         ),
     ],
 )

@@ -197,14 +197,14 @@ def test_check_mode_sends_nothing(chain: Stub, verify: Verify) -> None:
 
 @pytest.mark.parametrize("args", [{"api_key": None}, {"models": []}])
 def test_the_api_needs_a_key_and_a_model(verify: Verify, args: dict[str, Any]) -> None:
-    assert ": api_url needs api_key" in verify(**args)["msg"]
+    assert ": it cannot be verified without a key and a model; give api_key" in verify(**args)["msg"]
 
 
 def test_nothing_to_verify(verify: Verify) -> None:
     assert (
         verify(api_url=None, chat_url=None, prometheus_url=None)["msg"]
         .partition(": ")[2]
-        .startswith("nothing to verify")
+        .startswith("api_url is missing: there is nothing to verify; give at least one of ")
     )
 
 
@@ -214,9 +214,9 @@ def test_the_hop_that_broke_is_named(chain: Stub, verify: Verify) -> None:
     result = verify()
     assert result["failed"]
     assert result["hop"] == "llm-vllm-chat-0"
-    assert "Check `completion of chat`" in result["msg"]
+    assert ": check `completion of chat` of " in result["msg"]
     assert "expected status 200 and a reply that is not empty, got status 503 with" in result["msg"]
-    assert "The hop that broke: llm-vllm-chat-0 on " in result["msg"]
+    assert "the hop that broke: llm-vllm-chat-0 on " in result["msg"]
     assert "see `journalctl -u llm-vllm-chat-0`" in result["msg"]
     assert [check["ok"] for check in result["checks"]] == [True, False]
     assert KEY not in json.dumps(result)
@@ -273,7 +273,7 @@ def test_a_stream_held_back_fails_only_when_it_always_is(
 
 def test_an_open_door_for_a_wrong_key(chain: Stub, verify: Verify) -> None:
     chain.broken["/v1/models"] = lambda handler: send(handler, 200, {"data": [{"id": "chat"}]})
-    assert "Check `wrong key`" in verify()["msg"]
+    assert "check `wrong key`" in verify()["msg"]
 
 
 def test_a_target_that_stays_down(chain: Stub, verify: Verify) -> None:

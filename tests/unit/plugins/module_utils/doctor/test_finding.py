@@ -143,8 +143,10 @@ def test_a_report_has_the_worst_first_and_counts() -> None:
 
 def test_several_errors_are_a_list_and_none_is_empty() -> None:
     report = doctor_finding.report("gpu1", "now", [], [BAD, BAD], None)
-    assert doctor_finding.failure(report).splitlines()[0] == "gpu1: the doctor found 2 errors:"
-    assert len(doctor_finding.failure(report).splitlines()) == 3
+    assert doctor_finding.failure(report).splitlines()[0] == "2 errors:"
+    assert doctor_finding.failure(report).splitlines()[1:] == 2 * [
+        "  - gpu1: cuda of chat-0: nothing works; a cause; do this."
+    ]
     assert doctor_finding.failure(doctor_finding.report("gpu1", "now", [], [ODD], None)) == ""
 
 

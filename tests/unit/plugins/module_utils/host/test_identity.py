@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,6 +35,13 @@ def test_the_name_in_messages(given: str | None, name: str) -> None:
     module = Module()
     identity.fail(module, "it is broken: mend it.", lost=["x"])
     assert module.told == {"msg": f"{name}: it is broken: mend it.", "lost": ["x"]}
+
+
+def test_a_parameter_is_refused_with_all_parts_of_a_problem() -> None:
+    told: dict[str, Any] = {}
+    module = SimpleNamespace(params={"host": "gpu1"}, fail_json=told.update)
+    identity.refuse(module, "timeout", 0, "it needs time", "give at least 1 second")
+    assert told == {"msg": "gpu1: timeout is 0: it needs time; give at least 1 second."}
 
 
 def test_no_module_names_the_host_by_itself() -> None:

@@ -10,7 +10,9 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import 
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import (
     Problem,
     ProblemsError,
+    line,
     nearest,
+    on_host,
     plain,
     render,
     shown,
@@ -38,6 +40,23 @@ def test_more_problems_are_a_list() -> None:
         '  - b is {"x": [1]}: wrong; mend it.',
     ]
     assert render([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "parts", "said"),
+    [
+        ("gpu1", ("found", "a cause.", "do this."), "gpu1: cuda of chat-0: found; a cause; do this."),
+        ("gpu1", ("found", "", ""), "gpu1: cuda of chat-0: found."),
+        ("", ("found", "do this"), "cuda of chat-0: found; do this."),
+    ],
+)
+def test_every_failure_has_one_form(host: str, parts: tuple[str, ...], said: str) -> None:
+    assert line(host, "cuda of chat-0", *parts) == said
+
+
+def test_a_problem_names_the_host_that_it_is_found_on() -> None:
+    both = [Problem("a", 1, "wrong", "mend it"), Problem("b", 2, "wrong", "mend it", "gpu2")]
+    assert [problem.host for problem in on_host("gpu1", both)] == ["gpu1", "gpu2"]
 
 
 def test_long_values_are_cut() -> None:

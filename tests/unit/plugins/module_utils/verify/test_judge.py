@@ -254,25 +254,41 @@ def test_a_healthy_hop() -> None:
     assert verify_judge.judge_hop(HOP, Reply(200)) is None
 
 
-def test_a_dead_hop_is_named_with_its_remedy() -> None:
-    assert str(verify_judge.judge_hop(HOP, DEAD)) == (
-        "llm-vllm-chat-0 on aio does not answer at http://127.0.0.1:8100/health (connection refused): "
-        "see `journalctl -u llm-vllm-chat-0`"
+def test_a_dead_hop_is_named() -> None:
+    broken = verify_judge.judge_hop(HOP, DEAD)
+    assert broken
+    assert broken.cause == (
+        "llm-vllm-chat-0 on aio does not answer at http://127.0.0.1:8100/health (connection refused)"
     )
 
 
 def test_a_sick_hop_is_named_with_its_answer() -> None:
-    assert "answers status 503 at http://127.0.0.1:8100/health" in str(verify_judge.judge_hop(HOP, Reply(503)))
+    broken = verify_judge.judge_hop(HOP, Reply(503))
+    assert broken
+    assert "answers status 503 at http://127.0.0.1:8100/health" in broken.cause
 
 
-def test_explain() -> None:
+@pytest.mark.parametrize(
+    ("broken", "healthy", "end"),
+    [
+        (
+            verify_judge.Break(HOP, "does not answer at /"),
+            ["other"],
+            "the hop that broke: llm-vllm-chat-0 on aio does not answer at /; see `journalctl -u llm-vllm-chat-0`.",
+        ),
+        (
+            None,
+            ["x", "y"],
+            "every hop answers its own health probe (x, y), so what joins them is wrong; see the log of y.",
+        ),
+        (None, [], "no hop behind it has a health probe; see the log of the service at https://x/v1."),
+    ],
+)
+def test_a_broken_chain_is_explained_with_host_evidence_cause_and_remedy(
+    broken: verify_judge.Break | None, healthy: list[str], end: str
+) -> None:
     verdict = verify_judge.judge_completion(DEAD)
-    broken = verify_judge.judge_hop(HOP, DEAD)
-    head = (
-        "Check `completion of chat` of https://x/v1 failed: expected status 200 and a reply that is not empty, got no"
+    assert verify_judge.explain("aio", "completion of chat", "https://x/v1", verdict, broken, healthy) == (
+        "aio: check `completion of chat` of https://x/v1: expected status 200 and a reply that is not empty, "
+        f"got no answer (connection refused); {end}"
     )
-    named = verify_judge.explain("completion of chat", "https://x/v1", verdict, broken, ["other"])
-    assert named.startswith(head)
-    assert "The hop that broke: llm-vllm-chat-0 on aio does not answer" in named
-    assert "(vllm, litellm)" in verify_judge.explain("x", "https://x", verdict, None, ["vllm", "litellm"])
-    assert verify_judge.explain("x", "https://x", verdict, None, []).endswith("(connection refused).")
