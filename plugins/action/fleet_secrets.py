@@ -134,4 +134,5 @@ def write(path: str, identity: str, values: dict[str, str]) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        raise SecretsError(f"{path} cannot be written: {error.strerror}.") from None
+        remedy = "Make room on its disk or correct its permissions, then run this again."
+        raise SecretsError(f"{path} cannot be written: {error.strerror}. {remedy}") from None

@@ -13,7 +13,9 @@ import string
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import HIDDEN, Problem
 
 # No character needs quoting in YAML, a shell, an environment file or a URL.
 ALPHABETS = {
@@ -63,6 +65,10 @@ class Outcome:
     stored: dict[str, str]
 
 
+def _refuse(variable: str, value: Any, problem: str, remedy: str) -> NoReturn:
+    raise SecretsError(Problem(variable, value, problem, remedy).sentence())
+
+
 def generate(kind: str, length: int) -> str:
     """A new secret; the length is that of its random part."""
     return PREFIXES.get(kind, "") + "".join(secrets.choice(ALPHABETS[kind]) for _position in range(length))
@@ -73,28 +79,29 @@ def parse_wishes(names: Mapping[str, Any]) -> list[Wish]:
     wishes = []
     for name, options in names.items():
         if not name.isidentifier():
-            raise SecretsError("names has a name that is not made of letters, digits and underscores.")
+            problem = "a name is not made of letters, digits and underscores"
+            _refuse("names", HIDDEN, problem, "correct that name")
         if not isinstance(options, Mapping):
-            raise SecretsError(f"names.{name} has to be a dictionary of kind, length and given.")
+            _refuse(f"names.{name}", HIDDEN, "this is no dictionary", "give one of kind, length and given")
         unknown = set(options) - {"kind", "length", "given"}
         if unknown:
-            raise SecretsError(
-                f"names.{name} has unknown options: {', '.join(sorted(unknown))}. Use kind, length, given."
-            )
+            problem = f"it has unknown options: {', '.join(sorted(unknown))}"
+            _refuse(f"names.{name}", HIDDEN, problem, "use kind, length and given")
         kind = str(options.get("kind") or "password")
         if kind not in ALPHABETS:
-            raise SecretsError(f"names.{name}.kind is none of {', '.join(sorted(ALPHABETS))}.")
+            _refuse(
+                f"names.{name}.kind", HIDDEN, "there is no such kind", f"give one of {', '.join(sorted(ALPHABETS))}"
+            )
         try:
             length = int(options.get("length") or LENGTHS[kind])
         except (TypeError, ValueError):
-            raise SecretsError(f"names.{name}.length is not a number.") from None
+            _refuse(f"names.{name}.length", HIDDEN, "this is no number", f"give a number from {SHORTEST} on")
         if length < SHORTEST:
-            raise SecretsError(f"names.{name}.length is {length}; use {SHORTEST} or more.")
+            _refuse(f"names.{name}.length", length, "so short a secret can be guessed", f"use {SHORTEST} or more")
         given = "" if options.get("given") is None else str(options["given"])
         if not given.isprintable():
-            raise SecretsError(
-                f"names.{name}.given has a line break or another control character in it: trim the value."
-            )
+            problem = "it has a line break or another control character in it"
+            _refuse(f"names.{name}.given", HIDDEN, problem, "trim the value")
         wishes.append(Wish(str(name), kind, length, given))
     return wishes
 
@@ -160,12 +167,10 @@ def _check_rotation(rotate: list[str], wishes: list[Wish], ours: set[str]) -> No
     known = [wish.name for wish in wishes]
     unknown = [name for name in rotate if name not in known]
     if unknown:
-        raise SecretsError(
-            f"rotate names {', '.join(unknown)}, which this fleet does not have. It has {', '.join(known)}."
-        )
+        _refuse("rotate", unknown, "this fleet has no such secrets", f"choose of {', '.join(known)}")
     given = [name for name in rotate if name not in ours]
     if given:
-        raise SecretsError(f"{', '.join(given)} is given by your inventory: give a new value there instead of rotate.")
+        _refuse("rotate", given, "your inventory gives these secrets", "give new values there instead")
 
 
 def _check_identity(stored: Stored, fleet: list[str], ours: list[str]) -> None:
