@@ -66,7 +66,8 @@ class Outcome:
 
 
 def _refuse(variable: str, value: Any, problem: str, remedy: str) -> NoReturn:
-    raise SecretsError(Problem(variable, value, problem, remedy).sentence())
+    # The original exception may quote a secret.
+    raise SecretsError(Problem(variable, value, problem, remedy).sentence()) from None
 
 
 def generate(kind: str, length: int) -> str:
