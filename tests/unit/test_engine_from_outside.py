@@ -29,6 +29,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.modules import serving_plan_info, verify_chain
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import summary, wiring
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
+from ansible_playbook import run_playbook
 from load_file import load_file
 from local_server import serving
 from module_runner import run_module
@@ -232,16 +233,8 @@ def test_the_playbook_calls_its_role_in_check_mode_on_a_host_that_has_nothing(
         yaml.safe_dump({"all": {"vars": variables, "children": {"llm_inference": {"hosts": {"h": None}}}}})
     )
     (tmp_path / "play.yml").write_text(yaml.safe_dump(PLAY))
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), "--check", "-i", str(tmp_path / "hosts.yml")]
-    environment = {
-        **os.environ,
-        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-        "ANSIBLE_ROLES_PATH": str(ECHO / "roles"),
-        "ANSIBLE_NOCOLOR": "1",
-    }
-    done = subprocess.run(
-        [*command, str(tmp_path / "play.yml")], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    given = ["--check", "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"]
+    done = run_playbook(*given, ANSIBLE_ROLES_PATH=str(ECHO / "roles"))
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-6000:]
     called = re.findall(r"^TASK \[(\S+) : (.*?)\]", said, re.MULTILINE)

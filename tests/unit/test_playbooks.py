@@ -6,16 +6,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible_playbook import run_playbook
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
@@ -35,14 +33,7 @@ def plays(playbook: Path) -> list[dict[str, Any]]:
 
 def listed(folder: Path, inventory: dict[str, Any], *playbooks: Path) -> str:
     (folder / "hosts.yml").write_text(yaml.safe_dump(inventory, sort_keys=False), encoding="utf-8")
-    result = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), "-i", folder / "hosts.yml", *playbooks, "--list-hosts"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-    )
+    result = run_playbook("-i", folder / "hosts.yml", *playbooks, "--list-hosts")
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout + result.stderr
 

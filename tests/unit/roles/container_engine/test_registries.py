@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_playbook import run_playbook
 
 ROOT = Path(__file__).resolve().parents[4]
 PASSWORD = "hidden-registry-password"
@@ -37,12 +38,8 @@ def play(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     book = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.import_tasks": tasks}]}]
     (folder / "play.yml").write_text(yaml.safe_dump(book))
     (folder / "variables.json").write_text(json.dumps(variables))
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
-    command = [program, "-i", "localhost,", "-c", "local", "-e", f"@{folder}/variables.json", *arguments]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-    return subprocess.run(
-        [*command, str(folder / "play.yml")], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    given = ["-i", "localhost,", "-c", "local", "-e", f"@{folder}/variables.json", *arguments]
+    return run_playbook(*given, folder / "play.yml")
 
 
 @pytest.fixture

@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible_playbook import played
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
 NOTHING = {
@@ -137,9 +136,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         ],
     }
     (folder / "play.yml").write_text(yaml.safe_dump([play]))
-    argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(folder / "hosts.yml")]
-    run = subprocess.run([*argv, str(folder / "play.yml")], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
+    played("-i", folder / "hosts.yml", folder / "play.yml")
     return {name: json.loads((folder / name).read_text()) for name in HOSTS}
 
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ import pytest
 import role_files
 import yaml
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import applications
+from ansible_playbook import played
 
 ROOT = Path(__file__).resolve().parents[4]
 GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -95,11 +94,7 @@ def render(inventory: str, package: str, folder: Path) -> dict[str, Any]:
     }
     (folder / "play.json").write_text(json.dumps([play]))
     (folder / "given.json").write_text(json.dumps({**GIVEN, "llm_package": package}))
-    beside = Path(sys.executable).with_name("ansible-playbook")
-    playbook = str(beside if beside.exists() else shutil.which("ansible-playbook"))
-    argv = [playbook, "-i", str(ROOT / inventory), "-e", f"@{folder}/given.json", str(folder / "play.json")]
-    run = subprocess.run(argv, text=True, capture_output=True, check=False, cwd=ROOT)
-    assert run.returncode == 0, run.stdout + run.stderr
+    played("-i", ROOT / inventory, "-e", f"@{folder}/given.json", folder / "play.json")
     written = sorted(set(folder.glob("*.json")) - {folder / "play.json", folder / "given.json"})
     return {path.stem: json.loads(path.read_text()) for path in written}
 

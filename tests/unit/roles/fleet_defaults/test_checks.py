@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible_playbook import played
 
 ROOT = Path(__file__).resolve().parents[4]
 CANARY = "sk-canary-0123456789"
@@ -75,10 +74,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ],
     }
     (folder / "play.yml").write_text(yaml.safe_dump([play]))
-    command = [Path(sys.executable).with_name("ansible-playbook"), "-i", folder / "hosts.yml", folder / "play.yml"]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
+    played("-i", folder / "hosts.yml", folder / "play.yml")
     return {name: json.loads((folder / name).read_text()) for name in GATEWAYS}
 
 

@@ -10,13 +10,12 @@ And what an engine can give its containers there.
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_playbook import played
 
 ROOT = Path(__file__).resolve().parents[4]
 HERE, NOT_HERE = {"stat": {"exists": True}}, {"stat": {"exists": False}}
@@ -69,11 +68,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     ]
     play = {"hosts": "all", "gather_facts": False, "roles": ["llmfleet.serving.fleet_defaults"], "post_tasks": tasks}
     (folder / "play.json").write_text(json.dumps([play]))
-    beside = Path(sys.executable).with_name("ansible-playbook")
-    playbook = str(beside if beside.exists() else shutil.which("ansible-playbook"))
-    command = [playbook, "-i", str(folder / "hosts.json"), str(folder / "play.json")]
-    run = subprocess.run(command, text=True, capture_output=True, check=False, cwd=ROOT)
-    assert run.returncode == 0, run.stdout + run.stderr
+    played("-i", folder / "hosts.json", folder / "play.json")
     return {name: json.loads((folder / name).read_text()) for name in hosts}
 
 

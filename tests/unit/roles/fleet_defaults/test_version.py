@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_playbook import run_playbook
 
 ROOT = Path(__file__).resolve().parents[4]
 OWN = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
@@ -34,9 +35,7 @@ def play(folder: Path, records: dict[str, Any], tasks: list[dict[str, Any]]) -> 
     facts = {"ansible.builtin.set_fact": {"ansible_local": "{{ record }}", "cacheable": True}}
     content = {"hosts": "all", "gather_facts": False, "roles": ["llmfleet.serving.fleet_defaults"]}
     (folder / "play.json").write_text(json.dumps([{**content, "post_tasks": [facts, *tasks]}]))
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
-    command = [program, "-i", str(folder / "hosts.json"), str(folder / "play.json")]
-    return subprocess.run(command, text=True, capture_output=True, check=False, cwd=ROOT, timeout=120)
+    return run_playbook("-i", folder / "hosts.json", folder / "play.json")
 
 
 def problems_of(playbook: str) -> str:

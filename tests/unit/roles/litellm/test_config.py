@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible_playbook import played
 
 ROOT = Path(__file__).resolve().parents[4]
 ROLE = ROOT / "roles" / "litellm"
@@ -71,8 +69,6 @@ class Rendered:
 
 
 def render(folder: Path, **changes: Any) -> Rendered:
-    beside = Path(sys.executable).with_name("ansible-playbook")
-    playbook = str(beside) if beside.exists() else str(shutil.which("ansible-playbook"))
     roots = {
         "service_config_root": str(folder / "etc"),
         "service_state_root": str(folder / "var"),
@@ -80,9 +76,7 @@ def render(folder: Path, **changes: Any) -> Rendered:
     }
     parameters = folder / "parameters.json"
     parameters.write_text(json.dumps({**PARAMETERS, **roots, **changes}))
-    command = [playbook, "-i", "localhost,", "-e", f"@{parameters}", "tests/benchmarks/gateway_render.yml"]
-    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    played("-i", "localhost,", "-e", f"@{parameters}", "tests/benchmarks/gateway_render.yml")
     return Rendered(folder)
 
 

@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible_playbook import played
 
 HERE = Path(__file__).resolve().parent
 ROLE = HERE.parents[3] / "roles" / "open_webui"
@@ -61,11 +60,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
     }
     inventory = folder / "inventory.yml"
     inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": {"ansible_python_interpreter": sys.executable}}}))
-    beside = Path(sys.executable).with_name("ansible-playbook")
-    playbook = str(beside if beside.exists() else shutil.which("ansible-playbook"))
-    argv = [playbook, "-i", str(inventory), str(HERE / "environment.yml")]
-    run = subprocess.run(argv, text=True, capture_output=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
+    played("-i", inventory, HERE / "environment.yml")
     read = {name: json.loads((folder / name).read_text()) for name in VARIANTS}
     return {name: {key: str(value) for key, value in made.items()} for name, made in read.items()}
 

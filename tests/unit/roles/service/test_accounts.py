@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_playbook import played
 
 ROOT = Path(__file__).resolve().parents[4]
 NOLOGIN = "/usr/sbin/nologin"
@@ -42,23 +40,7 @@ def play(folder: Path, passwd: dict[str, list[str]], *own: dict[str, Any]) -> st
     }
     plays = [{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": [known, *own]}]
     (folder / "play.yml").write_text(yaml.safe_dump(plays, sort_keys=False), encoding="utf-8")
-    result = subprocess.run(
-        [
-            Path(sys.executable).with_name("ansible-playbook"),
-            "-i",
-            "localhost,",
-            "-c",
-            "local",
-            str(folder / "play.yml"),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+    return played("-i", "localhost,", "-c", "local", folder / "play.yml")
 
 
 def test_what_is_created_is_what_removal_takes(tmp_path: Path) -> None:

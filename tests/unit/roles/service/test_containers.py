@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_playbook import played
 from role_files import default_files
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -184,17 +185,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     groups = {f"llm_{name}": {"hosts": {"localhost": None}} for name in ("inference", "gateway", "webui", "monitoring")}
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {"localhost": local}, "children": groups}}))
-    playbook = str(Path(sys.executable).with_name("ansible-playbook"))
-    command = [playbook, "-i", str(folder / "hosts.yml"), "-e", f"@{folder / 'parameters.json'}"]
-    done = subprocess.run(
-        [*command, str(folder / "play.yml")],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
-    )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    played("-i", folder / "hosts.yml", "-e", f"@{folder / 'parameters.json'}", folder / "play.yml")
     return Rendered(folder)
 
 

@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_playbook import played
 
 ROOT = Path(__file__).resolve().parents[4]
 ROLES = ROOT / "roles"
@@ -32,17 +30,7 @@ def task(role: str, file: str, name: str) -> dict[str, Any]:
 def play(folder: Path, variables: dict[str, Any], *tasks: dict[str, Any]) -> str:
     plays = [{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": list(tasks)}]
     (folder / "play.yml").write_text(yaml.safe_dump(plays, sort_keys=False), encoding="utf-8")
-    program = Path(sys.executable).with_name("ansible-playbook")
-    result = subprocess.run(
-        [program, "-i", "localhost,", "-c", "local", str(folder / "play.yml")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+    return played("-i", "localhost,", "-c", "local", folder / "play.yml")
 
 
 def test_a_container_engine_that_stays_is_taken_out_and_the_rest_goes(tmp_path: Path) -> None:

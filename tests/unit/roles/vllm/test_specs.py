@@ -7,15 +7,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
+from ansible_playbook import played
 
 ROOT = Path(__file__).resolve().parents[4]
 ROLE = ROOT / "roles" / "vllm"
@@ -70,8 +68,6 @@ PLAY = [
 
 
 def render(folder: Path, instances: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
-    beside = Path(sys.executable).with_name("ansible-playbook")
-    program = str(beside) if beside.exists() else str(shutil.which("ansible-playbook"))
     (folder / "play.yml").write_text(yaml.safe_dump(PLAY))
     paths = {instance["model"]: f"/models/{instance['model']}" for instance in instances}
     parameters = {
@@ -82,9 +78,7 @@ def render(folder: Path, instances: list[dict[str, Any]], **changes: Any) -> dic
         **changes,
     }
     (folder / "parameters.json").write_text(json.dumps(parameters))
-    command = [program, "-i", "localhost,", "-e", f"@{folder / 'parameters.json'}", str(folder / "play.yml")]
-    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    played("-i", "localhost,", "-e", f"@{folder / 'parameters.json'}", folder / "play.yml")
     return dict(json.loads((folder / "out.json").read_text()))
 
 
