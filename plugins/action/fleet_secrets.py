@@ -82,11 +82,13 @@ class ActionModule(ActionBase):
             return Stored(path)
         except OSError as error:
             raise SecretsError(
-                f"{path} cannot be read: {error.strerror}. It has to be a file of the user who runs Ansible."
+                f"{path} cannot be read: {error.strerror}. It must be a file that the user who runs Ansible can read."
             ) from None
         encrypted = is_encrypted(content)
         if not encrypted and mode & 0o077:
-            raise SecretsError(f"{path} holds secrets and others can read it (mode {mode:04o}). Do: chmod 600 {path}")
+            raise SecretsError(
+                f"{path} contains secrets and is readable by other users (mode {mode:04o}). Run chmod 600 {path}"
+            )
         try:
             document = self._loader.load_from_file(path, cache="none")
             # A single `!vault` value would lose its encryption if the file were written.
@@ -96,7 +98,7 @@ class ActionModule(ActionBase):
             remedy = (
                 "it cannot be decrypted: give its password with --ask-vault-pass or --vault-password-file"
                 if encrypted or b"!vault" in content
-                else "it is not YAML: mend it, or put back a copy"
+                else "it is not YAML: correct it, or restore a copy"
             )
             raise SecretsError(f"{path} cannot be used, {remedy}.") from None
 
@@ -107,7 +109,9 @@ def lock(folder: str) -> Iterator[None]:
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise SecretsError(f"{folder} is no folder for secrets: {error.strerror}. Create it, or change path.") from None
+        raise SecretsError(
+            f"{folder} cannot be used as the directory of the secrets: {error.strerror}. Create it, or change path."
+        ) from None
     try:
         # NFS cannot lock directories; the file is still replaced as a whole there.
         with contextlib.suppress(OSError):

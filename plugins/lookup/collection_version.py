@@ -50,11 +50,9 @@ def read(root: Path) -> str:
             continue
         except (OSError, ValueError, KeyError) as error:
             raise AnsibleLookupError(
-                f"{path}: the collection's version cannot be read: {error}. Install it anew."
+                f"{path}: the collection's version cannot be read: {error}. Reinstall it."
             ) from error
-    raise AnsibleLookupError(
-        f"{root} has neither {' nor '.join(SOURCES)}: the collection is incomplete. Install it anew."
-    )
+    raise AnsibleLookupError(f"{root} has neither {' nor '.join(SOURCES)}: the collection is incomplete. Reinstall it.")
 
 
 class LookupModule(LookupBase):

@@ -72,7 +72,7 @@ def running(module: AnsibleModule) -> dict[str, str]:
     code, out, err = module.run_command([program, "ps", "--filter", f"label={label}", "--format", form])
     if code:
         said = err.strip().rstrip(".")
-        fail(module, f"{program} does not list its containers: {said}; see 'systemctl status {program}'.")
+        fail(module, f"{program} cannot list its containers: {said}; see 'systemctl status {program}'.")
     return dict(line.split("\t", 1) for line in out.splitlines() if "\t" in line)
 
 

@@ -116,7 +116,7 @@ problems:
     - host: gpu1
       variable: litellm_port
       value: 127.0.0.1:4000
-      problem: in use by python3 (pid 4711) of user www-data, which is none of this collection's
+      problem: in use by python3 (pid 4711) of user www-data, which this collection did not start
       remedy: stop it or choose another port
 memory_mib:
   description:

@@ -97,7 +97,7 @@ def read(module: AnsibleModule, path: str) -> dict[str, Any] | None:
         return None
     except (OSError, UnicodeDecodeError, merged_json.DocumentError) as error:
         problem = f"it holds no JSON object ({error}), so it is not overwritten"
-        refuse(module, "path", path, problem, "mend it or move it away")
+        refuse(module, "path", path, problem, "correct it or move it away")
     return None
 
 
@@ -129,7 +129,7 @@ def check(module: AnsibleModule, text: str) -> None:
     os.unlink(temporary)
     if code:
         said = (err.strip() or out.strip()).replace(temporary, module.params["path"])
-        text = f"'{argv[0]}' refuses what {module.params['path']} would say; nothing was changed"
+        text = f"'{argv[0]}' rejects the new content of {module.params['path']}; nothing was changed"
         fail(module, f"{text}; correct the settings that go into it. {said}")
 
 

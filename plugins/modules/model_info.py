@@ -276,11 +276,11 @@ def look(params: dict[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
     """Return the facts of a model: from its folder, from the hub's cache, else from the hub."""
     source = sources.parse(params["source"])
     if source.demo:
-        raise SourceError("the demo model is made on the host", "give the directory where it is as path:/directory")
+        raise SourceError("the demo model is created on the host", "give its directory as path:/directory")
     if source.directory:
         if not os.path.isdir(source.directory):
             raise SourceError(
-                f"{source.directory} is no directory of this host; copy the model there, or correct source"
+                f"{source.directory} is not a directory of this host; copy the model there, or correct source"
             )
         return told(Folder(source.directory), source, checkpoint_files.commit_of(source.directory))
     revision = checkpoint_files.check_revision(params["revision"] or MAIN)
@@ -322,7 +322,7 @@ def main() -> None:
     try:
         facts = look(module.params, lambda text: module.warn(redact(text, secrets)))
     except ConfigError as error:
-        fail(f"{str(error).rstrip('.')}; mend it, or choose another model")
+        fail(f"{str(error).rstrip('.')}; correct it, or choose another model")
     except (SourceError, SafetensorsError) as error:
         fail(str(error))
     else:

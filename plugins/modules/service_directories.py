@@ -96,7 +96,7 @@ def main() -> None:
         if found == goal:
             continue
         if found.endswith("(no directory)"):
-            problem = "it is no directory, and the collection needs one there"
+            problem = "it is not a directory, and the collection needs one there"
             refuse(module, "directories.path", path, problem, "move it away")
         paths.append(path)
         before += f"{path}: {found}\n"

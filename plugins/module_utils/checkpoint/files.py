@@ -67,7 +67,7 @@ def check_revision(revision: str) -> str:
     :raises SourceError: it cannot.
     """
     if not REVISION.fullmatch(revision) or ".." in revision:
-        raise SourceError(f"the revision {revision[:100]!r} is none; give a branch, a tag or a commit")
+        raise SourceError(f"the revision {revision[:100]!r} is not valid; give a branch, a tag or a commit")
     return revision
 
 

@@ -30,7 +30,7 @@ class Folder:
         except files.IrregularError as error:
             raise SourceError(f"{path} is no regular file", "put the model's own file there") from error
         except OSError as error:
-            raise SourceError(f"{path} cannot be read ({error.strerror})", "mend its permissions") from error
+            raise SourceError(f"{path} cannot be read ({error.strerror})", "correct its permissions") from error
 
     def _read(self, name: str, size: int) -> tuple[bytes, int] | None:
         found = self._open(name)
@@ -49,7 +49,9 @@ class Folder:
         try:
             return [name for name in files.names(self.directory) if name.endswith(suffix)]
         except OSError as error:
-            raise SourceError(f"{self.directory} cannot be read ({error.strerror})", "mend its permissions") from error
+            raise SourceError(
+                f"{self.directory} cannot be read ({error.strerror})", "correct its permissions"
+            ) from error
 
     def headers(self, names: Sequence[str]) -> list[dict[str, Tensor]] | None:
         """Return the tensors of each file."""

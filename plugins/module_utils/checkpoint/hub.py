@@ -64,10 +64,10 @@ def check_endpoint(endpoint: str) -> str:
         parts, usable = urlsplit(""), False
     if "@" in parts.netloc:
         # The name is not shown either, because the part before the @ is a secret.
-        raise SourceError("the endpoint holds a user or a password; leave it out and set token")
+        raise SourceError("the endpoint contains a user or a password; remove them and set token")
     if not usable or parts.query or parts.fragment or not endpoint.isprintable() or " " in endpoint:
         raise SourceError(
-            f"the endpoint {endpoint[:100]!r} is no http or https URL; give one such as https://huggingface.co"
+            f"the endpoint {endpoint[:100]!r} is not an http or https URL; give one such as https://huggingface.co"
         )
     return endpoint.rstrip("/")
 
@@ -93,7 +93,7 @@ def follow(url: str, location: str) -> tuple[str, bool]:
     except ValueError:
         scheme, host, target = "", None, ""
     if scheme not in ("http", "https") or not host:
-        raise SourceError(f"{urlsplit(url).netloc} redirects to no http or https address; correct endpoint")
+        raise SourceError(f"{urlsplit(url).netloc} redirects to an address that is not http or https; correct endpoint")
     if scheme == "http" and urlsplit(url).scheme == "https":
         raise SourceError(f"{urlsplit(url).netloc} redirects to {host} without TLS; give an endpoint that does not")
     return target, _origin(target) == _origin(url)
@@ -122,7 +122,7 @@ def extent(status: int, headers: Headers, first: int, name: str) -> Extent:
         return Extent(first, int(length) if re.fullmatch(r"\d{1,19}", length) else None)
     found = CONTENT_RANGE.fullmatch(headers.get("Content-Range") or "")
     if not found or int(found.group(1)) != first:
-        raise SourceError(f"the hub answers for another part of {name} than was asked for; correct endpoint or proxy")
+        raise SourceError(f"the hub returned another part of {name} than the requested one; correct endpoint or proxy")
     return Extent(0, None if found.group(3) == "*" else int(found.group(3)))
 
 
@@ -179,7 +179,9 @@ class Hub:
         # A token that is read from a file may end with a line break.
         self.token, self.seconds = token.strip(), seconds
         if not (self.token.isascii() and self.token.isprintable()) or " " in self.token:
-            raise SourceError("the token holds characters that no token has", "set token to a single word")
+            raise SourceError(
+                "the token contains characters that are not allowed in a token", "set token to a single word"
+            )
         self.repository, self.revision = repository, revision
         self.allowed = safetensors.Allowance()
         self.commit: str | None = revision if COMMIT.fullmatch(revision) else None

@@ -262,7 +262,7 @@ def weigh(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Weights:
     tied = facts.get("tie_word_embeddings") and any(map(EMBEDDING.fullmatch, tensors))
     loaded = [tensor for name, tensor in tensors.items() if not _spare(name, layers, bool(tied))]
     if not loaded:
-        raise SafetensorsError("its safetensors files hold no tensor to serve; fetch them again")
+        raise SafetensorsError("its safetensors files contain no tensor of the model; download them again")
     return Weights(sum(tensor.size for tensor in loaded), sum(tensor.elements for tensor in loaded))
 
 

@@ -52,7 +52,7 @@ def check_shape(config: Any) -> None:
     for _depth in range(DEEPEST):
         seen += len(level)
         if seen > MOST_VALUES:
-            raise ConfigError(f"config.json holds more than {MOST_VALUES} values: this is no model's config.")
+            raise ConfigError(f"config.json holds more than {MOST_VALUES} values: this is not the config of a model.")
         level = [
             item
             for holder in level
@@ -61,7 +61,7 @@ def check_shape(config: Any) -> None:
         ]
         if not level:
             return
-    raise ConfigError(f"config.json nests more than {DEEPEST} levels deep: this is no model's config.")
+    raise ConfigError(f"config.json nests more than {DEEPEST} levels deep: this is not the config of a model.")
 
 
 class Values(NamedTuple):

@@ -97,7 +97,7 @@ def container_engine_plan(
         problem = Problem("container_engine_name", name, text, remedy)
     elif found["is_podman"] and name == "docker":
         remedy = "remove the package podman-docker, or set container_engine_name: podman"
-        problem = Problem("container_engine_name", name, "the program 'docker' here is Podman's", remedy)
+        problem = Problem("container_engine_name", name, "the program 'docker' on this host belongs to Podman", remedy)
     elif host["service_mgr"] != "systemd":
         plan["manage"] = False
         if not found["running"]:

@@ -36,11 +36,11 @@ _LIMIT_STAYS = (
 # The first entry with matching words is used. The words are those of CUDA, NCCL, torch, Docker, Podman and CDI
 # themselves.
 CAUSES = (
-    Cause("could not select device driver", "the container engine knows no NVIDIA runtime", TOOLKIT),
+    Cause("could not select device driver", "the container engine has no NVIDIA runtime configured", TOOLKIT),
     Cause(
         "is not an absolute path",
         "this container engine is too old for CDI, which Docker has from 25 on",
-        "have a newer engine (container_engine_source: docker), or nvidia_container_toolkit_mode: legacy",
+        "install a newer one (container_engine_source: docker), or set nvidia_container_toolkit_mode: legacy",
     ),
     Cause(
         "unresolvable cdi devices",
@@ -54,7 +54,7 @@ CAUSES = (
     ),
     Cause(
         "nvidia-container-cli",
-        "the container toolkit cannot hand the GPUs over",
+        "the container toolkit cannot make the GPUs available",
         "run nvidia-smi on the host first; then " + TOOLKIT,
     ),
     Cause("cannot connect to the docker daemon", "the container engine does not run", "start docker, and read its log"),
@@ -84,17 +84,17 @@ CAUSES = (
     Cause(
         "system not yet initialized",
         "the NVSwitches are not set up",
-        "have nvidia-fabricmanager in exactly the driver's version, restart it, and read its log",
+        "install nvidia-fabricmanager in exactly the driver's version, restart it, and read its log",
     ),
     Cause(
         "no kernel image is available",
-        "this engine has no code for this kind of card",
-        "take an engine that was built for its compute capability, or another card",
+        "this engine was not built for this kind of card",
+        "use an engine that was built for its compute capability, or another card",
     ),
     Cause(
         "is not compatible with the current pytorch",
-        "this engine has no code for this kind of card",
-        "take an engine that was built for its compute capability, or another card",
+        "this engine was not built for this kind of card",
+        "use an engine that was built for its compute capability, or another card",
     ),
     Cause(
         "uncorrectable ecc",
@@ -103,10 +103,10 @@ CAUSES = (
     ),
     Cause(
         "busy or unavailable",
-        "another program has the GPU for itself, or it is in MIG mode without a device",
-        "nvidia-smi -q -d COMPUTE must say Default; make MIG devices, or turn MIG off",
+        "another program uses the GPU exclusively, or the GPU is in MIG mode without a device",
+        "nvidia-smi -q -d COMPUTE must say Default; create MIG devices, or turn MIG off",
     ),
-    Cause("out of memory", "other programs hold the GPU's memory", "see nvidia-smi who does, and stop it"),
+    Cause("out of memory", "other programs hold the GPU's memory", "find the program with nvidia-smi, and stop it"),
     Cause(
         "libcuda.so",
         "the driver's library is not there",
@@ -120,12 +120,12 @@ CAUSES = (
     Cause(
         "no cuda-capable device",
         "the engine sees no GPU",
-        "its user must reach /dev/nvidia*; a container must be made anew after it lost its devices",
+        "its user must be able to open /dev/nvidia*; a container that lost its devices must be recreated",
     ),
     Cause(
         "no cuda gpus are available",
         "the engine sees no GPU",
-        "its user must reach /dev/nvidia*; a container must be made anew after it lost its devices",
+        "its user must be able to open /dev/nvidia*; a container that lost its devices must be recreated",
     ),
     Cause(
         "unknown error",
@@ -140,7 +140,7 @@ CAUSES = (
 )
 BLOCKED = Cause(
     "",
-    "GPUs cannot write into each other's memory over PCIe: ACS of its switches or the IOMMU is in the way",
+    "GPUs cannot write into each other's memory over PCIe: ACS of its switches or the IOMMU prevents it",
     "turn ACS and the IOMMU off in the firmware, or iommu=pt on the kernel's command line; until then set "
     "NCCL_P2P_DISABLE to 1 in the env of the models on this host, which costs speed",
 )
@@ -152,8 +152,8 @@ SHM = Cause(
 )
 NETWORK = Cause(
     "",
-    "the ranks do not find each other: a firewall is in the way on lo, or NCCL_SOCKET_IFNAME names another interface",
-    "allow what the host sends to itself over lo, and remove NCCL_SOCKET_IFNAME from the env of its models",
+    "the ranks do not find each other: a firewall blocks lo, or NCCL_SOCKET_IFNAME names another interface",
+    "allow traffic of the host to itself over lo, and remove NCCL_SOCKET_IFNAME from the env of its models",
 )
 GROUP = Cause(
     "",

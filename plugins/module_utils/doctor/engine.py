@@ -136,7 +136,7 @@ def failed(name: str, ending: str, said: str) -> Finding:
     cause = causes.explain(said, causes.Cause("", "not known", "run it by hand on the host"))
     # A missing installation is not an error: site.yml installs it and tests it then.
     severity = WARNING if cause.words in causes.NO_IMAGE else ERROR
-    return Finding(CUDA, severity, name, f"{ending}: {excerpt(said) or 'it said nothing'}", cause.cause, cause.remedy)
+    return Finding(CUDA, severity, name, f"{ending}: {excerpt(said) or 'no output'}", cause.cause, cause.remedy)
 
 
 def untried(name: str, free: int) -> Finding:

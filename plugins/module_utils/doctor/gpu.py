@@ -153,7 +153,7 @@ def _one(gpu: Mapping[str, Any]) -> list[Finding]:
                 subject,
                 f"NVLink fabric: {fabric.said(gpu.get('fabric'))}",
                 "the NVSwitches are not set up: the fabric manager does not run, or is not of the driver's version",
-                "have nvidia-fabricmanager in exactly the driver's version, restart it, and read its log",
+                "install nvidia-fabricmanager in exactly the driver's version, restart it, and read its log",
             )
         )
     if gpu.get("persistence_mode") == "Disabled":
@@ -197,7 +197,7 @@ def _measured(node: Node, subject: str) -> list[Finding]:
                 WARNING,
                 subject,
                 "a repair of its memory is pending",
-                "a defective place will be replaced by a spare one at the next reset",
+                "a defective row of its memory will be replaced by a spare one at the next reset",
                 RESET,
             )
         )
@@ -218,7 +218,7 @@ def _measured(node: Node, subject: str) -> list[Finding]:
                     subject,
                     f"power limit {limit:g} W, the card's own is {default:g} W",
                     "somebody limited it",
-                    "if that is not meant: nvidia-smi -i UUID -pl WATTS",
+                    "to change it: nvidia-smi -i UUID -pl WATTS",
                 )
             )
     return found

@@ -216,7 +216,7 @@ class Client:
         try:
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError(f"{url} is no http or https URL")
+                raise ValueError(f"{url} is not an http or https URL")
             sent = {"User-Agent": self.agent, **(headers or {})}
             request = urllib.request.Request(url, body, sent, method=method)
             response = self._opener.open(request, timeout=max(0.001, seconds))

@@ -47,7 +47,7 @@ def _foreigner(owner: Process | None) -> str:
     if not owner:
         return "a process that only root can see"
     user = f" of user {owner.user}" if owner.user else ""
-    return f"{owner.name} (pid {owner.pid}){user}, which is none of this collection's"
+    return f"{owner.name} (pid {owner.pid}){user}, which this collection did not start"
 
 
 def listener_problems(

@@ -58,7 +58,7 @@ class Ring:
         """Return the problems of an alias, and record it."""
         found = []
         if alias is None:
-            found = [Problem(variable, None, "every key needs it", "give a name that tells whose it is")]
+            found = [Problem(variable, None, "every key needs it", "give a name that identifies its owner")]
         elif alias in self.reserved:
             found = [Problem(variable, alias, "the collection has a key of that name", "choose another")]
         elif str(alias) in self.aliases:

@@ -137,7 +137,7 @@ def _twice(models: list[tuple[str, dict[str, Any]]]) -> list[Problem]:
         for key, name in [("name", model.get("name"))] + [("aliases", alias) for alias in model.get("aliases", [])]:
             if name in owners:
                 remedy = "give every model names of its own; for more instances of one model use replicas"
-                problems.append(Problem(f"{label}.{key}", name, f"{owners[name]} goes by that name already", remedy))
+                problems.append(Problem(f"{label}.{key}", name, f"{owners[name]} already has that name", remedy))
             elif name:
                 owners[name] = label
     return problems

@@ -58,7 +58,7 @@ def mapping(item: Rule = anything, names: re.Pattern[str] | None = None) -> Rule
             raise RefusedError("a dictionary is needed", "write it as {NAME: VALUE}")
         remedy = "use letters, digits and underscores, and no digit first"
         wrong = [
-            RefusedError("this is no name of an environment variable", remedy, f"[{name}]", "(hidden)")
+            RefusedError("this is not a valid name of an environment variable", remedy, f"[{name}]", "(hidden)")
             for name in value
             if names and not names.fullmatch(str(name))
         ]

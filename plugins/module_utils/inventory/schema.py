@@ -100,7 +100,9 @@ def _env(value: Any) -> dict[str, Any]:
         )
     for name in value:
         if not ENVIRONMENT.fullmatch(str(name)):
-            raise RefusedError(f"{name} is no name of an environment variable", "use letters, digits and underscores")
+            raise RefusedError(
+                f"{name} is not a valid name of an environment variable", "use letters, digits and underscores"
+            )
     return {str(name): None if item is None else str(item) for name, item in value.items()}
 
 

@@ -77,11 +77,11 @@ def _pair(
         wrong = [profile for profile in entry["profiles"] if not PROFILE.fullmatch(profile) or "c." in profile]
         if wrong:
             remedy = "give names that 'nvidia-smi mig -lgip' lists, without MIG in front"
-            problems.append(Problem(f"{where}.profiles", wrong, "that is no profile of a GPU instance", remedy, host))
+            problems.append(Problem(f"{where}.profiles", wrong, "it is not a profile of a GPU instance", remedy, host))
         if not found:
             there = ", ".join(f"{gpu['index']} {gpu['product_name']}" for gpu in gpus) or "none"
             remedy = f"name one by index, UUID, PCI address or pattern of its name (there are: {there})"
-            problems.append(Problem(f"{where}.card", entry["card"], "no GPU of this host is meant by it", remedy, host))
+            problems.append(Problem(f"{where}.card", entry["card"], "it matches no GPU of this host", remedy, host))
         for gpu in found:
             if gpu["uuid"] in pairs:
                 first = pairs[gpu["uuid"]][0]

@@ -203,7 +203,7 @@ def groups_of(specs: Sequence[Spec], members: Sequence[Sequence[int]]) -> list[G
     unified = _unified(specs)
     if unified is None:
         if {spec.kind for spec in specs} - {FULL, SLIDING}:
-            raise GeometryError("vLLM cannot bring the pages of this model's layers to one size.")
+            raise GeometryError("vLLM cannot give the pages of this model's layers one size.")
         # Windows are then kept in full: all layers need the same number of blocks.
         return [_one_group([spec._replace(kind=FULL, span=0) for spec in specs], members)]
     buckets: dict[Spec, list[int]] = {}

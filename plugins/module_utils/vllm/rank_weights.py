@@ -63,7 +63,7 @@ def rank_weight_bytes(facts: Mapping[str, Any], tp: int, pp: int = 1) -> int:
     """
     total = facts.get("weight_bytes")
     if total is None:
-        raise ValueError("weight_bytes is missing: name the model's weights in bytes.")
+        raise ValueError("weight_bytes is missing: give the size of the model's weights in bytes.")
     if tp < 1 or pp < 1:
         raise ValueError(f"tensor_parallel_size {tp} and pipeline_parallel_size {pp}: both must be at least 1.")
     size = DTYPE_BYTES.get(facts.get("dtype") or "bfloat16", 2)

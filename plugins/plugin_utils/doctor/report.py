@@ -29,10 +29,8 @@ WIDTH = 100
 
 def unreached(host: str) -> dict[str, Any]:
     """Return the report of a host that did not answer."""
-    remedy = "see that Ansible reaches it (ansible HOST -m ping), and look at its console"
-    finding = Finding(
-        "connection", ERROR, host, "no answer", "it is down, or the examination could not be ended", remedy
-    )
+    remedy = "check that Ansible reaches it (ansible HOST -m ping), and look at its console"
+    finding = Finding("connection", ERROR, host, "no answer", "it is down, or the examination did not finish", remedy)
     return report(host, "", [], [finding], None)
 
 

@@ -110,7 +110,7 @@ def parse_wishes(names: Mapping[str, Any]) -> list[Wish]:
 def parse_stored(path: str, document: Any, encrypted: bool) -> Stored:
     """Return the checked content of the file."""
     remedy = (
-        f"Each of its lines under `secrets:` is `name: value`, and `id:` is a UUID. Mend {path}, or put back a copy."
+        f"Each of its lines under `secrets:` is `name: value`, and `id:` is a UUID. Correct {path}, or restore a copy."
     )
     if document is None:
         document = {}
@@ -184,7 +184,7 @@ def _check_identity(stored: Stored, fleet: list[str], ours: list[str]) -> None:
         else f"{stored.path} holds the secrets of another fleet ({stored.identity or 'no id'})"
     )
     raise SecretsError(
-        f"The hosts run with the secrets of fleet {', '.join(strangers)}, and {lacks}. "
+        f"The hosts use the secrets of fleet {', '.join(strangers)}, and {lacks}. "
         f"Copy {stored.path} from the control node that made them, "
         f"or give the values of {', '.join(ours)} in the inventory (ansible-vault or any lookup), "
         "or run with -e llm_secrets_adopt=true to keep what this control node has, make the rest new "

@@ -160,7 +160,7 @@ def _door(variable: str, door: Values) -> Iterable[Problem]:
     upstream = door["upstream"]
     if not upstream or not isinstance(upstream, list):
         remedy = "give a list with at least one host:port"
-        yield Problem(f"{variable}.upstream", upstream, "the door has no application behind it", remedy)
+        yield Problem(f"{variable}.upstream", upstream, "the door has no upstream", remedy)
         return
     for server in upstream:
         yield from _server(f"{variable}.upstream", server)
@@ -186,7 +186,7 @@ def _doors(given: Values) -> Iterable[Problem]:
     taken = [door["variable"] for door in found if http and http == whole_number(door.get("port"))]
     if taken:
         problem = f"{taken[0]} has this port"
-        yield Problem("nginx_http_port", http, problem, "choose a port that is none of a door's, or 0")
+        yield Problem("nginx_http_port", http, problem, "choose a port that no door uses, or 0")
     if len(found) == 2 and whole_number(found[0].get("port")) == whole_number(found[1].get("port")):
         api, chat = ({str(name).lower() for name in _names(door)} for door in found)
         for name in sorted(api & chat):

@@ -87,7 +87,7 @@ class Choice:
                 self.refuse(
                     "loaded_version",
                     "this is a container guest, and its host shows no loaded driver in /proc/driver/nvidia/version",
-                    "install the driver on the host first and hand the cards to the guest",
+                    "install the driver on the host first and make the cards available to the guest",
                 )
                 return
             if self.version and self.version != loaded:
@@ -100,7 +100,7 @@ class Choice:
             if self.version and self.branch != only:
                 self.refuse(
                     "version",
-                    f"Debian {system.release[0]} has branch {only} alone",
+                    f"Debian {system.release[0]} has only branch {only}",
                     "take nvidia_driver_source: nvidia",
                 )
             if self.branch != only:
@@ -123,7 +123,7 @@ class Choice:
                     )
             elif self.modules == "auto":
                 remedy = "say open (Turing and newer) or proprietary (older), and choose nvidia_driver_branch by hand"
-                self.refuse("modules", f"{name} has a device id that is in no table", remedy)
+                self.refuse("modules", f"{name} has an unknown device id", remedy)
         return found
 
     def choose_modules(self) -> None:
@@ -133,26 +133,28 @@ class Choice:
         new = [name for name, of in cards.items() if of.open_modules == pci_ids.ONLY]
         if old and new:
             self.refuse(
-                "modules", f"{old[0]} needs proprietary modules and {new[0]} open ones", f"take one out, or {UNSET}"
+                "modules",
+                f"{old[0]} needs proprietary modules and {new[0]} needs open ones",
+                f"take one out, or {UNSET}",
             )
         elif self.modules == "auto":
             self.modules = "proprietary" if old else "open"
         elif self.modules == "open" and old:
-            self.refuse("modules", f"{old[0]} is not driven by open modules", "leave it at auto, or say proprietary")
+            self.refuse("modules", f"{old[0]} is not supported by open modules", "set auto or proprietary")
         elif self.modules == "proprietary" and new:
-            self.refuse("modules", f"{new[0]} is driven by open modules alone", "leave it at auto, or say open")
+            self.refuse("modules", f"{new[0]} is supported only by open modules", "leave it at auto, or say open")
         if self.modules == "proprietary" and self.branch >= OPEN_ONLY_FROM:
-            self.refuse("branch", f"from {OPEN_ONLY_FROM} on there are open modules alone", "take branch 580")
+            self.refuse("branch", f"from {OPEN_ONLY_FROM} on only open modules exist", "take branch 580")
         for name, of in cards.items():
             if of.newest_branch and self.branch > of.newest_branch:
                 remedy = (
                     f"take branch {of.newest_branch}" if of is not pci_ids.LEGACY else f"take the card out, or {UNSET}"
                 )
-                self.refuse("branch", f"{name} is driven up to branch {of.newest_branch} alone", remedy)
+                self.refuse("branch", f"{name} is supported only up to branch {of.newest_branch}", remedy)
             if self.branch < of.oldest_branch:
                 self.refuse(
                     "branch",
-                    f"{name} is driven from branch {of.oldest_branch} on, and this would be {self.branch}",
+                    f"{name} is supported from branch {of.oldest_branch} on, and the choice is {self.branch}",
                     "take branch 580 and nvidia_driver_source: nvidia",
                 )
 
@@ -181,9 +183,7 @@ class Choice:
             return "", []
         package = driver_packages.fabric_manager(system, self.source, self.branch)
         if not package:
-            self.refuse(
-                "source", "there is no fabric manager in this distribution", "take nvidia_driver_source: nvidia"
-            )
+            self.refuse("source", "this distribution has no fabric manager", "take nvidia_driver_source: nvidia")
         return package, ["nvlsm"] if subnet and self.source != "distribution" else []
 
 
@@ -224,7 +224,11 @@ def choose(machine: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, A
         packages = driver_packages.libraries(system, choice.source, choice.branch)
         if not packages and not wanted["packages"]:
             remedy = "name packages without kernel modules in nvidia_driver_packages"
-            choice.refuse("packages", "the driver's libraries cannot be had alone on this distribution", remedy)
+            choice.refuse(
+                "packages",
+                "the driver's libraries cannot be installed without its kernel modules on this distribution",
+                remedy,
+            )
     else:
         packages = driver_packages.packages(
             system,

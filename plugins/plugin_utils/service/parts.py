@@ -121,5 +121,5 @@ def prepare(name: str, given: Any, programs: Programs, image: str) -> list[dict[
             fail(name, "prepare.timeout", full["timeout"], "this is no number", "give a number of seconds")
         commands.append({"command": command, "stamp": f".prepared-{digest}", "timeout": int(full["timeout"])})
     if len({one["stamp"] for one in commands}) < len(commands):
-        fail(name, "prepare", given, "a command stands there twice, and each runs once", "take one of them away")
+        fail(name, "prepare", given, "a command is listed twice, but each runs only once", "take one of them away")
     return commands

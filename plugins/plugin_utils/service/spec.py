@@ -116,7 +116,7 @@ def normalise(
         for key in ("environment", "secrets"):
             for variable in full[key]:
                 if not ENV_NAME.match(str(variable)):
-                    problem = "this is no name of an environment variable"
+                    problem = "this is not a valid name of an environment variable"
                     fail(name, key, variable, problem, "use letters, digits and underscores")
         if any("\n" in str(value) for value in full["secrets"].values()):
             fail(name, "secrets", HIDDEN, "a secret has several lines", "give each secret as a single line")
@@ -147,7 +147,7 @@ def users(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def users_to_create(
     specs: list[dict[str, Any]], passwd: dict[str, list[str]], group: dict[str, list[str]], home: str, shell: str
 ) -> list[dict[str, Any]]:
-    """Return the service users that a host lacks or has with another home, shell or groups, shaped like those of :func:`users`.
+    """Return the service users that a host lacks or that differ in home, shell or groups, shaped as by :func:`users`.
 
     :param passwd: the host's accounts, as ``getent passwd`` gives them: name to the other six fields.
     :param group: the host's groups, as ``getent group`` gives them: name to password, number and members.

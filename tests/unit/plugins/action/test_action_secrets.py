@@ -105,7 +105,7 @@ def test_a_link_stays_a_link(path: Path, call: Call, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o640, 0o604])
 def test_a_file_that_others_can_read(path: Path, call: Call, mode: int) -> None:
     put(path, {"master_key": CANARY}, mode)
-    with pytest.raises(AnsibleActionFail, match=f"Do: chmod 600 {re.escape(str(path))}") as failure:
+    with pytest.raises(AnsibleActionFail, match=f"Run chmod 600 {re.escape(str(path))}") as failure:
         call()
     assert CANARY not in str(failure.value)
 

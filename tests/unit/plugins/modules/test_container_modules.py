@@ -411,7 +411,7 @@ def test_a_unit_that_cannot_be_restarted(containers: Bench) -> None:
 
 def test_an_engine_that_does_not_answer(containers: Bench) -> None:
     containers.program("docker", "echo 'Cannot connect' >&2; exit 1")
-    said = f"{NODE}: docker does not list its containers: Cannot connect; see 'systemctl status docker'."
+    said = f"{NODE}: docker cannot list its containers: Cannot connect; see 'systemctl status docker'."
     assert containers.run(gpu_containers)["msg"] == said
 
 

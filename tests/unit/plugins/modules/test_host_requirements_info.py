@@ -103,7 +103,7 @@ def test_a_port_of_an_orphan_of_ours_is_no_problem(tmp_path: Path, listener: Any
     port = listener(tmp_path)
     wanted = [{"name": "vllm-chat-0", "address": "", "port": port}]
     (sentence,) = sentences(listeners=wanted)
-    assert f"of user {NOBODY}, which is none of this collection's" in sentence
+    assert f"of user {NOBODY}, which this collection did not start" in sentence
     assert sentences(listeners=wanted, prefix=NOBODY) == []
 
 

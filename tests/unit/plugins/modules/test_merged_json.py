@@ -136,7 +136,7 @@ def test_no_json_is_never_overwritten(bench: Bench, text: str) -> None:
         failed = bench.run(check=check, values=VALUES)
         assert failed["failed"]
         assert failed["msg"].startswith(f'{os.uname().nodename}: path is "{bench.path}": it holds no JSON object (')
-        assert failed["msg"].endswith("mend it or move it away.")
+        assert failed["msg"].endswith("correct it or move it away.")
     assert bench.path.read_text() == text
 
 
@@ -145,7 +145,7 @@ def test_what_the_program_refuses_is_not_written(bench: Bench, check: bool) -> N
     refuse = ["/bin/sh", "-c", 'echo "$0: unknown key" >&2; grep -q data-root "$0" && exit 1', "%s"]
     failed = bench.run(check=check, values=VALUES, validate=refuse)
     assert failed["failed"]
-    told = f"refuses what {bench.path} would say; nothing was changed; correct the settings that go into it. "
+    told = f"rejects the new content of {bench.path}; nothing was changed; correct the settings that go into it. "
     assert f"{told}{bench.path}: unknown key" in failed["msg"]
     assert not bench.path.exists()
     accept = ["/bin/sh", "-c", 'grep -q data-root "$0"', "%s"]

@@ -317,7 +317,7 @@ def test_a_folder_that_may_not_be_read(ask: Ask, tmp_path: Path, monkeypatch: py
         patch.setattr(model_info.os, "stat", refuse)
         patch.setattr(model_info.os.path, "isdir", lambda _path: True)
         message = ask(source=f"path:{folder}")["msg"]
-    assert "config.json cannot be read (Permission denied); mend its permissions" in message
+    assert "config.json cannot be read (Permission denied); correct its permissions" in message
     (folder / "model.safetensors.index.json").unlink()
     with monkeypatch.context() as patch:
         patch.setattr(model_info.os, "listdir", refuse)
@@ -327,9 +327,9 @@ def test_a_folder_that_may_not_be_read(ask: Ask, tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("path:/no/such/folder", "/no/such/folder is no directory of this host; copy the model there"),
+        ("path:/no/such/folder", "/no/such/folder is not a directory of this host; copy the model there"),
         ("path:models", "path: needs an absolute directory"),
-        ("demo:", "give the directory where it is as path:/directory"),
+        ("demo:", "give its directory as path:/directory"),
         ("small", "it is unknown; use hf://"),
         ("hf://../x", "it names no repository"),
     ],
@@ -506,7 +506,7 @@ def test_a_redirect_in_circles(ask: Ask, hub: Hub) -> None:
 
 def test_a_redirect_to_a_file_of_the_host(ask: Ask, hub: Hub) -> None:
     hub.broken["config.json"] = lambda handler: send(handler, 302, b"", {"Location": "file:///etc/passwd"})
-    assert "redirects to no http or https address" in ask(endpoint=hub.url)["msg"]
+    assert "redirects to an address that is not http or https" in ask(endpoint=hub.url)["msg"]
 
 
 def refuse(status: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
@@ -575,7 +575,7 @@ def test_what_is_no_http(ask: Ask, hub: Hub) -> None:
     hub.broken["config.json"] = lambda handler: send(handler, 206, b"{}", {"Content-Range": "bytes 5-6/10"})
     hub.broken[ONE] = hub.broken["config.json"]
     del hub.broken["config.json"]
-    assert f"answers for another part of {ONE}" in ask(endpoint=hub.url)["msg"]
+    assert f"returned another part of {ONE}" in ask(endpoint=hub.url)["msg"]
 
 
 def free_port() -> int:
@@ -630,13 +630,15 @@ def test_a_proxy_that_refuses(ask: Ask, hub: Hub, monkeypatch: pytest.MonkeyPatc
 
 def test_a_token_that_is_none(ask: Ask, hub: Hub) -> None:
     for odd in (f"{TOKEN} {TOKEN}", f"{TOKEN}\nx", f"{TOKEN}é"):
-        assert "the token holds characters that no token has" in ask(endpoint=hub.url, token=odd)["msg"]
+        assert (
+            "the token contains characters that are not allowed in a token" in ask(endpoint=hub.url, token=odd)["msg"]
+        )
     assert hub.requests == []
 
 
 def test_an_endpoint_or_revision_that_is_none(ask: Ask) -> None:
-    assert "is no http or https URL" in ask(endpoint="huggingface.co")["msg"]
-    assert "is none; give a branch" in ask(revision="../../x")["msg"]
+    assert "is not an http or https URL" in ask(endpoint="huggingface.co")["msg"]
+    assert "is not valid; give a branch" in ask(revision="../../x")["msg"]
 
 
 # --- TLS

@@ -306,7 +306,7 @@ def test_a_port_where_nothing_listens(verify: Verify) -> None:
 
 
 def test_a_url_that_is_none(verify: Verify) -> None:
-    assert "ftp://x is no http or https URL" in verify(api_url="", chat_url="ftp://x")["msg"]
+    assert "ftp://x is not an http or https URL" in verify(api_url="", chat_url="ftp://x")["msg"]
 
 
 def test_tls_by_name_at_an_address(certificate: Path, verify: Verify, chain: Stub) -> None:

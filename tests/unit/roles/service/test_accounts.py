@@ -31,7 +31,10 @@ def tasks(file: str, *names: str) -> list[dict[str, Any]]:
 
 
 def play(folder: Path, passwd: dict[str, list[str]], *own: dict[str, Any]) -> str:
-    known = {"name": "Know", "ansible.builtin.set_fact": {"getent_passwd": passwd, "getent_group": {}, "cacheable": True}}
+    known = {
+        "name": "Know",
+        "ansible.builtin.set_fact": {"getent_passwd": passwd, "getent_group": {}, "cacheable": True},
+    }
     role = yaml.safe_load((ROOT / "roles" / "service" / "vars" / "main.yml").read_text(encoding="utf-8"))
     variables = {
         **{key: value for key, value in role.items() if key.startswith(NAMES)},

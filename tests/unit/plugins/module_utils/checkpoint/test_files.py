@@ -171,7 +171,7 @@ NO_ENDPOINTS = (
 
 @pytest.mark.parametrize("endpoint", NO_ENDPOINTS)
 def test_what_is_no_endpoint(endpoint: str) -> None:
-    with pytest.raises(SourceError, match="is no http or https URL"):
+    with pytest.raises(SourceError, match="is not an http or https URL"):
         checkpoint_hub.check_endpoint(endpoint)
 
 
@@ -205,9 +205,9 @@ def test_where_the_token_may_go(location: str, target: str, token: bool) -> None
 @pytest.mark.parametrize(
     ("location", "words"),
     [
-        ("file:///etc/shadow", "h redirects to no http or https address"),
-        ("data:,x", "h redirects to no http"),
-        ("https://x:99999/", "h redirects to no http"),
+        ("file:///etc/shadow", "h redirects to an address that is not http or https"),
+        ("data:,x", "h redirects to an address that is not http"),
+        ("https://x:99999/", "h redirects to an address that is not http"),
         ("http://h/x", "h redirects to h without TLS"),
     ],
 )

@@ -308,9 +308,9 @@ def test_qwen3_weighs_what_vllm_loads() -> None:
 
 
 def test_a_checkpoint_of_nothing() -> None:
-    with pytest.raises(SafetensorsError, match="hold no tensor"):
+    with pytest.raises(SafetensorsError, match="contain no tensor"):
         weigh({}, {"num_hidden_layers": None})
-    with pytest.raises(SafetensorsError, match="hold no tensor"):
+    with pytest.raises(SafetensorsError, match="contain no tensor"):
         weigh(tensors("mtp.fc.weight"), {})
 
 

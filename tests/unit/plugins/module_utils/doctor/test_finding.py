@@ -484,10 +484,10 @@ def test_cuda(planned: list[str], reply: dict[str, Any], severity: str, word: st
         ("Error 803: system has unsupported display driver / cuda driver combination", "does not fit the loaded"),
         ("Error 804: forward compatibility was attempted on non supported HW", "compatibility libraries"),
         ("Error 802: system not yet initialized", "NVSwitches"),
-        ("CUDA error: no kernel image is available for execution on the device", "no code for this kind"),
+        ("CUDA error: no kernel image is available for execution on the device", "was not built for this kind"),
         ("RuntimeError: No CUDA GPUs are available", "sees no GPU"),
         ("CUDA error: out of memory", "other programs hold"),
-        ("CUDA-capable device(s) is/are busy or unavailable", "for itself"),
+        ("CUDA-capable device(s) is/are busy or unavailable", "exclusively"),
         ("Found no NVIDIA driver on your system.", "sees no driver"),
         ("libcuda.so.1: cannot open shared object file", "driver's library"),
         ("Error 999: unknown error", "nvidia_uvm"),
@@ -523,7 +523,7 @@ def test_causes_are_in_lower_case_and_complete() -> None:
 
 
 def test_a_program_that_says_nothing_or_too_much() -> None:
-    assert "it said nothing" in doctor_engine.failed("chat-0", "did not end", "").found
+    assert "no output" in doctor_engine.failed("chat-0", "did not end", "").found
     assert len(doctor_engine.failed("chat-0", "did not end", "word " * 1000).found) < 400
 
 

@@ -93,11 +93,11 @@ def sentences(listeners: list[dict[str, Any]], owners: dict[str, Process], ours:
 def test_a_port_that_somebody_else_has() -> None:
     (sentence,) = sentences(LISTENERS, {"4711": PYTHON}, set())
     assert sentence == (
-        'h: litellm_port is "127.0.0.1:4000": in use by python3 (pid 7), which is none of this collection\'s; '
+        'h: litellm_port is "127.0.0.1:4000": in use by python3 (pid 7), which this collection did not start; '
         "stop it or choose another port."
     )
     (sentence,) = sentences(LISTENERS, {"4711": PYTHON._replace(user="alice")}, set())
-    assert "in use by python3 (pid 7) of user alice, which is none of this collection's;" in sentence
+    assert "in use by python3 (pid 7) of user alice, which this collection did not start;" in sentence
     assert "that only root can see" in sentences(LISTENERS, {}, set())[0]
 
 

@@ -103,11 +103,11 @@ def test_a_pattern_may_mean_many_cards() -> None:
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        ([entry(4)], "nvidia_driver_mig[0].card is 4: no GPU of this host is meant by it"),
+        ([entry(4)], "nvidia_driver_mig[0].card is 4: it matches no GPU of this host"),
         ([entry("*T4*")], "(there are: 0 NVIDIA A100-SXM4-80GB)"),
         ([entry(0, "3g.40gb"), entry("*A100*")], "nvidia_driver_mig[1].card"),
-        ([entry(0, "MIG 3g.40gb")], "that is no profile of a GPU instance"),
-        ([entry(0, "1c.3g.40gb")], "that is no profile of a GPU instance"),
+        ([entry(0, "MIG 3g.40gb")], "it is not a profile of a GPU instance"),
+        ([entry(0, "1c.3g.40gb")], "it is not a profile of a GPU instance"),
     ],
 )
 def test_layouts_that_are_none(wanted: list[dict[str, Any]], words: str) -> None:

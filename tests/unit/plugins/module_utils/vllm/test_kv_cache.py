@@ -210,7 +210,7 @@ def test_unequal_pages_get_more_tokens_or_padding() -> None:
     kept = laid_out(facts_of(latent, window))
     assert [(group.layers, group.pages) for group in kept.groups] == [(20, (18432, 32768))]
     assert kept.blocks_for(131072) == 131072 // 16
-    with pytest.raises(GeometryError, match="cannot bring the pages"):
+    with pytest.raises(GeometryError, match="cannot give the pages"):
         laid_out(facts_of(latent, attention(10, heads=4, kind="chunked_attention", attention_chunk_size=1024)))
     # Padded to one page, and still two kinds of layers.
     apart = laid_out(facts_of(attention(6, width=96), attention(6, heads=4, width=80), window))

@@ -82,7 +82,11 @@ def test_what_is_right(name: str, value: Any) -> None:
             {"no_proxy": ["a", "b"]},
             'is "(hidden)": a text is needed; write one text instead of',
         ),
-        ("vllm_env", {"A-B": "canary"}, 'gw: vllm_env[A-B] is "(hidden)": this is no name of an environment variable;'),
+        (
+            "vllm_env",
+            {"A-B": "canary"},
+            'gw: vllm_env[A-B] is "(hidden)": this is not a valid name of an environment variable;',
+        ),
         (
             "nvidia_driver_mig",
             [{"crad": 0}],

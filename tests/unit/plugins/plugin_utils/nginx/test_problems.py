@@ -147,7 +147,7 @@ def test_every_parameter_of_a_user_is_checked() -> None:
 def test_a_sentence_says_host_variable_value_and_remedy() -> None:
     (problem,) = problems({**GOOD, "nginx_http_port": 443}, "gw")
     assert problem.sentence() == (
-        "gw: nginx_http_port is 443: nginx_api has this port; choose a port that is none of a door's, or 0."
+        "gw: nginx_http_port is 443: nginx_api has this port; choose a port that no door uses, or 0."
     )
 
 

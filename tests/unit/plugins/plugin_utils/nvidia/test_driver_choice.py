@@ -268,7 +268,7 @@ def test_debian_takes_the_branch_that_is_asked_for_where_it_is_its_own() -> None
     assert (found["branch"], found["version"], len(found["notes"])) == (535, "535.261.03", 1)
     text = refused("Debian 13", "T4", wanted={"source": "distribution", "version": "580.105.08"})
     remedy = "take nvidia_driver_source: nvidia."
-    assert text == f'gpu1: nvidia_driver_version is "580.105.08": Debian 13 has branch 550 alone; {remedy}'
+    assert text == f'gpu1: nvidia_driver_version is "580.105.08": Debian 13 has only branch 550; {remedy}'
 
 
 def test_the_family_of_rhel_has_no_driver_of_its_own() -> None:
@@ -308,16 +308,16 @@ def test_an_exact_version() -> None:
 @pytest.mark.parametrize(
     ("cards", "wanted", "words"),
     [
-        ("K80", {}, "driven up to branch 470 alone; take the card out"),
-        ("V100", {"branch": 595}, "driven up to branch 580 alone; take branch 580"),
-        ("V100", {"modules": "open"}, "is not driven by open modules"),
-        ("B200", {"modules": "proprietary"}, "is driven by open modules alone"),
-        ("GH200", {"modules": "proprietary"}, "is driven by open modules alone"),
+        ("K80", {}, "supported only up to branch 470; take the card out"),
+        ("V100", {"branch": 595}, "supported only up to branch 580; take branch 580"),
+        ("V100", {"modules": "open"}, "is not supported by open modules"),
+        ("B200", {"modules": "proprietary"}, "is supported only by open modules"),
+        ("GH200", {"modules": "proprietary"}, "is supported only by open modules"),
         ("V100 B200", {}, "0000:53:00.0 (10de:1db5, Volta) needs proprietary modules and the card 0000:54:00.0"),
-        ("H100", {"modules": "proprietary", "branch": 620}, "from 620 on there are open modules alone"),
-        ("B200", {"branch": 550}, "is driven from branch 570 on, and this would be 550"),
-        ("GB10", {"branch": 575}, "is driven from branch 580 on"),
-        ("odd", {}, "(10de:1500, unknown) has a device id that is in no table; say open"),
+        ("H100", {"modules": "proprietary", "branch": 620}, "from 620 on only open modules exist"),
+        ("B200", {"branch": 550}, "is supported from branch 570 on, and the choice is 550"),
+        ("GB10", {"branch": 575}, "is supported from branch 580 on"),
+        ("odd", {}, "(10de:1500, unknown) has an unknown device id; say open"),
         ("H100", {"source": "ppa"}, "give one of nvidia, distribution, mirror"),
         ("H100", {"modules": "closed"}, "give one of auto, open, proprietary"),
     ],
@@ -415,7 +415,7 @@ def test_a_container_guest_that_cannot_be_served() -> None:
     assert "the host of this container guest has 580.95.05; leave it empty" in refused(
         "Debian 12", wanted={"version": "580.105.08"}, loaded_version="580.95.05", **GUEST
     )
-    assert "cannot be had alone" in refused("Rocky 8.10", loaded_version="580.105.08", **GUEST)
+    assert "without its kernel modules" in refused("Rocky 8.10", loaded_version="580.105.08", **GUEST)
 
 
 @pytest.mark.parametrize(

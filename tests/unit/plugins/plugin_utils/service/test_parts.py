@@ -50,7 +50,7 @@ def normalised(command: str = "/usr/bin/db", **more: Any) -> dict[str, Any]:
         ({"prepare": [["x"]]}, "absolute path"),
         ({"prepare": [{"command": ["/x"], "once": True}]}, 'prepare.once is "(hidden)": there is no such key'),
         ({"prepare": [{"command": ["/x"], "timeout": "long"}]}, 'prepare.timeout is "long": this is no number'),
-        ({"prepare": [["/x", "1"], ["/x", "1"]]}, "a command stands there twice"),
+        ({"prepare": [["/x", "1"], ["/x", "1"]]}, "a command is listed twice"),
     ],
 )
 def test_what_cannot_be_run_is_refused(more: dict[str, Any], words: str) -> None:
