@@ -79,7 +79,11 @@ def test_the_plan_says_it_too(tmp_path: Path) -> None:
 def test_hosts_remember_the_version(tmp_path: Path) -> None:
     given = {"ansible.builtin.set_fact": {"llm_secrets_id": "0123"}}
     answer = {
-        "ansible.builtin.copy": {"content": "{{ service_mark | to_json }}", "dest": f"{tmp_path}/mark", "mode": "0600"}
+        "ansible.builtin.copy": {
+            "content": "{{ service_fleet_fact | to_json }}",
+            "dest": f"{tmp_path}/mark",
+            "mode": "0600",
+        }
     }
     done = play(tmp_path, {"bare": None}, [given, answer])
     assert done.returncode == 0, done.stdout + done.stderr
