@@ -15,7 +15,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import check as inventory_check
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_memory
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import requirements, version, wiring
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import variables
 
@@ -64,43 +64,43 @@ def resolve_models(
 @checked
 def instances_in_force(hosts: Any) -> list[dict[str, Any]]:
     """Collect the instances that hosts report as running."""
-    return fleet_state.instances_in_force(hosts)
+    return fleet_memory.instances_in_force(hosts)
 
 
 @checked
 def measured_overheads(hosts: Any) -> list[dict[str, Any]]:
     """Collect the measurements of the engines of all hosts."""
-    return fleet_state.measured_overheads(hosts)
+    return fleet_memory.measured_overheads(hosts)
 
 
 @checked
 def remembered_hosts(names: Any, known: Any) -> dict[str, Any]:
     """Select the facts of hosts."""
-    return fleet_state.remembered_hosts(names, known)
+    return fleet_memory.remembered_hosts(names, known)
 
 
 @checked
 def facts_or_error(result: Any) -> dict[str, Any]:
     """Read the result of a task with model_info."""
-    return fleet_state.facts_or_error(result)
+    return fleet_memory.facts_or_error(result)
 
 
 @checked
 def models_to_read(models: Any, host: str, hosts: Any, reached: Any) -> list[dict[str, Any]]:
     """Select the models whose facts a host reads."""
-    return fleet_state.models_to_read(models, host, hosts, reached)
+    return fleet_memory.models_to_read(models, host, hosts, reached)
 
 
 @checked
 def with_model_facts(models: Any, read: Any = None, known: Any = None) -> list[dict[str, Any]]:
     """Add the facts to models."""
-    return fleet_state.with_facts(models, read or {}, known or {})
+    return fleet_memory.with_facts(models, read or {}, known or {})
 
 
 @checked
 def remembered_models(models: Any) -> dict[str, Any]:
     """Return the facts of models for the next run."""
-    return fleet_state.remember(models)
+    return fleet_memory.remember(models)
 
 
 @checked

@@ -14,7 +14,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils import problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import engine as doctor_engine
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import removal
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import as_user, container_command
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import image as container_image
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import image as service_image
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import package as service_package
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
 
@@ -37,14 +37,14 @@ def service_specs(
 ) -> list[dict[str, Any]]:
     """Fill the defaults of service specs; see plugin_utils/service/spec.py."""
     with refusing(host):
-        programs = container_image.known_programs(images or [])
+        programs = service_image.known_programs(images or [])
         return service_spec.normalise(specs, config_root, state_root, programs)
 
 
 def package_images(package: dict[str, Any], root: str, pinned: bool = True, host: str = "") -> list[dict[str, Any]]:
     """Return the images of a package with the programs that run from them; see plugin_utils/service/image.py."""
     with refusing(host):
-        return container_image.packages(package, root, pinned)
+        return service_image.packages(package, root, pinned)
 
 
 def package_on(package: dict[str, Any], facts: dict[str, Any], host: str = "") -> dict[str, Any]:
@@ -67,7 +67,7 @@ def container_probes(
         if not image:
             continue
         named = image if isinstance(image, dict) else {"image": image}
-        program = (named.get("programs") or {}).get("python", container_image.NAMES["python"])
+        program = (named.get("programs") or {}).get("python", service_image.NAMES["python"])
         argv = container_command.probe(str(named["image"]), program, list(instance["gpus"]), options)
         # A command line is visible to every user.
         for key, value in doctor_engine.variables(instance, environments).items():
@@ -84,14 +84,14 @@ def image_problems(
     catalog: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Find problems of images; see plugin_utils/service/image.py."""
-    found = container_image.problems(images, names, pinned, catalog)
+    found = service_image.problems(images, names, pinned, catalog)
     return [problem._asdict() for problem in problems.on_host(host, found)]
 
 
 def resolve_images(catalog: dict[str, Any], own: dict[str, Any], registry: str = "", host: str = "") -> dict[str, Any]:
     """Layer the user's images over the shipped ones; see plugin_utils/service/image.py."""
     with refusing(host):
-        return container_image.resolve(catalog, own, registry)
+        return service_image.resolve(catalog, own, registry)
 
 
 class FilterModule:
@@ -108,7 +108,7 @@ class FilterModule:
             "package_on": package_on,
             "package_summary": service_package.summary,
             "package_wrappers": service_package.wrappers,
-            "package_programs": container_image.programs,
+            "package_programs": service_image.programs,
             "removable_accounts": removal.accounts,
             "resolve_images": resolve_images,
             "service_as_user": as_user.command,

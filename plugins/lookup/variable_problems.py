@@ -52,7 +52,7 @@ import yaml
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import variables as inventory
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import variables as inventory_variables
 
 ROOT = Path(__file__).resolve().parents[2]
 # The parser in C is many times as fast.
@@ -67,7 +67,7 @@ def read_specs() -> dict[str, dict[str, Any]]:
     """Return the argument spec of every variable of the collection."""
     files = sorted(ROOT.glob("roles/*/meta/argument_specs.yml"), key=lambda path: path.parts[-3] != "fleet_defaults")
     contents = [yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER) for path in files]  # noqa: S506
-    return inventory.specs(contents)
+    return inventory_variables.specs(contents)
 
 
 def template_problems(name: str, raw: Any, error: Exception, known: Any, host: str) -> list[Problem]:
@@ -85,7 +85,7 @@ def template_problems(name: str, raw: Any, error: Exception, known: Any, host: s
     spec = known.get(name, {})
     # A copy by way of bytes is plain text, which Ansible does not compute once more.
     template = isinstance(raw, str) and "{{" in raw and not spec.get("no_log")
-    shown = raw.encode().decode() if template else inventory.HIDDEN
+    shown = raw.encode().decode() if template else inventory_variables.HIDDEN
     return [Problem(name, shown, problem, remedy, host)]
 
 
@@ -100,10 +100,13 @@ class LookupModule(LookupBase):
         for name in sorted(set(map(str, given["hostvars"][host])) & set(known)):
             try:
                 value = self._templar.template(given[name])
-                found += inventory.value_problems(name, value, known[name], host)
+                found += inventory_variables.value_problems(name, value, known[name], host)
             except AnsibleError as error:
                 found += template_problems(name, given[name], error, known, host)
-        return [problem._asdict() for problem in inventory.together(found, self._others(terms, given, bool(found)))]
+        return [
+            problem._asdict()
+            for problem in inventory_variables.together(found, self._others(terms, given, bool(found)))
+        ]
 
     def _others(self, terms: list[Any], given: dict[str, Any], wrong: bool) -> list[Problem]:
         """Return further problems, as far as what they need is known and has the right kind."""

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from import_graph import COMMON, LAYERS, Edge, circles, edges, packages
+from import_graph import COMMON, LAYERS, PLUGINS, Edge, circles, edges, packages
 
 EDGES = edges()
 
@@ -60,3 +62,16 @@ def test_a_circle_and_an_upward_edge_are_found() -> None:
     edge = Edge("module_utils", "module_utils/nvidia/smi.py", "module_utils/plan/search.py")
     assert (edge.package, edge.imported) == ("nvidia", "plan")
     assert edge.imported not in LAYERS["nvidia"]
+
+
+def test_an_imported_file_is_found_by_the_name_that_it_is_used_under() -> None:
+    """Its own, with or after the name of its package where that is needed; ``logic`` is what a module decides by."""
+    renamed = re.compile(r"^from ansible_collections\S+\.(?:module|plugin)_utils\.(\w+) import (\w+) as (\w+)", re.M)
+    found = [(path, *names) for path in PLUGINS.rglob("*.py") for names in renamed.findall(path.read_text())]
+    assert len(found) > 10
+    wrong = [
+        f"{path.relative_to(PLUGINS)}: {package}/{name}.py is called {alias}"
+        for path, package, name, alias in found
+        if alias not in (f"{package}_{name}", package, "logic")
+    ]
+    assert not wrong, "\n".join(wrong)

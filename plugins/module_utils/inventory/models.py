@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as model_schema
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as inventory_schema
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, ProblemsError, plain
 
 # Defaults of a model that sets only its name and source. `null` leaves the choice to a later stage: the plan
@@ -156,7 +156,7 @@ def examine(
     raw_models = plain(models)
     if not isinstance(raw_models, list):
         return [], [Problem("llm_models", raw_models, "a list is needed", "write a list of {name: ..., source: ...}")]
-    base, problems = model_schema.apply(model_schema.DEFAULTS, plain(defaults or {}), "llm_model_defaults")
+    base, problems = inventory_schema.apply(inventory_schema.DEFAULTS, plain(defaults or {}), "llm_model_defaults")
     books = []
     for variable, book in (("llm_catalog", catalog), ("llm_catalog_extra", extra)):
         clean_book: dict[str, Any] = {}
@@ -166,12 +166,14 @@ def examine(
             problems.append(Problem(variable, book, "a dictionary is needed", remedy))
             continue
         for pattern, raw in plain(book or {}).items():
-            clean_book[pattern], found = model_schema.apply(model_schema.FAMILY, raw or {}, f"{variable}[{pattern}]")
+            clean_book[pattern], found = inventory_schema.apply(
+                inventory_schema.FAMILY, raw or {}, f"{variable}[{pattern}]"
+            )
             problems += found
     own: list[tuple[str, dict[str, Any]]] = []
     for index, raw in enumerate(raw_models):
         label = _label(raw, index)
-        clean, found = model_schema.apply(model_schema.MODEL, raw, label)
+        clean, found = inventory_schema.apply(inventory_schema.MODEL, raw, label)
         problems += found
         for key in ("name", "source"):
             if isinstance(raw, dict) and raw.get(key) is None:

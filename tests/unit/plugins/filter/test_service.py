@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.filter import service
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import image as container_image
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import image as service_image
 
 FILTERS = service.FilterModule().filters()
 IMAGE = "docker.io/a/web:1@sha256:" + "0" * 64
@@ -51,7 +51,7 @@ def test_what_is_wrong_is_an_error_of_ansible(name: str, arguments: tuple[Any, .
 def test_images_are_checked_before_anything_is_touched() -> None:
     assert run("resolve_images", {"web": IMAGE}, {})["web"] == {"image": IMAGE}
     assert run("image_problems", {"web": IMAGE}, ["web"]) == []
-    (problem,) = container_image.problems({"web": "docker.io/a:1"}, ["web"], True)
+    (problem,) = service_image.problems({"web": "docker.io/a:1"}, ["web"], True)
     told = run("image_problems", {"web": "docker.io/a:1"}, ["web"], True, "gpu1")
     assert told == [{**problem._asdict(), "host": "gpu1"}]
 

@@ -11,13 +11,13 @@ import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.modules import serving_plan_info as module
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_state
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_memory
 from module_runner import run_apart
 
 CPU_HOSTS = {"h": {"address": "127.0.0.1", "cpu": {"cores": "", "vcpus": 4, "memory_mib": 16000}}}
 GPU = {"uuid": "GPU-0", "index": 0, "product_name": "L4", "compute_capability": "8.9", "memory_total_mib": 23034}
 GPU_HOSTS = {"g": {"device": "cuda", "address": "10.0.0.5", "gpu_facts": {"gpus": [GPU]}}}
-RESOLVED = fleet_state.with_facts(models.resolve([{"name": "demo", "source": "demo:"}]), {}, {})
+RESOLVED = fleet_memory.with_facts(models.resolve([{"name": "demo", "source": "demo:"}]), {}, {})
 RAW = {"name": "chat", "source": "hf://o/m", "context": 1024, "facts": RESOLVED[0]["facts"]}
 
 

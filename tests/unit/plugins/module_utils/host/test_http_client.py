@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.error import URLError
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import http_client as host_http
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import http_client as host_http_client
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.http_client import Client, TroubleError, trouble
 from local_server import serving
 
@@ -113,7 +113,9 @@ def test_a_proxy_is_asked_where_one_is_given(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"), [("/slow", host_http.TIMEOUT), ("/short", host_http.PROTOCOL)], ids=["slow", "short"]
+    ("path", "kind"),
+    [("/slow", host_http_client.TIMEOUT), ("/short", host_http_client.PROTOCOL)],
+    ids=["slow", "short"],
 )
 def test_an_answer_that_does_not_come(url: str, path: str, kind: str) -> None:
     began = time.monotonic()
@@ -132,22 +134,22 @@ def test_what_is_no_url(url: str) -> None:
 def test_authorities_that_are_none() -> None:
     with pytest.raises(TroubleError, match=r"/no/such\.pem holds no certificate") as caught:
         Client("tests", "/no/such.pem").tls()
-    assert caught.value.kind == host_http.AUTHORITY
+    assert caught.value.kind == host_http_client.AUTHORITY
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
-        (socket.timeout(), host_http.TIMEOUT, "nothing within 0.5 s"),
-        (URLError(socket.timeout()), host_http.TIMEOUT, "nothing within 0.5 s"),
-        (ConnectionRefusedError(111, "x"), host_http.REFUSED, "connection refused"),
-        (URLError(ConnectionRefusedError(111, "x")), host_http.REFUSED, "connection refused"),
-        (socket.gaierror(-2, "x"), host_http.NAME, "its name does not resolve"),
-        (ssl.SSLError(1, "wrong version number"), host_http.TLS, "wrong version number"),
-        (http.client.BadStatusLine("SSH-2.0\r\n"), host_http.PROTOCOL, "BadStatusLine"),
-        (OSError(113, "No route to host"), host_http.OTHER, "No route to host"),
-        (ValueError("odd"), host_http.OTHER, "odd"),
-        (ValueError(), host_http.OTHER, "ValueError"),
+        (socket.timeout(), host_http_client.TIMEOUT, "nothing within 0.5 s"),
+        (URLError(socket.timeout()), host_http_client.TIMEOUT, "nothing within 0.5 s"),
+        (ConnectionRefusedError(111, "x"), host_http_client.REFUSED, "connection refused"),
+        (URLError(ConnectionRefusedError(111, "x")), host_http_client.REFUSED, "connection refused"),
+        (socket.gaierror(-2, "x"), host_http_client.NAME, "its name does not resolve"),
+        (ssl.SSLError(1, "wrong version number"), host_http_client.TLS, "wrong version number"),
+        (http.client.BadStatusLine("SSH-2.0\r\n"), host_http_client.PROTOCOL, "BadStatusLine"),
+        (OSError(113, "No route to host"), host_http_client.OTHER, "No route to host"),
+        (ValueError("odd"), host_http_client.OTHER, "odd"),
+        (ValueError(), host_http_client.OTHER, "ValueError"),
     ],
 )
 def test_what_went_wrong(error: Exception, kind: str, words: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import image as container_image
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import image as service_image
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 CATALOG = {
@@ -25,8 +25,8 @@ CATALOG = {
     ],
 )
 def test_a_whole_reference_is_taken_as_it_is(text):
-    assert container_image.reference("x", text, True) == text
-    assert container_image.reference("x", {"image": text}, True) == text
+    assert service_image.reference("x", text, True) == text
+    assert service_image.reference("x", {"image": text}, True) == text
 
 
 @pytest.mark.parametrize(
@@ -45,18 +45,18 @@ def test_a_whole_reference_is_taken_as_it_is(text):
 )
 def test_an_image_that_may_be_any_image_is_refused(image, words):
     with pytest.raises(ProblemsError) as error:
-        container_image.reference("web", image, True)
+        service_image.reference("web", image, True)
     assert words in str(error.value)
     assert "llm_images.web is" in str(error.value)
 
 
 def test_who_says_so_does_without_digests():
-    assert container_image.reference("web", "docker.io/a:1", False) == "docker.io/a:1"
+    assert service_image.reference("web", "docker.io/a:1", False) == "docker.io/a:1"
 
 
 def test_programs_of_the_host():
     package = {"programs": {"python": "", "nginx": "/usr/sbin/nginx", "other": {"path": "/usr/bin/o", "image": "x"}}}
-    assert container_image.programs(package, "/venv/bin") == {
+    assert service_image.programs(package, "/venv/bin") == {
         "python": "/venv/bin/python",
         "nginx": "/usr/sbin/nginx",
         "other": "/usr/bin/o",
@@ -69,7 +69,7 @@ def test_programs_of_images():
         "image": CATALOG["engine"],
         "programs": {"python": "", "tool": "/usr/bin/tool", "exporter": {"path": "/x", "image": CATALOG["web"]}},
     }
-    engine, web = container_image.packages(package, "/opt/images", True)
+    engine, web = service_image.packages(package, "/opt/images", True)
     assert engine["reference"] == f"docker.io/own/engine:v3@{DIGEST}"
     assert engine["folder"].startswith("/opt/images/web-")
     assert engine["folder"] != web["folder"]
@@ -78,13 +78,13 @@ def test_programs_of_images():
         ("tool", "tool"),
     ]
     assert web["programs"] == [{"name": "exporter", "inside": "exporter", "path": f"{web['folder']}/exporter"}]
-    known = container_image.known_programs([engine, web])
+    known = service_image.known_programs([engine, web])
     assert known[f"{web['folder']}/exporter"] == {"image": web["reference"], "program": "exporter"}
     assert len(known) == 3
 
 
 def test_python_has_the_name_that_images_give_it():
-    (image,) = container_image.packages(
+    (image,) = service_image.packages(
         {"name": "web", "image": CATALOG["web"], "programs": {"python": ""}}, "/opt", True
     )
     assert image["programs"][0]["inside"] == "python3"
@@ -93,24 +93,24 @@ def test_python_has_the_name_that_images_give_it():
 def test_another_version_has_another_folder():
     def folder(tag):
         package = {"name": "web", "image": f"docker.io/a:{tag}@{DIGEST}", "programs": {"a": ""}}
-        return container_image.packages(package, "/opt", True)[0]["folder"]
+        return service_image.packages(package, "/opt", True)[0]["folder"]
 
     assert folder("1") != folder("2")
 
 
 def test_the_user_s_images_win_and_a_mirror_serves_the_others():
     own = {"web": f"registry.example.com/web:9@{DIGEST}"}
-    found = container_image.resolve(CATALOG, own, "mirror.example.com:5000/all/")
+    found = service_image.resolve(CATALOG, own, "mirror.example.com:5000/all/")
     assert found["web"] == own["web"]
     assert found["engine"]["image"] == f"mirror.example.com:5000/all/own/engine:v3@{DIGEST}"
     assert found["engine"]["programs"] == {"python": "/venv/bin/python"}
     assert found["plain"]["image"] == "mirror.example.com:5000/all/library/plain:1"
-    assert container_image.resolve(CATALOG, {}, "")["web"]["image"] == CATALOG["web"]
+    assert service_image.resolve(CATALOG, {}, "")["web"]["image"] == CATALOG["web"]
 
 
 def test_a_name_that_no_image_has_is_refused():
     with pytest.raises(ProblemsError) as error:
-        container_image.resolve(CATALOG, {"wbe": "x", "zzz": {"image": "y"}}, "")
+        service_image.resolve(CATALOG, {"wbe": "x", "zzz": {"image": "y"}}, "")
     text = "the collection has no image of this name"
     assert [problem[:4] for problem in error.value.problems] == [
         ("llm_images.wbe", "x", text, "did you mean web"),
@@ -119,7 +119,7 @@ def test_a_name_that_no_image_has_is_refused():
 
 
 def test_a_name_that_no_image_has_is_a_problem_among_the_others():
-    found = container_image.problems({"wbe": "x:1", "web": "x"}, ["wbe", "web"], False, CATALOG)
+    found = service_image.problems({"wbe": "x:1", "web": "x"}, ["wbe", "web"], False, CATALOG)
     assert [(one.variable, one.remedy) for one in found] == [
         ("llm_images.wbe", "did you mean web"),
         ("llm_images.web", "name a version as its tag"),
@@ -128,10 +128,10 @@ def test_a_name_that_no_image_has_is_a_problem_among_the_others():
 
 def test_problems_name_the_images_that_a_host_needs():
     images = {**CATALOG, "engine": "docker.io/own/engine:v3"}
-    (found,) = container_image.problems(images, ["web", "engine"], True)
+    (found,) = service_image.problems(images, ["web", "engine"], True)
     assert found.variable == "llm_images.engine"
     assert found.value == "docker.io/own/engine:v3"
     assert "llm_package: native" in found.remedy
-    assert not container_image.problems(images, ["web"], True)
-    assert not container_image.problems(images, ["engine"], False)
-    assert container_image.problems(images, ["missing"], False)[0].problem == "this is no image"
+    assert not service_image.problems(images, ["web"], True)
+    assert not service_image.problems(images, ["engine"], False)
+    assert service_image.problems(images, ["missing"], False)[0].problem == "this is no image"
