@@ -47,7 +47,7 @@ gateway1, gateway2, page, gpu1: nginx_rate_per_key is "many": a whole number is 
 gateway1: litellm_environment[A] is "(hidden)": it has a line break or another control character; write it on one line.
 gateway1: litellm_port is "{{ of_nobody }}": of_nobody is not defined; define of_nobody, or correct the name.
 gateway1: nginx_http_port is "http": a port is needed; give a whole number from 0 to 65535.
-gateway2: litellm_redis_url is "(hidden)": it is no URL of a Redis; write rediss://USER:PASSWORD@HOST:PORT/NUMBER.
+gateway2: litellm_redis_url is "(hidden)": it is not a valid URL of a Redis; write rediss://USER:PASSWORD@HOST:PORT/NUMBER.
 gateway2: llm_api_port is 70000: it is out of range; give a whole number from 1 to 65535.
 gateway2: llm_chat_port is "{{ 443 }}": a port is needed; give a whole number from 1 to 65535.
 gpu1: llm_device is "gpu": there is no such choice; did you mean cpu? Choose from cuda, cpu.

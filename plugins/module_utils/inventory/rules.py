@@ -217,7 +217,7 @@ def address(value: Any) -> str:
         fits = bare == clean or found.version == 6
     if not fits:
         remedy = "give an IPv4 or IPv6 address of the host, without port, such as 0.0.0.0, 192.0.2.1 or ::"
-        raise RefusedError("it is no address", remedy)
+        raise RefusedError("it is not a valid address", remedy)
     return bare
 
 
@@ -227,7 +227,7 @@ def url(*schemes: str) -> Rule:
     def rule(value: Any) -> str:
         clean = line(value)
         if not URL.fullmatch(clean) or clean.split("://")[0] not in schemes:
-            raise RefusedError("it is no URL", f"write {schemes[0]}://HOST/PATH")
+            raise RefusedError("it is not a valid URL", f"write {schemes[0]}://HOST/PATH")
         if "@" in clean.split("://", 1)[1].split("/")[0]:
             raise RefusedError("there is a user or a password in it", "write the URL without them", value="(hidden)")
         return clean
@@ -240,5 +240,5 @@ def path(value: Any) -> str:
     clean = line(value)
     if not PATH.fullmatch(clean) or ".." in clean.split("/"):
         remedy = "give a path such as /srv/models, without .., spaces, quotes and ; : ,"
-        raise RefusedError("it is no absolute path of a file or directory", remedy)
+        raise RefusedError("it is not a valid absolute path of a file or directory", remedy)
     return clean

@@ -15,11 +15,13 @@ from typing import Any, Dict, Union
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.rules import (
+    CONTROL,
     ENVIRONMENT,
     RefusedError,
     Rule,
     anything,
     flag,
+    line,
     number,
     one_of,
     text,
@@ -90,6 +92,9 @@ def _args(value: Any) -> dict[str, Any]:
         raise RefusedError(
             "a dictionary is needed", "write the engine's flags without dashes as keys, e.g. {max-num-seqs: 8}"
         )
+    for key, item in value.items():
+        if isinstance(item, str) and CONTROL.search(item):
+            raise RefusedError(f"{key} has a line break or another control character", "write it on one line")
     return {str(key).lstrip("-").replace("_", "-"): item for key, item in value.items()}
 
 
@@ -103,6 +108,12 @@ def _env(value: Any) -> dict[str, Any]:
             raise RefusedError(
                 f"{name} is not a valid name of an environment variable", "use letters, digits and underscores"
             )
+    for name, item in value.items():
+        if not isinstance(item, bool) and item is not None:
+            try:
+                line(item)
+            except RefusedError as refused:
+                raise RefusedError(f"{name}: {refused.problem}", refused.remedy) from refused
     return {str(name): None if item is None else str(item) for name, item in value.items()}
 
 

@@ -10,6 +10,7 @@ mean for the values. Pure functions over dictionaries; no Ansible, no files, no 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Any, Iterable, Mapping
 
@@ -40,7 +41,7 @@ def _pem(value: Any) -> str:
 
 def _batches(value: Any) -> Any:
     remedy = "give a number of hosts, a share such as 25%, or a list of both"
-    one = rules.matching(BATCH, "it is no number and no share of hosts", remedy)
+    one = rules.matching(BATCH, "it is neither a number nor a share of hosts", remedy)
     return parts.listing(one)(value) if isinstance(value, list) else one(value)
 
 
@@ -59,22 +60,76 @@ def _driver_switch(value: Any) -> Any:
 
 _HTTP = rules.url("https", "http")
 _MEMORY = rules.matching(
-    MEMORY, "it is no size", "give a number of bytes, K, M, G or T, such as 8G, or a share such as 50%"
+    MEMORY, "it is not a valid size", "give a number of bytes, K, M, G or T, such as 8G, or a share such as 50%"
 )
-_DURATION = rules.matching(DURATION, "it is no duration", "give a number and a unit, such as 15s, 5m or 15d")
-_SIZE = rules.matching(SIZE, "it is no size", "give a number and a unit, such as 20GB")
-_CORES = rules.matching(CORES, "it is no list of cores", "give numbers and ranges, such as 2-7 or 0-3,8")
+_DURATION = rules.matching(DURATION, "it is not a valid duration", "give a number and a unit, such as 15s, 5m or 15d")
+_SIZE = rules.matching(SIZE, "it is not a valid size", "give a number and a unit, such as 20GB")
+_CORES = rules.matching(CORES, "it is not a valid list of cores", "give numbers and ranges, such as 2-7 or 0-3,8")
 _REDIS = rules.matching(
     re.compile(r"rediss?://[^\s\"'<>\\]+|unix://[^\s\"'<>\\]+"),
-    "it is no URL of a Redis",
+    "it is not a valid URL of a Redis",
     "write rediss://USER:PASSWORD@HOST:PORT/NUMBER",
 )
+_ORIGIN = rules.matching(
+    re.compile(r"(https?://)?[A-Za-z0-9.-]+(:[0-9]+)?|[*]|(https?://)?\[[0-9A-Fa-f:]+\](:[0-9]+)?"),
+    "it is not a valid registry",
+    "give it as HOST:PORT",
+)
+# The lists below reach a program as one text with commas between the entries, so no entry may have one.
+_KEY_PATH = rules.matching(
+    re.compile(r"(/[A-Za-z0-9._-]+)+"), "it is not a valid path", "write it as /a/b, without a / at its end"
+)
+_FIELD = rules.matching(
+    re.compile(r"[A-Za-z0-9._-]+"), "it is not a valid name of a field", "use letters, digits and . _ -"
+)
+_GPU = rules.matching(
+    re.compile(r"[A-Za-z0-9/-]+"), "it is not a valid UUID", "give it as `nvidia-smi -L` shows it, such as GPU-..."
+)
+# Open WebUI takes a list of keys and of URLs, with semicolons between the entries.
+_WEBUI_KEY = rules.matching(
+    re.compile(r"[!-:<-~]+"), "Open WebUI splits it at a semicolon", "give a key of ASCII without ;"
+)
+
+
+def _webui_url(value: Any) -> str:
+    clean = str(_HTTP(value))
+    if ";" in clean:
+        raise rules.RefusedError("Open WebUI splits it at a semicolon", "give a URL without ;")
+    return clean
+
+
+def _network(value: Any) -> str:
+    clean = rules.line(value)
+    try:
+        ipaddress.ip_network(clean, strict=False)
+    except ValueError:
+        remedy = "give an address or a network, such as 127.0.0.1 or 192.0.2.0/28"
+        raise rules.RefusedError("it is neither an address nor a network", remedy) from None
+    return clean
+
+
+def _some(item: rules.Rule) -> rules.Rule:
+    """Return a rule for a list that is not empty."""
+
+    def rule(value: Any) -> list[Any]:
+        if value == []:
+            raise rules.RefusedError("it is empty", "name at least one, or remove the line to get the default")
+        return list(parts.listing(item)(value))
+
+    return rule
+
+
 # Rules of single variables, of variables by the end of their names, and of all others by their types.
 BY_NAME: dict[str, rules.Rule] = {
+    "container_engine_insecure_registries": parts.listing(_ORIGIN),
+    "container_engine_registry_mirrors": parts.listing(_HTTP),
+    "litellm_extra_fields": parts.listing(_FIELD),
+    "litellm_key_paths": _some(_KEY_PATH),
     "litellm_redis_url": _REDIS,
     "llm_address": rules.address,
     "llm_cores": _CORES,
     "llm_engine_port_base": rules.whole(1, LAST_FIRST_PORT, "a port"),
+    "llm_gpus": parts.listing(_GPU),
     "llm_fleet_file": rules.line,
     "llm_hf_endpoint": _HTTP,
     "llm_replan": _names,
@@ -86,6 +141,9 @@ BY_NAME: dict[str, rules.Rule] = {
     "nginx_tls_key": _pem,
     "nvidia_driver_fabric_manager": _driver_switch,
     "nvidia_driver_user_space_only": _driver_switch,
+    "open_webui_api_base_url": _webui_url,
+    "open_webui_api_key": _WEBUI_KEY,
+    "open_webui_trusted_proxies": parts.listing(_network),
     "prometheus_retention_size": _SIZE,
     "service_python_archives": rules.line,
 }

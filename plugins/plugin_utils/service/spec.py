@@ -118,6 +118,8 @@ def normalise(
                 if not ENV_NAME.match(str(variable)):
                     problem = "this is not a valid name of an environment variable"
                     fail(name, key, variable, problem, "use letters, digits and underscores")
+        if any("\n" in str(value) for value in full["environment"].values()):
+            fail(name, "environment", HIDDEN, "a value has several lines", "give each value as a single line")
         if any("\n" in str(value) for value in full["secrets"].values()):
             fail(name, "secrets", HIDDEN, "a secret has several lines", "give each secret as a single line")
         full["files"] = [

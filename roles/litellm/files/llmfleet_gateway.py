@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 KEYRING = Keyring(os.environ["LLMFLEET_KEYS_FILE"])
 MASTER_KEY = os.environ["LITELLM_MASTER_KEY"].encode()
-PATHS = {"inference": tuple(os.environ["LLMFLEET_KEY_PATHS"].split(",")), "metrics": ("/metrics",)}
+# An empty path would be the beginning of every path.
+PATHS = {"inference": tuple(filter(None, os.environ["LLMFLEET_KEY_PATHS"].split(","))), "metrics": ("/metrics",)}
 # Packages that LiteLLM looks for again in every request when they are not there.
 OPTIONAL_PACKAGES = ("litellm_enterprise",)
 

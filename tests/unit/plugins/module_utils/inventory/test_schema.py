@@ -130,6 +130,9 @@ def test_a_source(source: str) -> None:
         ("engine", ["vllm"]),
         ("env", "A=b"),
         ("env", {"A-B": 1}),
+        ("env", {"A": "b\nC=d"}),
+        ("env", {"A": ["b"]}),
+        ("args", {"served-model-name": "a\nb"}),
         ("replica", 1),
     ],
 )

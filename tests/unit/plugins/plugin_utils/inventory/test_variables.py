@@ -39,6 +39,15 @@ def told(name: str, value: Any) -> list[str]:
         ("vllm_env", {"FLAG": True, "GONE": None, "NUMBER": 1}),
         ("nvidia_driver_version", 580.95),
         ("nvidia_driver_mig", [{"card": 0, "profiles": []}]),
+        ("litellm_key_paths", ["/v1/models", "/v1/chat/completions"]),
+        ("litellm_extra_fields", []),
+        ("llm_gpus", ["GPU-12ab-34", "MIG-12ab"]),
+        ("open_webui_trusted_proxies", ["127.0.0.1", "192.0.2.0/28", "2001:db8::/64"]),
+        ("container_engine_insecure_registries", ["registry.example.com:5000", "[::1]:5000"]),
+        (
+            "service_proxy_environment",
+            {"https_proxy": "http://me:word@proxy:3128", "no_proxy": "127.0.0.1,.example.com"},
+        ),
     ],
 )
 def test_what_is_right(name: str, value: Any) -> None:
@@ -48,9 +57,9 @@ def test_what_is_right(name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("llm_serial", 0, "gw: llm_serial is 0: it is no number and no share of hosts; give a number of hosts,"),
-        ("llm_serial", [1, "x"], 'gw: llm_serial[1] is "x": it is no number and no share of hosts; give'),
-        ("llm_cores", "2..7", 'gw: llm_cores is "2..7": it is no list of cores; give numbers and ranges'),
+        ("llm_serial", 0, "gw: llm_serial is 0: it is neither a number nor a share of hosts; give a number of hosts,"),
+        ("llm_serial", [1, "x"], 'gw: llm_serial[1] is "x": it is neither a number nor a share of hosts; give'),
+        ("llm_cores", "2..7", 'gw: llm_cores is "2..7": it is not a valid list of cores; give numbers and ranges'),
         ("llm_rotate", {"a": 1}, 'gw: llm_rotate is {"a": 1}: a list is needed; write a list, such as [a, b]'),
         (
             "llm_engine_port_base",
@@ -64,18 +73,22 @@ def test_what_is_right(name: str, value: Any) -> None:
         (
             "prometheus_scrape_interval",
             15,
-            "gw: prometheus_scrape_interval is 15: it is no duration; give a number and",
+            "gw: prometheus_scrape_interval is 15: it is not a valid duration; give a number and",
         ),
         (
             "prometheus_retention_size",
             "20G",
-            'gw: prometheus_retention_size is "20G": it is no size; give a number and',
+            'gw: prometheus_retention_size is "20G": it is not a valid size; give a number and',
         ),
-        ("litellm_memory_max", "1 GB", 'gw: litellm_memory_max is "1 GB": it is no size; give a number of bytes'),
+        (
+            "litellm_memory_max",
+            "1 GB",
+            'gw: litellm_memory_max is "1 GB": it is not a valid size; give a number of bytes',
+        ),
         (
             "litellm_redis_url",
             "canary",
-            'gw: litellm_redis_url is "(hidden)": it is no URL of a Redis; write rediss://',
+            'gw: litellm_redis_url is "(hidden)": it is not a valid URL of a Redis; write rediss://',
         ),
         (
             "service_proxy_environment",
@@ -93,6 +106,37 @@ def test_what_is_right(name: str, value: Any) -> None:
             "gw: nvidia_driver_mig[0].crad is 0: there is no such key; did you mean card",
         ),
         ("container_engine_registries", [{"host": "a", "pasword": "canary"}], "did you mean password"),
+        ("litellm_key_paths", [], "gw: litellm_key_paths is []: it is empty; name at least one, or remove the line"),
+        ("litellm_key_paths", [""], 'gw: litellm_key_paths[0] is "": it is not a valid path; write it as /a/b'),
+        (
+            "litellm_key_paths",
+            ["/v1/a,/b"],
+            'gw: litellm_key_paths[0] is "/v1/a,/b": it is not a valid path; write it as /a/b',
+        ),
+        (
+            "litellm_extra_fields",
+            ["a,b"],
+            'gw: litellm_extra_fields[0] is "a,b": it is not a valid name of a field; use letters',
+        ),
+        ("llm_gpus", ["GPU-1,GPU-2"], 'gw: llm_gpus[0] is "GPU-1,GPU-2": it is not a valid UUID; give it as'),
+        (
+            "open_webui_trusted_proxies",
+            ["127.0.0.1,*"],
+            "it is neither an address nor a network; give an address or a network",
+        ),
+        ("open_webui_api_key", "sk-canary;0123456789", "Open WebUI splits it at a semicolon; give a key of ASCII"),
+        (
+            "open_webui_api_base_url",
+            "http://a/v1;http://b",
+            "Open WebUI splits it at a semicolon; give a URL without ;",
+        ),
+        (
+            "container_engine_registry_mirrors",
+            ["https://me:canary@a"],
+            "there is a user or a password in it; write the",
+        ),
+        ("container_engine_insecure_registries", ["a b"], "it is not a valid registry; give it as HOST:PORT"),
+        ("litellm_environment", {"A": "x\nB=canary"}, "line break or another control character; write it on one line"),
         ("litellm_log_level", "debug", 'gw: litellm_log_level is "debug": there is no such choice; '),
     ],
 )

@@ -172,3 +172,10 @@ def test_a_wrong_word_about_containers_is_refused():
     with pytest.raises(ProblemsError) as error:
         normalised(spec(container={"privileged": True}))
     assert "container.privileged" in str(error.value)
+
+
+def test_a_line_break_in_the_environment_cannot_begin_a_line_of_a_unit():
+    with pytest.raises(ProblemsError) as error:
+        normalised(spec(environment={"A": "b\nExecStartPre=canary"}))
+    assert error.value.problems[0].variable == "service_specs[web].environment"
+    assert "canary" not in str(error.value)
