@@ -16,6 +16,7 @@ description:
     host, and compares it with the argument specs of the roles.
   - A template that refers to a variable that nobody sets, or that cannot be computed, is a problem, too. One that
     refers to what a run finds out later, such as facts, is not checked.
+  - A variable whose name is one typing error away from one of the collection is a problem, too.
   - No host is contacted.
 options:
   _terms:
@@ -52,6 +53,7 @@ import yaml
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import misspelt
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import variables as inventory_variables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,8 +98,9 @@ class LookupModule(LookupBase):
         """Return all of them."""
         known, given = read_specs(), variables or {}
         host = str(given.get("inventory_hostname", ""))
-        found: list[Problem] = []
-        for name in sorted(set(map(str, given["hostvars"][host])) & set(known)):
+        names = set(map(str, given["hostvars"][host]))
+        found = misspelt.problems(names, known, host)
+        for name in sorted(names & set(known)):
             try:
                 value = self._templar.template(given[name])
                 found += inventory_variables.value_problems(name, value, known[name], host)

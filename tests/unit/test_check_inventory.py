@@ -29,7 +29,11 @@ all:
   children:
     llm_gateway:
       hosts:
-        gateway1: {nginx_http_port: http, litellm_port: "{{ of_nobody }}", litellm_environment: {A: "sk-canary\\nb"}}
+        gateway1:
+          nginx_http_port: http
+          nginx_rate_per_adress: 1
+          litellm_port: "{{ of_nobody }}"
+          litellm_environment: {A: "sk-canary\\nb"}
         gateway2: {llm_api_port: "{{ 70000 }}", llm_chat_port: !unsafe "{{ 443 }}", litellm_redis_url: sk-canary}
     llm_webui:
       hosts:
@@ -42,11 +46,12 @@ all:
 """
 # The lines, long ones as far as they fit here.
 EXPECTED = """\
-14 problems:
+15 problems:
 gateway1, gateway2, page, gpu1: nginx_rate_per_key is "many": a whole number is needed; give a whole number from 0 up.
 gateway1: litellm_environment[A] is "(hidden)": it has a line break or another control character; write it on one line.
 gateway1: litellm_port is "{{ of_nobody }}": of_nobody is not defined; define of_nobody, or correct the name.
 gateway1: nginx_http_port is "http": a port is needed; give a whole number from 0 to 65535.
+gateway1: nginx_rate_per_adress is "set": the collection has no such variable; did you mean nginx_rate_per_address.
 gateway2: litellm_redis_url is "(hidden)": it is not a valid URL of a Redis; write rediss://USER:PASSWORD@HOST:PORT/NUMBER.
 gateway2: llm_api_port is 70000: it is out of range; give a whole number from 1 to 65535.
 gateway2: llm_chat_port is "{{ 443 }}": a port is needed; give a whole number from 1 to 65535.

@@ -145,6 +145,7 @@ def complete(found: Iterable[Any], host: str | None = None) -> list[Problem]:
         assert one.variable, one
         assert one.problem, one
         assert one.remedy, one
+        assert "\n" not in one.sentence(), one
         assert host is None or one.host == host, one
         assert "canary" not in one.sentence(), one
     return problems

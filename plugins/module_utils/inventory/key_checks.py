@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any, Iterable
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys, schema
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys, rules, schema
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, nearest, plain
 
 HIDDEN = "(hidden)"
@@ -69,7 +69,7 @@ class Ring:
     def key(self, index: int, raw: Any, fields: schema.Schema) -> list[Problem]:
         """Return the problems of one key."""
         alias = raw.get("alias") if isinstance(raw, dict) else None
-        label = f"{self.variable}[{alias or index}]"
+        label = f"{self.variable}[{rules.label(alias, index)}]"
         if not isinstance(raw, dict):
             return [Problem(label, HIDDEN, "a dictionary is needed", "write {alias: NAME}")]
         clean, found = schema.apply(fields, raw, label, hidden=True)

@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import rules
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema as inventory_schema
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, ProblemsError, plain
 
@@ -127,7 +128,7 @@ def _beyond(model: dict[str, Any], label: str) -> list[Problem]:
 
 def _label(raw: Any, index: int) -> str:
     name = raw.get("name") if isinstance(raw, dict) else None
-    return f"llm_models[{name if isinstance(name, str) and name else index}]"
+    return f"llm_models[{rules.label(name, index)}]"
 
 
 def _twice(models: list[tuple[str, dict[str, Any]]]) -> list[Problem]:

@@ -62,6 +62,11 @@ class RefusedError(ValueError):
         return RefusedError(self.problem, self.remedy, way + self.inside, part)
 
 
+def label(name: Any, index: int) -> str:
+    """Return how messages call an entry of a list: by its name if that is short and on one line, or by index."""
+    return name if isinstance(name, str) and name.isprintable() and 0 < len(name) <= 64 else str(index)
+
+
 def number(minimum: float, maximum: float = math.inf, whole: bool = True) -> Rule:
     """Return a rule for numbers; text is taken where it is one, as templates without native types give it."""
     kind = "a whole number" if whole else "a number"
