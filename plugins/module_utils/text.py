@@ -82,6 +82,15 @@ def written_forms(value: str) -> set[str]:
     return {form for form in forms if form}
 
 
+def excerpt(text: str, most: int) -> str:
+    """Return the beginning of a text on one line.
+
+    :param most: characters that are kept; a longer text ends with dots.
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[:most]} ..."
+
+
 def redact(text: str, values: Iterable[str]) -> str:
     """Return a text without any of the secret values, nor any word of one (``Bearer sk-...``), however it is quoted.
 

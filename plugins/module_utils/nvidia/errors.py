@@ -13,6 +13,7 @@ import re
 from typing import NamedTuple, Sequence
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.smi_xml import pci_bus_id
+from ansible_collections.llmfleet.serving.plugins.module_utils.text import excerpt as one_line
 
 EXCERPT_CHARACTERS = 200
 KERNEL_MODULE = re.compile(r"Kernel Module(?: +for +\S+)? +([0-9]{1,5}(?:\.[0-9]{1,5}){1,3})\b")
@@ -96,8 +97,7 @@ def library_version(text: str) -> str | None:
 
 def excerpt(text: str) -> str:
     """Return the beginning of a program's output on one line."""
-    words = " ".join(text.split())
-    return words if len(words) <= EXCERPT_CHARACTERS else f"{words[:EXCERPT_CHARACTERS]} ..."
+    return one_line(text, EXCERPT_CHARACTERS)
 
 
 def without_program(cards: Sequence[str], wanted: str) -> str | None:

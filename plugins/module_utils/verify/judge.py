@@ -9,12 +9,12 @@ Pure logic: every observation is handed in, nothing here opens a connection.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import line
+from ansible_collections.llmfleet.serving.plugins.module_utils.text import excerpt as one_line
 
 # A reply with fewer events proves nothing about buffering, because an engine may send a whole short answer at once.
 FEW_EVENTS = 6
@@ -93,8 +93,7 @@ class Break:
 
 def excerpt(body: bytes) -> str:
     """The beginning of a body on one line."""
-    text = re.sub(r"\s+", " ", body[: EXCERPT_CHARACTERS * 4].decode("utf-8", "replace")).strip()
-    return text if len(text) <= EXCERPT_CHARACTERS else text[:EXCERPT_CHARACTERS] + " ..."
+    return one_line(body[: EXCERPT_CHARACTERS * 4].decode("utf-8", "replace"), EXCERPT_CHARACTERS)
 
 
 def _message_of(document: Any) -> str:

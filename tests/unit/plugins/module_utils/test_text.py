@@ -123,3 +123,10 @@ def test_the_log_of_a_service_with_an_apostrophe_in_its_password() -> None:
     assert text.redact("login as admin with it's-a-long-password failed at port 80", values) == (
         "login as admin with *** failed at port 80"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [("", ""), (" a\n\tb ", "a b"), ("x" * 10, "x" * 10), ("x" * 11, "x" * 10 + " ...")]
+)
+def test_an_excerpt_is_one_line(given: str, shown: str) -> None:
+    assert text.excerpt(given, 10) == shown
