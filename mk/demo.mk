@@ -23,6 +23,7 @@ demo-clean: .venv/control/.complete ## Remove everything the demo put on this ma
 	@$(PLAYBOOK) playbooks/remove.yml -e llm_confirm=remove
 	@rm -rf $(DEMO_INVENTORY)/.llm_secrets.yml $(DEMO_INVENTORY)/.llm_fleet.json .venv/control
 	@[ -e .venv/test ] || rm -rf .venv/uv .venv/python
+	@rmdir --ignore-fail-on-non-empty .venv
 
 # This does the same with a real model on this machine's own GPUs.
 gpu-box gpu-box-plan gpu-box-env gpu-box-stop gpu-box-clean: DEMO_INVENTORY = inventories/gpu-box

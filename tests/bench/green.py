@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -164,6 +165,18 @@ def record_run(root: Path, scenario: str, before: str, environment: Mapping[str,
     return f"bench: {scenario}: recorded in {file.relative_to(root)}, for the next commit"
 
 
+def run_to_its_end(command: list[str]) -> int:
+    """Run a command and return its exit status; it removes its hosts after a signal, so it is told and waited for."""
+    process = subprocess.Popen(command, cwd=ROOT)
+
+    def tell(number: int, _frame: object) -> None:
+        process.send_signal(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, tell)
+    return process.wait()
+
+
 def main() -> int:
     """Run a command unless it was seen green, and record it when it passes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -176,7 +189,7 @@ def main() -> int:
         print(skipped(arguments.name, seen))
         return 0
     before = digest_of_inputs(ROOT, arguments.name)
-    code = subprocess.run(arguments.command, cwd=ROOT, check=False).returncode
+    code = run_to_its_end(arguments.command)
     if code == 0:
         print(record_run(ROOT, arguments.name, before, os.environ))
     return code

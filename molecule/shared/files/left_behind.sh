@@ -5,10 +5,12 @@
 #
 # Prints whatever the collection left on a host after removal; a clean host prints nothing. llm-admin and llm-other belong
 # to others.
-for kind in units unit-files; do
-  systemctl "list-$kind" --all --no-legend --plain 'llm-*' | grep -v '^llm-other' | sed "s/^/$kind: /"
-done
-systemctl --failed --no-legend --plain | sed 's/^/failed unit: /'
+if [ -d /run/systemd/system ]; then
+  for kind in units unit-files; do
+    systemctl "list-$kind" --all --no-legend --plain 'llm-*' | grep -v '^llm-other' | sed "s/^/$kind: /"
+  done
+  systemctl --failed --no-legend --plain | sed 's/^/failed unit: /'
+fi
 for database in passwd group; do
   getent "$database" | grep '^llm-' | grep -v '^llm-admin:' | sed "s/^/$database: /"
 done

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -249,6 +251,8 @@ def test_what_a_scenario_borrows_is_its_input(green: ModuleType) -> None:
         for other in (ROOT / "molecule").iterdir():
             if other != folder and (f"molecule/{other.name}" in text or f"../{other.name}/" in text):
                 assert green.is_input(f"molecule/{other.name}/molecule.yml", folder.name), folder.name
+    for borrowed in re.findall(r"molecule/\S+", (BENCH / "first_command.sh").read_text()):
+        assert green.is_input(borrowed, "first-command"), borrowed
 
 
 @pytest.mark.parametrize(
@@ -452,3 +456,16 @@ def test_an_interrupted_run_removes_its_hosts_and_leaves_no_record(
     assert (checkout / "calls.log").read_text().splitlines()[-1] == "molecule destroy --scenario-name default"
     assert green.read_record(checkout, "default") is None
     assert not list((checkout / "tests/bench/green").glob("*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_has_the_time_to_clean_up(tmp_path: Path, number: signal.Signals) -> None:
+    """A proof that is interrupted removes its hosts, which takes longer than Python waits for a child by itself."""
+    command = f"trap 'sleep 1; echo removed; exit 130' {number.name[3:]}; echo started; while :; do sleep 0.1; done"
+    program = [sys.executable, str(BENCH / "green.py"), "none", "bash", "-c", command]
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    process.send_signal(number)
+    assert process.communicate(timeout=30)[0] == "removed\n"
+    assert process.returncode == 130
