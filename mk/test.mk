@@ -3,7 +3,7 @@
 # something else half of their time, and measure no times; those that do (chain, nginx and similar ones) run alone. Scenarios run while the demo is
 # installed, because a host takes over the environments that it has built. molecule-container (images of 8 GB are built, pushed and pulled) and
 # first-command (three more demos) are not among them, which is reported at the end.
-TEST_STEPS ?= bench,lint,importer,compat+unit,plan,doctor,prod,docs-check,collection demo,again+sanity \
+TEST_STEPS ?= bench,lint+unit,plan,doctor,prod,docs-check demo,again+sanity,importer,compat,collection \
   changes readme chain browser metrics engine nginx prometheus outside leaks molecule+molecule-gpu demo-clean
 PYTEST = .venv/test/bin/python -m pytest
 PURE = ansible_collections.llmfleet.serving.plugins
