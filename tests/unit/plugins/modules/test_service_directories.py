@@ -56,4 +56,4 @@ def test_a_file_in_the_way_is_named(run: Any, tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     refused = run(False, {"path": str(tmp_path / "x"), "mode": "0755", **ME})
     assert refused["failed"]
-    assert refused["msg"].partition(": ")[2].startswith(f'directories.path is "{tmp_path}/x": it is no directory')
+    assert refused["msg"].partition(": ")[2].startswith(f'directories.path is "{tmp_path}/x": it is not a directory')

@@ -52,7 +52,7 @@ def test_what_is_created_is_what_removal_takes(tmp_path: Path) -> None:
         "llm-admin": ["x", "1000", "1000", "A person", "/home/llm-admin", "/bin/bash"],
         "llm-old": ["x", "990", "990", "", home, NOLOGIN],
     }
-    record = tasks("main.yml", "Read the accounts and groups of the host", "Record the accounts that are created")
+    record = tasks("accounts.yml", "Read the accounts and groups of the host", "Record the accounts that are created")
     play(tmp_path, before, *record)
     assert (tmp_path / "created-users").read_text() == "llm-web\n"
     after = {**before, "llm-web": ["x", "991", "991", "", "/elsewhere", NOLOGIN]}

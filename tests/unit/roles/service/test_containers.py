@@ -85,7 +85,7 @@ def application(role: str) -> dict[str, Any]:
     """A play that renders what one application's role hands to the service role."""
     folder = ROOT / "roles" / role / "tasks"
     tasks = [task for path in sorted(folder.glob("*.yml")) for task in yaml.safe_load(path.read_text())]
-    calls = [task for task in tasks if "llmfleet.serving.service" in str(task.get("ansible.builtin.include_role"))]
+    calls = [task for task in tasks if "llmfleet.serving.service" in str(task.get("ansible.builtin.import_role"))]
     package = next(call["vars"]["service_package"] for call in calls if "service_package" in call["vars"])
     specs = next(call["vars"]["service_specs"] for call in calls if "service_specs" in call["vars"])
     files = [ROOT / "roles" / role / part / "main.yml" for part in ("defaults", "vars")]
