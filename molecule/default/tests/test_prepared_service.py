@@ -11,11 +11,18 @@ from __future__ import annotations
 
 from typing import Any
 
-testinfra_hosts = ["docker://gw-ubuntu"]
+import pytest
+import testinfra
 
 STATE = "/var/lib/llmfleet/bench-store"
 SECRET = r"""it's "quoted" $HOME 100% \n"""
 STORE, DOOR = "llm-bench-store.service", "llm-bench-door.service"
+
+
+@pytest.fixture(scope="module")
+def machine() -> Any:
+    """The one host that has both services; the fixture `host` would be every host of the scenario in turn."""
+    return testinfra.get_host("docker://gw-ubuntu")
 
 
 def started(host: Any, unit: str) -> int:
@@ -23,25 +30,25 @@ def started(host: Any, unit: str) -> int:
     return int(host.check_output(f"systemctl show -P ExecMainStartTimestampMonotonic {unit}"))
 
 
-def test_a_command_prepares_once_with_the_services_user_and_environment(host: Any) -> None:
-    lines = host.file(f"{STATE}/prepared").content_string.splitlines()
+def test_a_command_prepares_once_with_the_services_user_and_environment(machine: Any) -> None:
+    lines = machine.file(f"{STATE}/prepared").content_string.splitlines()
     assert lines == ["store of the bench", "llm-bench-store", STATE, SECRET]
-    folder = host.file(f"{STATE}/data")
+    folder = machine.file(f"{STATE}/data")
     assert (folder.is_directory, folder.user) == (True, "llm-bench-store")
-    assert len(host.check_output(f"find {STATE} -name '.prepared-*'").split()) == 2
+    assert len(machine.check_output(f"find {STATE} -name '.prepared-*'").split()) == 2
 
 
-def test_the_service_itself_has_the_same_environment(host: Any) -> None:
-    assert host.file(f"{STATE}/started").content_string == f"{SECRET}\n"
+def test_the_service_itself_has_the_same_environment(machine: Any) -> None:
+    assert machine.file(f"{STATE}/started").content_string == f"{SECRET}\n"
 
 
-def test_both_are_active_and_listen_on_loopback_alone(host: Any) -> None:
+def test_both_are_active_and_listen_on_loopback_alone(machine: Any) -> None:
     for unit, port in ((STORE, 4551), (DOOR, 4552)):
-        assert host.check_output(f"systemctl is-active {unit}") == "active"
-        assert host.check_output(f"systemctl show -P NRestarts {unit}") == "0"
-        assert host.check_output(f"ss -Hltn 'sport = :{port}'").split()[3] == f"127.0.0.1:{port}"
+        assert machine.check_output(f"systemctl is-active {unit}") == "active"
+        assert machine.check_output(f"systemctl show -P NRestarts {unit}") == "0"
+        assert machine.check_output(f"ss -Hltn 'sport = :{port}'").split()[3] == f"127.0.0.1:{port}"
 
 
-def test_the_second_started_when_the_first_was_ready(host: Any) -> None:
+def test_the_second_started_when_the_first_was_ready(machine: Any) -> None:
     # The first takes two seconds until its command says that it is ready.
-    assert started(host, DOOR) - started(host, STORE) >= 2_000_000
+    assert started(machine, DOOR) - started(machine, STORE) >= 2_000_000

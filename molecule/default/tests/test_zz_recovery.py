@@ -14,8 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from bench_hosts import Door, in_host, local_status, wait_for
 
-testinfra_hosts = ["docker://aio"]
-
 REQUESTS = 60
 AT_ONCE = 4
 BACK_WITHIN_SECONDS = 240
