@@ -201,7 +201,9 @@ def test_check_mode_on_a_host_whose_driver_is_yet_to_come(bare: Fleet) -> None:
     assert before_the_plan(bare) == 0, bare.said
     assert "would install" in bare.said
     assert "nvidia-open" in bare.said
-    assert "gpu1: the NVIDIA driver is not installed yet, so check mode knows neither the GPUs nor the plan" in bare.said
+    assert (
+        "gpu1: the NVIDIA driver is not installed yet, so check mode knows neither the GPUs nor the plan" in bare.said
+    )
     assert sorted(path.name for path in bare.inventory.iterdir()) == ["hosts.yml"]
 
 
