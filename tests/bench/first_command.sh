@@ -80,7 +80,8 @@ in_host() {
 # step NAME COMMAND: on the host, in the checkout, as the README has it.
 step() {
   local name=$1 start=$SECONDS log=$logs/$distribution-$1.log
-  echo "first: $distribution: $name: ${2//$'\n'/; }"
+  echo "first: $distribution: $name:"
+  sed 's/ *#.*//; s/^/  $ /' <<<"$2"
   if ! wait_for in_host "$log" "$2"; then
     echo "first: $distribution: $name FAILED after $((SECONDS - start)) s, the end of $log:" >&2
     tail -n 40 "$log" | cut -c1-600 >&2
@@ -152,8 +153,8 @@ left_behind="sh molecule/shared/files/left_behind.sh
 run_steps() {
   start_host
   # What a person has who cloned the repository and uses curl.
-  step machine 'export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends make git curl'
+  step machine 'apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends make git curl'
   wait_for in_host /dev/null 'find . | sort >/root/checkout' || fail 'the checkout could not be listed'
   for name in "${steps[@]}"; do
     case $name in
