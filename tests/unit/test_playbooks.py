@@ -31,6 +31,16 @@ def plays(playbook: Path) -> list[dict[str, Any]]:
     return found
 
 
+def imported(tasks: list[dict[str, Any]], folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield tasks, those of blocks, and those of files that are imported: a condition of the play skips each of them."""
+    for task in tasks:
+        for part in ("block", "rescue", "always"):
+            yield from imported(task.get(part, []), folder)
+        if name := task.get("ansible.builtin.import_tasks"):
+            yield from imported(yaml.safe_load((folder / name).read_text(encoding="utf-8")), folder)
+        yield task
+
+
 def listed(folder: Path, inventory: dict[str, Any], *playbooks: Path) -> str:
     (folder / "hosts.yml").write_text(yaml.safe_dump(inventory, sort_keys=False), encoding="utf-8")
     result = run_playbook("-i", folder / "hosts.yml", *playbooks, "--list-hosts")
@@ -117,3 +127,20 @@ def test_a_module_whose_messages_name_the_host_is_told_its_name_in_the_inventory
 def test_the_inventory_is_checked_before_anything_is_touched(name: str) -> None:
     names = [play["name"] for play in plays(ROOT / "playbooks" / f"{name}.yml")]
     assert names.index("Check the inventory against the machines") < names.index("Prepare the machines")
+
+
+def test_a_playbook_that_is_skipped_replaces_no_result() -> None:
+    """A task that a condition of import_playbook skips registers a result without values in place of the former one."""
+    replaced, conditional = [], 0
+    for path in PLAYBOOKS:
+        for play in yaml.safe_load(path.read_text(encoding="utf-8")):
+            name = play.get("ansible.builtin.import_playbook") or play.get("import_playbook")
+            if not name or "when" not in play:
+                continue
+            conditional += 1
+            for skipped in plays(path.parent / name):
+                tasks = [task for part in ("pre_tasks", "tasks", "post_tasks") for task in skipped.get(part, [])]
+                registered = [task["register"] for task in imported(tasks, path.parent) if "register" in task]
+                replaced += [f"{name}: {result}" for result in registered if not result.startswith("__")]
+    assert conditional > 1
+    assert replaced == []
