@@ -81,7 +81,7 @@ in_host() {
 step() {
   local name=$1 start=$SECONDS log=$logs/$distribution-$1.log
   echo "first: $distribution: $name:"
-  sed 's/ *#.*//; s/^/  $ /' <<<"$2"
+  sed 's/ *#.*//; s/^[^ ]/  $ &/; s/^  *[^ $]/    &/' <<<"$2"
   if ! wait_for in_host "$log" "$2"; then
     echo "first: $distribution: $name FAILED after $((SECONDS - start)) s, the end of $log:" >&2
     tail -n 40 "$log" | cut -c1-600 >&2
@@ -118,6 +118,11 @@ said() {
 show() {
   said "$1" "$2"
   grep -ohE "$2" "$logs/$distribution-$1.log" | sort -u | sed "s/^/  /"
+}
+
+# table_of FILE: the table that a run ends with, without the indentation of the output.
+table_of() {
+  sed -n '/WHAT RUNS .*WHERE/,/^ *llm-node-exporter /s/^ *//p' "$1"
 }
 
 start_host() {
@@ -168,13 +173,13 @@ DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ma
       demo)
         step demo "$first_block"
         said demo '"choices":'
-        said demo 'llm-open-webui +localhost +http://127.0.0.1:3000'
         if [ "$distribution" != debian12 ]; then
           echo "first: $distribution: applications on the Python that uv installed, which is the stand-in:"
           show demo '[a-z-]+ needs Python .*: uv brings [0-9.]+'
         fi
         echo "first: $distribution: preflight passed, and the demo answered and ended with:"
-        sed -n '/WHAT RUNS .*WHERE/,/^ *$/s/^ */  /p' "$logs/$distribution-demo.log"
+        table_of "$logs/$distribution-demo.log" | tee "$logs/$distribution-table.log" | sed 's/^/  /'
+        table_of README.md | diff - "$logs/$distribution-table.log" || fail 'the table is not the one of README.md'
         ;;
       again)
         step again 'make demo'
