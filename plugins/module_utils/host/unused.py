@@ -60,7 +60,7 @@ def unused(candidates: Iterable[str], texts: Iterable[str]) -> list[str]:
     kept = {
         target
         for path, target in real.items()
-        if any(is_named(name, text) for name in {path, target} for text in known)
+        if any(is_named(name, text) for name in (path, target) for text in known)
     }
     return [path for path, target in real.items() if target not in kept]
 

@@ -231,9 +231,9 @@ def url(*schemes: str) -> Rule:
 
     def rule(value: Any) -> str:
         clean = line(value)
-        if not URL.fullmatch(clean) or clean.split("://")[0] not in schemes:
+        if not URL.fullmatch(clean) or clean.split("://", maxsplit=1)[0] not in schemes:
             raise RefusedError("it is not a valid URL", f"write {schemes[0]}://HOST/PATH")
-        if "@" in clean.split("://", 1)[1].split("/")[0]:
+        if "@" in clean.split("://", maxsplit=1)[1].split("/", maxsplit=1)[0]:
             raise RefusedError("there is a user or a password in it", "write the URL without them", value="(hidden)")
         return clean
 
