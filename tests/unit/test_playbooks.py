@@ -32,7 +32,7 @@ def plays(playbook: Path) -> list[dict[str, Any]]:
 
 
 def imported(tasks: list[dict[str, Any]], folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield tasks, those of blocks, and those of files that are imported: a condition of the play skips each of them."""
+    """Yield tasks, those of blocks, and those of imported files: a condition of the play skips each of them."""
     for task in tasks:
         for part in ("block", "rescue", "always"):
             yield from imported(task.get(part, []), folder)
