@@ -110,14 +110,14 @@ fail() {
   return 1
 }
 
-# said STEP PATTERN: fails unless the step printed it; show STEP PATTERN prints the lines.
+# said STEP PATTERN: fails unless the step printed it; show STEP PATTERN prints what fits, also across lines.
 said() {
   grep -qE "$2" "$logs/$distribution-$1.log" || fail "$1 did not print '$2', see $logs/$distribution-$1.log"
 }
 
 show() {
-  said "$1" "$2"
-  grep -ohE "$2" "$logs/$distribution-$1.log" | sort -u | sed "s/^/  /"
+  tr -s '\n ' ' ' <"$logs/$distribution-$1.log" | grep -oE "$2" | sort -u | sed 's/^/  /' ||
+    fail "$1 did not print '$2', see $logs/$distribution-$1.log"
 }
 
 # table_of FILE: the table that a run ends with, without the indentation of the output.
@@ -166,7 +166,7 @@ DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ma
       plan)
         step plan 'make demo-plan'
         said plan 'chat-0'
-        grep -oE 'environment: .* uv brings .*' "$logs/$distribution-plan.log" | sed 's/^/  /' || true
+        grep -oE 'environment: .* uv brings .*' "$logs/$distribution-plan.log" | sed 's/^/  the stand-in too: /' || true
         # The plan needs Python's venv module, the only package that stays (scripts/bootstrap.sh).
         wait_for in_host /dev/null "$packages >/root/packages" || fail 'the packages could not be listed'
         ;;
@@ -175,7 +175,7 @@ DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ma
         said demo '"choices":'
         if [ "$distribution" != debian12 ]; then
           echo "first: $distribution: applications on the Python that uv installed, which is the stand-in:"
-          show demo '[a-z-]+ needs Python .*: uv brings [0-9.]+'
+          show demo '[a-z-]+ needs Python [^:]*: uv brings [0-9.]+'
         fi
         echo "first: $distribution: preflight passed, and the demo answered and ended with:"
         table_of "$logs/$distribution-demo.log" | tee "$logs/$distribution-table.log" | sed 's/^/  /'
