@@ -144,3 +144,15 @@ def test_a_playbook_that_is_skipped_replaces_no_result() -> None:
                 replaced += [f"{name}: {result}" for result in registered if not result.startswith("__")]
     assert conditional > 1
     assert replaced == []
+
+
+def test_an_imported_role_is_not_validated_in_runs_with_other_tags() -> None:
+    """Ansible tags the validation of an import `always`, so it would run where what the arguments refer to is not set."""
+    found = 0
+    for path in [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/**/*.yml")]:
+        for task in imported(yaml.safe_load(path.read_text(encoding="utf-8")) or [], path.parent):
+            role = task.get("ansible.builtin.import_role")
+            if role and "." not in role.get("tasks_from", "main"):
+                found += 1
+                assert role.get("rolespec_validate") is False, f"{path.relative_to(ROOT)}: {task['name']}"
+    assert found > 5
