@@ -463,7 +463,13 @@ def test_a_command_has_the_time_to_clean_up(tmp_path: Path, number: signal.Signa
     """A proof that is interrupted removes its hosts, which takes longer than Python waits for a child by itself."""
     command = f"trap 'sleep 1; echo removed; exit 130' {number.name[3:]}; echo started; while :; do sleep 0.1; done"
     program = [sys.executable, str(BENCH / "green.py"), "none", "bash", "-c", command]
-    process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        program,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell in the background ignores interrupts, which all its children would inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
     process.send_signal(number)
