@@ -52,9 +52,16 @@ def start(tmp_path: Path, calls: Path) -> Start:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=heed_signals,
         )
 
     return run
+
+
+def heed_signals() -> None:
+    """A shell in the background ignores interrupts, and nohup hang-ups, which all its children would inherit."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def of_the_machine(calls: Path) -> list[str]:
