@@ -99,7 +99,12 @@ def application(role: str) -> dict[str, Any]:
             *(str(path) for path in files if path.exists()),
             *(str(own / part / "main.yml") for part in ("defaults", "vars")),
         ],
-        "vars": {"specs": specs, "golden_package": package},
+        "vars": {
+            "specs": specs,
+            "golden_package": package,
+            # What the host needs beside the images counts as installed, so no test installs a package on this machine.
+            "service_host_packages": {"stdout_lines": [f"installed {name}" for name in package.get("beside", [])]},
+        },
         "tasks": [
             {
                 "ansible.builtin.include_role": {"name": "llmfleet.serving.service", "tasks_from": "package.yml"},
