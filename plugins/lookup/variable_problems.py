@@ -52,7 +52,11 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import (
+    HIDDEN,
+    Problem,
+    without_credentials,
+)
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import misspelt
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import variables as inventory_variables
 
@@ -86,8 +90,8 @@ def template_problems(name: str, raw: Any, error: Exception, known: Any, host: s
         problem, remedy = f"it cannot be computed: {text.rstrip('.')}", "correct the template"
     spec = known.get(name, {})
     # A copy by way of bytes is plain text, which Ansible does not compute once more.
-    template = isinstance(raw, str) and "{{" in raw and not spec.get("no_log")
-    shown = raw.encode().decode() if template else inventory_variables.HIDDEN
+    template = isinstance(raw, str) and "{{" in raw and not inventory_variables.may_be_secret(name, spec)
+    shown = without_credentials(raw.encode().decode()) if template else HIDDEN
     return [Problem(name, shown, problem, remedy, host)]
 
 

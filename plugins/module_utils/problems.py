@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from typing import Any, Iterable, NamedTuple
 
 # The value of what may be a secret.
 HIDDEN = "(hidden)"
+# User and password before a host, whatever characters a wrong URL has in them. A model (hf://NAME@REVISION) and an
+# image (HOST:PORT/NAME:TAG@sha256:DIGEST) are written with an @ of their own.
+CREDENTIALS = re.compile(r"""(?<=://)(?<!\bhf://).*@|(?<!\S)[^\s"@/:]+:(?!//)[^\s"@]+@(?!sha256:)""", re.DOTALL)
 
 
 class Problem(NamedTuple):
@@ -75,9 +79,19 @@ def plain(value: Any) -> Any:
     return value
 
 
+def without_credentials(value: Any) -> Any:
+    """Return a value whose texts, and those inside it, have no user and password of a URL."""
+    if isinstance(value, str):
+        return CREDENTIALS.sub(f"{HIDDEN}@", value)
+    if isinstance(value, dict):
+        return {key: without_credentials(item) for key, item in value.items()}
+    return [without_credentials(item) for item in value] if isinstance(value, list) else value
+
+
 def shown(value: Any) -> str:
-    """Return a value in YAML's flow style, cut to a length that fits into a message."""
-    text = "missing" if value is None else json.dumps(plain(value), default=str, ensure_ascii=False)
+    """Return a value in YAML's flow style, without credentials, cut to a length that fits into a message."""
+    found = without_credentials(plain(value))
+    text = "missing" if value is None else json.dumps(found, default=str, ensure_ascii=False)
     return text if len(text) <= 120 else text[:117] + "..."
 
 

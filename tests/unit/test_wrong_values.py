@@ -190,6 +190,14 @@ def test_no_secret_is_shown(name: str) -> None:
         assert "canary" not in str(variables.value_problems(name, value, SPECS[name], "gw"))
 
 
+@pytest.mark.parametrize("name", sorted(SPECS))
+def test_no_password_in_a_url_is_told(name: str) -> None:
+    """Results of tasks are printed with -v, so the value itself has to be without it, not only the message."""
+    for url in ("https://me:it's-canary@hub", "ftp://me:canary@hub:x", "me:canary@hub:5000/x y"):
+        for value in (url, [url], {"x": url}, [{"x": [url]}]):
+            assert "canary" not in str(variables.value_problems(name, value, SPECS[name], "gw"))
+
+
 def test_models_of_any_kind() -> None:
     catalog = {"org/*": {"args": {"x": 1}}}
     for models in broken([MODEL]):

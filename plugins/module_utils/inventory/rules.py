@@ -226,6 +226,17 @@ def address(value: Any) -> str:
     return bare
 
 
+def network(value: Any) -> str:
+    """Take an address or a network; as Nginx does, one with bits of a host in it, too."""
+    clean = line(value)
+    try:
+        ipaddress.ip_network(clean, strict=False)
+    except ValueError:
+        remedy = "give an address or a network, such as 127.0.0.1 or 192.0.2.0/28"
+        raise RefusedError("it is neither an address nor a network", remedy) from None
+    return clean
+
+
 def url(*schemes: str) -> Rule:
     """Return a rule for a URL with one of some schemes, without user and password: every user may read it on hosts."""
 
@@ -234,7 +245,7 @@ def url(*schemes: str) -> Rule:
         if not URL.fullmatch(clean) or clean.split("://", maxsplit=1)[0] not in schemes:
             raise RefusedError("it is not a valid URL", f"write {schemes[0]}://HOST/PATH")
         if "@" in clean.split("://", maxsplit=1)[1].split("/", maxsplit=1)[0]:
-            raise RefusedError("there is a user or a password in it", "write the URL without them", value="(hidden)")
+            raise RefusedError("there is a user or a password in it", "write the URL without them")
         return clean
 
     return rule

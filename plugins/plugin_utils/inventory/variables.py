@@ -10,14 +10,17 @@ mean for the values. Pure functions over dictionaries; no Ansible, no files, no 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Any, Iterable, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import parts, rules
-from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, plain
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import (
+    HIDDEN,
+    Problem,
+    plain,
+    without_credentials,
+)
 
-HIDDEN = "(hidden)"
 Spec = Mapping[str, Any]
 # Their whole content has a check of its own (module_utils/inventory).
 CHECKED_ELSEWHERE = ("llm_models", "llm_model_defaults", "llm_catalog_extra", "litellm_keys")
@@ -98,16 +101,6 @@ def _webui_url(value: Any) -> str:
     return clean
 
 
-def _network(value: Any) -> str:
-    clean = rules.line(value)
-    try:
-        ipaddress.ip_network(clean, strict=False)
-    except ValueError:
-        remedy = "give an address or a network, such as 127.0.0.1 or 192.0.2.0/28"
-        raise rules.RefusedError("it is neither an address nor a network", remedy) from None
-    return clean
-
-
 def _some(item: rules.Rule) -> rules.Rule:
     """Return a rule for a list that is not empty."""
 
@@ -143,7 +136,7 @@ BY_NAME: dict[str, rules.Rule] = {
     "nvidia_driver_user_space_only": _driver_switch,
     "open_webui_api_base_url": _webui_url,
     "open_webui_api_key": _WEBUI_KEY,
-    "open_webui_trusted_proxies": parts.listing(_network),
+    "open_webui_trusted_proxies": parts.listing(rules.network),
     "prometheus_retention_size": _SIZE,
     "service_python_archives": rules.line,
 }
@@ -196,6 +189,11 @@ def _optional(spec: Spec) -> bool:
     return spec.get("default") == ""
 
 
+def may_be_secret(name: str, spec: Spec) -> bool:
+    """Return whether no message may show a variable's value."""
+    return bool(spec.get("no_log") or SECRET.fullmatch(name))
+
+
 def value_problems(name: str, value: Any, spec: Spec, host: str = "") -> list[Problem]:
     """Return the problems of a variable's value.
 
@@ -213,9 +211,15 @@ def value_problems(name: str, value: Any, spec: Spec, host: str = "") -> list[Pr
     if value == "":
         remedy = "give it a value, or remove the line to get the default"
         return [Problem(name, "", "it is empty", remedy, host)]
-    hidden = bool(spec.get("no_log") or SECRET.fullmatch(name))
+    hidden = may_be_secret(name, spec)
     return [
-        Problem(f"{name}{refused.inside}", HIDDEN if hidden else refused.value, refused.problem, refused.remedy, host)
+        Problem(
+            f"{name}{refused.inside}",
+            HIDDEN if hidden else without_credentials(refused.value),
+            refused.problem,
+            refused.remedy,
+            host,
+        )
         for refused in parts.refusals(rule(name, spec), plain(value))
     ]
 

@@ -10,14 +10,12 @@ default, which is right.
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from typing import Any, Callable, Dict, Iterable, Optional
+from typing import Any, Dict, Iterable
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.rules import off, whole_number
-from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import parts, rules
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import HIDDEN, Problem
 
-HIDDEN = "(hidden)"
 HOST = re.compile(r"[A-Za-z0-9.:-]+")
 SERVER = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]+")
 MODEL = re.compile(r"[A-Za-z0-9._-]+")
@@ -30,90 +28,35 @@ FILE = re.compile(r"/[^\s;{}\"'$\\]+")
 UPSTREAM = "write a list of {name: MODEL, servers: [{address: HOST:PORT}]}"
 
 Values = Dict[str, Any]
-# The problem of a value and its remedy; empty if the value is valid.
-Rule = Callable[[Any], Optional[str]]
 
 
-def whole(minimum: int, maximum: int | None = None) -> Rule:
-    """Return a rule for whole numbers."""
-    limit = f"from {minimum} up" if maximum is None else f"from {minimum} to {maximum}"
-
-    def rule(value: Any) -> str | None:
-        found = whole_number(value)
-        fits = found is not None and found >= minimum and (maximum is None or found <= maximum)
-        return None if fits else f"give a whole number {limit}"
-
-    return rule
+def _listen(value: Any) -> str:
+    """Take an address that Nginx need not look up when it starts."""
+    clean = str(rules.address(value))
+    if clean != "localhost" and not re.fullmatch(r"[0-9.]+|.*:.*", clean):
+        raise rules.RefusedError("it is a name, not an address", "give an address of the host, such as 0.0.0.0 or ::")
+    return clean
 
 
-def form(pattern: re.Pattern[str], remedy: str) -> Rule:
-    """Return a rule for text that matches a pattern as a whole."""
-
-    def rule(value: Any) -> str | None:
-        return None if isinstance(value, str) and pattern.fullmatch(value) else remedy
-
-    return rule
-
-
-def _listen(value: Any) -> str | None:
-    text = str(value)
-    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    try:
-        fits = ipaddress.ip_address(bare).version == 6 or bare == text
-    except ValueError:
-        fits = text == "localhost"
-    return None if fits else "give an address of the host, such as 0.0.0.0 or ::"
-
-
-def _networks(value: Any) -> str | None:
-    remedy = "give a list of addresses or networks, such as [192.0.2.0/28]"
-    if not isinstance(value, list):
-        return remedy
-    try:
-        for network in value:
-            # As nginx does, a network is taken with bits of a host in it.
-            ipaddress.ip_network(str(network), strict=False)
-    except ValueError:
-        return remedy
-    return None
-
-
-SINGLE: dict[str, tuple[str, Rule]] = {
-    "nginx_listen": ("it is no address", _listen),
-    "nginx_south_listen": ("it is no address", _listen),
-    "nginx_exporter_listen": ("it is no address", _listen),
-    "nginx_trusted_proxies": ("it is no list of networks", _networks),
-    "nginx_hsts_max_age": ("it is no number of seconds", whole(0)),
-    "nginx_request_timeout": ("it is no number of seconds", whole(1)),
-    "nginx_south_request_timeout": ("it is no number of seconds", whole(1)),
-    "nginx_access_log_days": ("it is no number of days", whole(1)),
-    "nginx_http_port": ("it is no port", whole(0, 65535)),
-    **{f"nginx_{name}_port": ("it is no port", whole(1, 65535)) for name in ("south", "status", "exporter")},
+_SIZE = rules.matching(SIZE, "it is not a valid size", "give a number of bytes, k, m or g, such as 32m")
+_FILE = rules.matching(FILE, "it is not a valid path", "give an absolute path without spaces and quotes")
+SINGLE: dict[str, rules.Rule] = {
+    **{f"nginx_{name}listen": _listen for name in ("", "south_", "exporter_")},
+    "nginx_trusted_proxies": parts.listing(rules.network),
+    "nginx_hsts_max_age": rules.whole(0, None, "a number of seconds"),
+    "nginx_request_timeout": rules.whole(1, None, "a number of seconds"),
+    "nginx_south_request_timeout": rules.whole(1, None, "a number of seconds"),
+    "nginx_access_log_days": rules.whole(1, None, "a number of days"),
+    "nginx_http_port": rules.whole(0, 65535, "a port"),
+    **{f"nginx_{name}_port": rules.whole(1, 65535, "a port") for name in ("south", "status", "exporter")},
+    **{f"nginx_{door}_max_body_size": _SIZE for door in ("api", "chat")},
     **{
-        f"nginx_{door}_max_body_size": (
-            "it is no size",
-            form(SIZE, "give a number of bytes, k, m or g, such as 32m"),
-        )
-        for door in ("api", "chat")
+        f"nginx_{name}_per_{of}": rules.whole(0)
+        for name in ("rate", "burst", "connections")
+        for of in ("key", "address")
     },
-    **{
-        f"nginx_{limit}": ("it is no limit", whole(0))
-        for limit in (
-            "rate_per_key",
-            "burst_per_key",
-            "rate_per_address",
-            "burst_per_address",
-            "rate_login",
-            "burst_login",
-            "connections_per_key",
-            "connections_per_address",
-            "connections_total",
-        )
-    },
-    **{
-        f"nginx_tls_{name}_file": ("it is no path", form(FILE, "give an absolute path without spaces and quotes"))
-        for name in ("certificate", "key", "ca")
-    },
+    **{f"nginx_{name}": rules.whole(0) for name in ("rate_login", "burst_login", "connections_total")},
+    **{f"nginx_tls_{name}_file": _FILE for name in ("certificate", "key", "ca")},
 }
 
 
@@ -152,7 +95,7 @@ def _door(variable: str, door: Values) -> Iterable[Problem]:
         if not isinstance(name, str) or not HOST.fullmatch(name):
             field = "aliases" if position else "server_name"
             yield Problem(f"{variable}.{field}", name, "it is no host name", remedy)
-    port = whole_number(door.get("port"))
+    port = rules.whole_number(door.get("port"))
     if port is None or not 1 <= port <= 65535:
         yield Problem(f"{variable}.port", door.get("port"), "it is no port", "give a whole number from 1 to 65535")
     if "upstream" not in door:
@@ -173,7 +116,7 @@ def _server(variable: str, server: Any) -> Iterable[Problem]:
 
 def _doors(given: Values) -> Iterable[Problem]:
     found: list[Values] = []
-    if off(given.get("nginx_north")):
+    if rules.off(given.get("nginx_north")):
         return
     for name in ("nginx_api", "nginx_chat"):
         door = given.get(name, {})
@@ -182,12 +125,12 @@ def _doors(given: Values) -> Iterable[Problem]:
         elif door.get("server_name", "") != "":
             found.append({**door, "variable": name})
             yield from _door(name, door)
-    http = whole_number(given.get("nginx_http_port"))
-    taken = [door["variable"] for door in found if http and http == whole_number(door.get("port"))]
+    http = rules.whole_number(given.get("nginx_http_port"))
+    taken = [door["variable"] for door in found if http and http == rules.whole_number(door.get("port"))]
     if taken:
         problem = f"{taken[0]} has this port"
         yield Problem("nginx_http_port", http, problem, "choose a port that no door uses, or 0")
-    if len(found) == 2 and whole_number(found[0].get("port")) == whole_number(found[1].get("port")):
+    if len(found) == 2 and rules.whole_number(found[0].get("port")) == rules.whole_number(found[1].get("port")):
         api, chat = ({str(name).lower() for name in _names(door)} for door in found)
         for name in sorted(api & chat):
             remedy = "on one port each door needs names of its own; give the chat page another name or another port"
@@ -241,10 +184,9 @@ def problems(values: Values, host: str = "", names: dict[str, str] | None = None
     """
     given = {name: value for name, value in values.items() if value is not None and value != ""}
     found = list(_tls(given))
-    for name, (problem, rule) in SINGLE.items():
-        remedy = rule(given[name]) if name in given else None
-        if remedy:
-            found.append(Problem(name, given[name], problem, remedy))
+    for name, rule in SINGLE.items():
+        refused = parts.refusals(rule, given[name]) if name in given else []
+        found += [Problem(f"{name}{one.inside}", one.value, one.problem, one.remedy) for one in refused]
     for check in (_doors, _models, _paths):
         found += check(given)
     renamed = names or {}

@@ -84,11 +84,6 @@ def test_what_is_refused(rule: rules.Rule, value: Any, words: str) -> None:
     assert (refused.inside, refused.value) == ("", value)
 
 
-def test_a_password_in_a_url_is_not_shown() -> None:
-    (refused,) = parts.refusals(WEB, "https://me:canary@a.example.com/")
-    assert refused.value == "(hidden)"
-
-
 def test_every_wrong_part_is_refused_with_the_way_to_it() -> None:
     row = parts.record({"name": rules.line, "ports": parts.listing(PORT)}, ("name",))
     value = {"a": [{"ports": [1, 0, "x"], "nmae": "y"}], "b": 3}

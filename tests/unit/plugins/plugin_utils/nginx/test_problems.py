@@ -110,8 +110,8 @@ def test_nothing_set_is_right() -> None:
         ({"nginx_south_upstreams": ["chat"]}, ["nginx_south_upstreams[0]"]),
         ({"nginx_listen": "[0.0.0.0]"}, ["nginx_listen"]),
         ({"nginx_trusted_proxies": "192.0.2.0/28"}, ["nginx_trusted_proxies"]),
-        ({"nginx_trusted_proxies": ["192.0.2.0/33"]}, ["nginx_trusted_proxies"]),
-        ({"nginx_trusted_proxies": ["balancer"]}, ["nginx_trusted_proxies"]),
+        ({"nginx_trusted_proxies": ["192.0.2.0/33"]}, ["nginx_trusted_proxies[0]"]),
+        ({"nginx_trusted_proxies": ["balancer"]}, ["nginx_trusted_proxies[0]"]),
         ({"nginx_south_upstreams": [{"name": "a/b", "servers": []}]}, ["nginx_south_upstreams.name"]),
         (
             {"nginx_south_upstreams": [{"name": "a", "servers": []}, {"name": "A", "servers": []}]},
