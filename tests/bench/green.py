@@ -20,7 +20,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
@@ -167,13 +167,15 @@ def record_run(root: Path, scenario: str, before: str, environment: Mapping[str,
 
 def run_to_its_end(command: list[str]) -> int:
     """Run a command and return its exit status; it removes its hosts after a signal, so it is told and waited for."""
-    process = subprocess.Popen(command, cwd=ROOT)
-
-    def tell(number: int, _frame: object) -> None:
-        process.send_signal(number)
-
+    early: list[int] = []
+    tell: Callable[[int], None] = early.append
+    # The handlers stand before the command does: it may print, and be interrupted, before Popen has returned.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, tell)
+        signal.signal(number, lambda number, _frame: tell(number))
+    process = subprocess.Popen(command, cwd=ROOT)
+    tell = process.send_signal
+    for missed in early:
+        tell(missed)
     return process.wait()
 
 

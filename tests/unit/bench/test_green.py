@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -468,10 +469,32 @@ def test_a_command_has_the_time_to_clean_up(tmp_path: Path, number: signal.Signa
         stdout=subprocess.PIPE,
         text=True,
         # A shell in the background ignores interrupts, which all its children would inherit.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
     process.send_signal(number)
     assert process.communicate(timeout=30)[0] == "removed\n"
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_comes_before_the_command_runs_is_not_lost(
+    green: ModuleType, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """On a busy machine a command prints, and is interrupted, before its starter has gone on."""
+    start = subprocess.Popen
+
+    def interrupted(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+        os.kill(os.getpid(), number)
+        process = start(*arguments, **options)
+        os.kill(os.getpid(), number)
+        return process
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr(green.subprocess, "Popen", interrupted)
+    try:
+        assert green.run_to_its_end(["sleep", "30"]) == -number
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
