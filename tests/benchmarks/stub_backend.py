@@ -145,7 +145,8 @@ class Connection(asyncio.Protocol):
         chat = path.endswith("/chat/completions")
         if body.get("stream"):
             options = body.get("stream_options") or {}
-            return await self._stream(want, body, chat, bool(options.get("include_usage")))
+            usage, continuous = bool(options.get("include_usage")), bool(options.get("continuous_usage_stats"))
+            return await self._stream(want, body, chat, usage, continuous)
         return self._json(200, completion(want, body, chat))
 
     def _json(self, status: int, body: dict[str, object]) -> None:
@@ -156,7 +157,9 @@ class Connection(asyncio.Protocol):
         )
         self.transport.write(head.encode() + payload)
 
-    async def _stream(self, want: Behaviour, body: dict[str, object], chat: bool, usage: bool) -> None:
+    async def _stream(
+        self, want: Behaviour, body: dict[str, object], chat: bool, usage: bool, continuous: bool
+    ) -> None:
         self.transport.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
         )
@@ -185,7 +188,8 @@ class Connection(asyncio.Protocol):
             sent += count
             if want.rate:
                 await asyncio.sleep(max(0.0, started + sent / want.rate - time.perf_counter()))
-            self._event({**base, "choices": [{**choice, "finish_reason": None}]})
+            so_far = {"usage": used(want, sent)} if usage and continuous else {}
+            self._event({**base, "choices": [{**choice, "finish_reason": None}], **so_far})
             if sent >= cut_after:
                 self.transport.abort()
                 return
@@ -201,8 +205,9 @@ class Connection(asyncio.Protocol):
         self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
 
-def used(want: Behaviour) -> dict[str, object]:
-    return {"prompt_tokens": 8, "completion_tokens": want.tokens, "total_tokens": 8 + want.tokens}
+def used(want: Behaviour, sent: int | None = None) -> dict[str, object]:
+    tokens = want.tokens if sent is None else sent
+    return {"prompt_tokens": 8, "completion_tokens": tokens, "total_tokens": 8 + tokens}
 
 
 def completion(want: Behaviour, body: dict[str, object], chat: bool) -> dict[str, object]:

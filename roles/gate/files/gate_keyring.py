@@ -5,7 +5,7 @@
 
 Knows nothing of LiteLLM, so that it can be tested, and used to check a file before it lands:
 
-    python llmfleet_keyring.py keys.json
+    python gate_keyring.py keys.json
 
     {"keys": [{"alias": "team-a", "sha256": "<64 hex digits>", "models": ["chat"], "rpm": 60, "tpm": 10000,
                "max_parallel_requests": 4, "expires": "2027-01-31", "blocked": false, "scope": "inference"}]}
@@ -27,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-LOG = logging.getLogger("llmfleet.keyring")
+LOG = logging.getLogger("gate.keyring")
 SCOPES = ("inference", "metrics")
 FIELDS = frozenset(("alias", "sha256", "models", "rpm", "tpm", "max_parallel_requests", "expires", "blocked", "scope"))
 

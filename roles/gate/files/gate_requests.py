@@ -15,9 +15,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-import llmfleet_content as content
-import llmfleet_fields as fields
-from llmfleet_content import RequestError
+import gate_content as content
+import gate_fields as fields
+from gate_content import RequestError
 
 MODEL = re.compile(r"[^\s,\x00-\x1f\x7f]{1,256}")
 # Each document or text is a sequence in the engine; the numbers are those of Cohere's and OpenAI's own services.

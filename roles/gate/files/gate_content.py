@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import llmfleet_fields as fields
+import gate_fields as fields
 
 
 class RequestError(Exception):

@@ -1,0 +1,73 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gate: everybody's requests come through it, and it alone knows keys, bodies, limits and usage.
+
+    python gate.py /etc/llmfleet/gate/gate.json            serve
+    python gate.py --check /etc/llmfleet/gate/gate.json    read the settings, say what is wrong with them, and end
+
+The key of the engines and that of the translator come from the environment: GATE_ENGINE_KEY, GATE_TRANSLATOR_KEY.
+SIGHUP reads the settings again, except where and how it listens; SIGTERM lets requests in flight end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+
+import gate_settings
+import uvloop
+from gate_app import Gate, serve
+
+LOG = logging.getLogger("gate")
+
+
+def read(path: str) -> gate_settings.Settings:
+    with open(path, encoding="utf-8") as file:
+        return gate_settings.parse(file.read())
+
+
+async def run(path: str) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    gate = Gate(read(path), os.environ["GATE_ENGINE_KEY"], os.environ["GATE_TRANSLATOR_KEY"])
+    stopping = asyncio.Event()
+
+    def reload() -> None:
+        try:
+            gate.configure(read(path))
+        except (OSError, ValueError) as error:
+            LOG.error("%s cannot be used (%s); the settings read before stay in force", path, error)
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    # What is imported by now lives as long as the process, so the collector need not look at it again.
+    gc.freeze()
+    await serve(gate, stopping)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="read the settings and end")
+    parser.add_argument("settings", help="the settings, a JSON file")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        if arguments.check:
+            read(arguments.settings)
+        else:
+            uvloop.run(run(arguments.settings))
+    except (OSError, ValueError) as error:
+        print(f"{arguments.settings}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

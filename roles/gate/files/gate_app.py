@@ -1,0 +1,379 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happens to one request: key, path, body, model, limits, and then the relay.
+
+Every step may end it, and none of those before the body reads any of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import time
+from datetime import datetime, timezone
+from urllib.parse import parse_qsl
+
+import aiohttp
+import gate_errors as errors
+import orjson
+from aiohttp import web
+from gate_keyring import Key, Keyring
+from gate_limits import LimitReachedError, Limits, Slot
+from gate_log import UsageLog
+from gate_metrics import Metrics
+from gate_models import Directory, may_use
+from gate_relay import LEFT, Forward, Relay
+from gate_requests import ENDPOINTS, Endpoint, RequestError, check_body, check_form, check_query
+from gate_requests import Limits as BodyLimits
+from gate_settings import Model, Settings
+
+LOG = logging.getLogger("gate")
+HEALTH, METRICS, MODELS = "/health", "/metrics", "/v1/models"
+BEARER = re.compile(r"(?i)bearer +([!-~]+)")
+TOKEN = re.compile(r"[!-~]+")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
+# Streams of these have chunks with the usage so far.
+CHUNKED = frozenset(("/v1/chat/completions", "/v1/completions"))
+MOST_FORM_FIELDS = 50
+# More objects and lists than any request has; a few bytes each, they would keep the parser for seconds.
+MOST_CONTAINERS = 100_000
+
+
+class RefusalError(Exception):
+    """A request that ends here."""
+
+    def __init__(
+        self, status: int, message: str, code: str, param: str | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code, self.param, self.headers = status, message, code, param, headers or {}
+
+
+class Gate:
+    """The handler of the server, and what it knows."""
+
+    def __init__(self, settings: Settings, engine_key: str, translator_key: str) -> None:
+        self._engine_key, self._translator_key = engine_key, translator_key
+        self.limits = Limits(settings.key_share)
+        self.metrics = Metrics()
+        self.log = UsageLog(settings.usage_log, settings.usage_log_bytes, settings.usage_log_files)
+        self.relay: Relay | None = None
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Take new settings; requests in flight and their counts go on."""
+        self.settings = settings
+        self.keyring = Keyring(settings.keys_file)
+        self.directory = Directory(settings.models)
+        self.limits.key_share = settings.key_share
+        self._body_limits = BodyLimits(settings.max_choices, settings.max_prompts, frozenset(settings.extra_fields))
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        path, _mark, query = request.raw_path.partition("?")
+        key: Key | None = None
+        try:
+            if path == HEALTH and request.method in ("GET", "HEAD"):
+                return answer(b'{"status":"ok"}')
+            key = self._key(request)
+            if path == METRICS:
+                return self._metrics(request, key)
+            if key.scope != "inference":
+                raise RefusalError(403, f"The API key {key.alias} may not use {path[:100]}.", "path_not_allowed")
+            if path == MODELS or path.startswith(f"{MODELS}/"):
+                return self._models(request, path, key)
+            return await self._inference(request, path, query, key)
+        except RefusalError as refusal:
+            self.metrics.refusals.labels(key.alias if key else "", refusal.code).inc()
+            body = errors.content(path, refusal.status, refusal.message, refusal.code, refusal.param)
+            response = answer(body, refusal.status, refusal.headers)
+            if not request.content.is_eof():
+                # What was not read is not read now either.
+                response.force_close()
+            return response
+
+    def _key(self, request: web.BaseRequest) -> Key:
+        """The one key of a request."""
+        given = request.headers.getall("authorization", [])
+        second = request.headers.getall("x-api-key", [])
+        if len(given) + len(second) > 1 and len({*map(bare, given), *second}) > 1:
+            raise RefusalError(400, "The request has more than one API key.", "invalid_api_key")
+        token = bare(given[0]) if given else second[0] if second else ""
+        key = self.keyring.find(token) if token and TOKEN.fullmatch(token) else None
+        challenge = {"www-authenticate": "Bearer"}
+        if key is None:
+            raise RefusalError(401, "The API key is missing or not known here.", "invalid_api_key", headers=challenge)
+        if key.blocked:
+            raise RefusalError(401, f"The API key {key.alias} is blocked.", "blocked_api_key", headers=challenge)
+        if key.expired(datetime.now(timezone.utc)):
+            raise RefusalError(401, f"The API key {key.alias} has expired.", "expired_api_key", headers=challenge)
+        return key
+
+    def _metrics(self, request: web.BaseRequest, key: Key) -> web.Response:
+        only(request, ("GET", "HEAD"))
+        if key.scope != "metrics":
+            raise RefusalError(403, f"The API key {key.alias} may not use {METRICS}.", "path_not_allowed")
+        return answer(self.metrics.text(), kind="text/plain; version=0.0.4; charset=utf-8")
+
+    def _models(self, request: web.BaseRequest, path: str, key: Key) -> web.Response:
+        only(request, ("GET", "HEAD"))
+        anthropic = "anthropic-version" in request.headers
+        if path == MODELS:
+            return answer(self.directory.listing(key.models, anthropic))
+        name = path[len(MODELS) + 1 :]
+        if name not in self.directory.names(key.models):
+            raise RefusalError(404, f"There is no model {name[:100]} here.", "model_not_found", "model")
+        return answer(self.directory.entry(name, anthropic))
+
+    async def _inference(self, request: web.BaseRequest, path: str, query: str, key: Key) -> web.StreamResponse:
+        endpoint = ENDPOINTS.get(path)
+        if endpoint is None:
+            raise RefusalError(404, f"There is nothing at {path[:100]}.", "not_found")
+        only(request, ("POST",))
+        try:
+            check_query(endpoint, (name for name, _value in parse_qsl(query, keep_blank_values=True)))
+            if endpoint.file:
+                fields, body = await self._form(request, endpoint)
+            else:
+                fields = body = check_body(endpoint, load(await self._read(request)), self._body_limits)
+        except RequestError as error:
+            raise RefusalError(error.status, error.message, error.code, error.param) from None
+        name = str(fields["model"])
+        model = self.directory.find(name)
+        if model is None:
+            raise RefusalError(404, f"There is no model {name[:100]} here.", "model_not_found", "model")
+        if not may_use(key.models, name, model):
+            raise RefusalError(403, f"The API key {key.alias} may not use {name}.", "model_not_allowed", "model")
+        try:
+            slot = self.limits.admit(key.alias, key, model.name, model, time.time())
+        except LimitReachedError as reached:
+            headers = {"retry-after": str(reached.retry_after)}
+            raise RefusalError(429, reached.message, reached.limit, headers=headers) from None
+        forward = self._forward(request, path, model, body)
+        return await self._pass_on(request, forward, slot)
+
+    async def _read(self, request: web.BaseRequest) -> bytes:
+        """The body, once the key is known to be good."""
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise RefusalError(400, "Send the body without a content encoding.", "invalid_content_encoding")
+        await self._go_on(request, self.settings.max_json_bytes)
+        if request.content.is_eof():
+            # It came together with the header, as nearly all do.
+            whole = await request.content.read()
+            self._fits(len(whole), self.settings.max_json_bytes)
+            return whole
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self.settings.body_timeout):
+                async for part in request.content.iter_any():
+                    size += len(part)
+                    self._fits(size, self.settings.max_json_bytes)
+                    parts.append(part)
+        except TimeoutError:
+            raise RefusalError(408, "The body did not arrive in time.", "timeout") from None
+        except aiohttp.ClientError:
+            raise RefusalError(400, "The body ended early.", "invalid_body") from None
+        return b"".join(parts)
+
+    async def _go_on(self, request: web.BaseRequest, most: int) -> None:
+        """Tell a client that waits for it to send its body."""
+        self._fits(request.content_length or 0, most)
+        if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    @staticmethod
+    def _fits(size: int, most: int) -> None:
+        if size > most:
+            raise RefusalError(413, f"The body is larger than {most} bytes.", "request_too_large")
+
+    async def _form(self, request: web.BaseRequest, endpoint: Endpoint) -> tuple[dict[str, object], aiohttp.FormData]:
+        """The fields of a form and the form, written anew."""
+        if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            raise RequestError("Send the body as multipart/form-data.", None, "invalid_content_type")
+        most = self.settings.max_file_bytes
+        await self._go_on(request, most)
+        items: list[tuple[str, object]] = []
+        form = aiohttp.FormData()
+        size = 0
+        try:
+            async with asyncio.timeout(self.settings.body_timeout):
+                reader = aiohttp.MultipartReader(request.headers, request.content)
+                while (part := await reader.next()) is not None:
+                    if not isinstance(part, aiohttp.BodyPartReader) or not part.name or len(items) == MOST_FORM_FIELDS:
+                        raise RequestError("The form cannot be read.", None, "invalid_form")
+                    content = bytearray()
+                    while chunk := await part.read_chunk(1 << 16):
+                        size += len(chunk)
+                        self._fits(size, most)
+                        content += chunk
+                    if part.filename is None:
+                        text = content.decode()
+                        items.append((part.name, text))
+                        form.add_field(part.name, text)
+                    else:
+                        items.append((part.name, bytes(content)))
+                        kind = part.headers.get("content-type", "application/octet-stream")
+                        form.add_field(part.name, bytes(content), filename=part.filename, content_type=kind)
+        except TimeoutError:
+            raise RefusalError(408, "The body did not arrive in time.", "timeout") from None
+        except (aiohttp.ClientError, ValueError, AssertionError):
+            raise RequestError("The form cannot be read.", None, "invalid_form") from None
+        check_form(endpoint, items, self._body_limits)
+        return dict(items), form
+
+    def _forward(self, request: web.BaseRequest, path: str, model: Model, body: object) -> Forward:
+        """The request as an engine or the translator gets it."""
+        native = path not in self.settings.translated_paths and not model.translated
+        base = f"{self.settings.engines_url}/{model.name}" if native else self.settings.translator_url
+        headers = {"authorization": f"Bearer {self._engine_key if native else self._translator_key}"}
+        identifier = request.headers.get("x-request-id", "")
+        if REQUEST_ID.fullmatch(identifier):
+            headers["x-request-id"] = identifier
+        session = request.headers.get("x-session-id", "")
+        if native and REQUEST_ID.fullmatch(session):
+            headers["x-session-id"] = session
+        if errors.is_anthropic(path):
+            headers["anthropic-version"] = request.headers.get("anthropic-version", "2023-06-01")[:32]
+        forward = Forward(path, f"{base}{path}", headers, body, native)
+        if isinstance(body, dict):
+            headers["content-type"] = "application/json"
+            forward.body = orjson.dumps(self._body(body, path, model, forward))
+        return forward
+
+    @staticmethod
+    def _body(body: dict[str, object], path: str, model: Model, forward: Forward) -> dict[str, object]:
+        """The body with the model's own name, what the inventory gives where a client says nothing, and usage."""
+        body = {**{name: value for name, value in model.request_defaults.items() if path in CHUNKED}, **body}
+        body["model"] = model.name
+        if model.context:
+            # Clients send the most that they know of. The engine refuses what no prompt leaves room for, and without
+            # the field it takes the room that there is.
+            for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
+                value = body.get(name)
+                if isinstance(value, (int, float)) and value >= model.context:
+                    if path in CHUNKED or path == "/v1/responses":
+                        del body[name]
+                    else:
+                        body[name] = max(1, model.context // 2)
+        if forward.native and path in CHUNKED and body.get("stream") is True:
+            asked = body.get("stream_options")
+            options = dict(asked) if isinstance(asked, dict) else {}
+            forward.include_usage = options.get("include_usage") is True
+            forward.continuous_usage = options.get("continuous_usage_stats") is True
+            forward.choices = int(body.get("n") or 1) if isinstance(body.get("n"), (int, float)) else 1
+            prompts = body.get("prompt")
+            if isinstance(prompts, list) and not isinstance(prompts[0], int):
+                forward.choices *= len(prompts)
+            # A stream that its client leaves is booked by the last chunk that came.
+            body["stream_options"] = {**options, "include_usage": True, "continuous_usage_stats": True}
+        return body
+
+    async def _pass_on(self, request: web.BaseRequest, forward: Forward, slot: Slot) -> web.StreamResponse:
+        assert self.relay is not None
+        started = time.monotonic()
+        gauge = self.metrics.running.labels(slot.model)
+        gauge.inc()
+        try:
+            return await self.relay.send(request, forward)
+        finally:
+            gauge.dec()
+            now = time.time()
+            self.limits.end(slot, forward.usage.total, now)
+            self._book(forward, slot, started, now)
+
+    def _book(self, forward: Forward, slot: Slot, started: float, now: float) -> None:
+        """Count a request that has ended, and write its line."""
+        seconds, usage = time.monotonic() - started, forward.usage
+        metrics = self.metrics
+        metrics.requests.labels(slot.key, slot.model, forward.path, str(forward.status)).inc()
+        metrics.seconds.labels(slot.model).observe(seconds)
+        first = round(forward.first - started, 4) if forward.first else None
+        if first is not None:
+            metrics.first_seconds.labels(slot.model).observe(first)
+        for kind, count in (("prompt", usage.prompt), ("cached", usage.cached), ("completion", usage.completion)):
+            if count:
+                metrics.tokens.labels(slot.key, slot.model, kind).inc(count)
+        entry = {
+            "time": round(now, 3),
+            "request_id": forward.headers.get("x-request-id"),
+            "key": slot.key,
+            "model": slot.model,
+            "path": forward.path,
+            "status": forward.status,
+            "prompt_tokens": usage.prompt,
+            "completion_tokens": usage.completion,
+            "cached_tokens": usage.cached,
+            "usage_known": usage.known,
+            "seconds": round(seconds, 4),
+            "first_byte_seconds": first,
+        }
+        try:
+            self.log.write(entry)
+        except OSError as error:
+            metrics.lost.inc()
+            LOG.error("the usage of a request could not be written (%s)", error)
+
+
+def bare(header: str) -> str:
+    """The token of an Authorization header, or the header itself if it has none."""
+    match = BEARER.fullmatch(header.strip())
+    return match[1] if match else header
+
+
+def load(body: bytes) -> object:
+    """The JSON of a body."""
+    if body.count(b"{") + body.count(b"[") > MOST_CONTAINERS:
+        raise RequestError(f"The body has more than {MOST_CONTAINERS} objects and lists.", None, "invalid_json")
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        raise RequestError("The body is not valid JSON.", None, "invalid_json") from None
+
+
+def only(request: web.BaseRequest, allowed: tuple[str, ...]) -> None:
+    """Refuse any other method."""
+    if request.method not in allowed:
+        message = f"This path takes {' and '.join(allowed)} alone."
+        raise RefusalError(405, message, "method_not_allowed", headers={"allow": ", ".join(allowed)})
+
+
+def answer(
+    body: bytes, status: int = 200, headers: dict[str, str] | None = None, kind: str = "application/json"
+) -> web.Response:
+    return web.Response(status=status, body=body, headers={"content-type": kind, **(headers or {})})
+
+
+async def serve(gate: Gate, stopping: asyncio.Event, ready: asyncio.Event | None = None) -> None:
+    """Listen until it is time to stop, and then let requests in flight end."""
+    settings = gate.settings
+    gate.relay = Relay(settings.request_timeout)
+    server = web.Server(
+        gate.handle,
+        access_log=None,
+        handler_cancellation=True,
+        keepalive_timeout=120.0,
+        # Larger than the north door's own limit, so that it alone answers.
+        max_line_size=32_768,
+        max_field_size=32_768,
+        lingering_time=1.0,
+    )
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    site = web.TCPSite(runner, settings.listen, settings.port, backlog=1024, shutdown_timeout=settings.stop_timeout)
+    try:
+        await site.start()
+        if ready is not None:
+            ready.set()
+        await stopping.wait()
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):
+            await runner.cleanup()
+        await gate.relay.close()
+        gate.log.close()
+
+
+__all__ = ["LEFT", "Gate", "serve"]

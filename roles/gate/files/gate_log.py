@@ -1,0 +1,48 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The log of what was used: one line of JSON a request, in files of a bounded number and size.
+
+A line is written whole when its request ends, so a crash loses those of the requests in flight alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+
+import orjson
+
+
+class UsageLog:
+    """Appends to a file, and begins the next one when it is full: usage.jsonl, usage.jsonl.1 (older), ..."""
+
+    def __init__(self, path: str, most_bytes: int, most_files: int) -> None:
+        self._path, self._most_bytes, self._most_files = path, most_bytes, most_files
+        self._open()
+
+    def _open(self) -> None:
+        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        self._size = os.fstat(self._file).st_size
+
+    def write(self, entry: Mapping[str, object]) -> None:
+        """Append one entry. An error of the disk is raised; the caller decides whether the request is worth more."""
+        line = orjson.dumps(entry) + b"\n"
+        if self._size and self._size + len(line) > self._most_bytes:
+            self._next()
+        os.write(self._file, line)
+        self._size += len(line)
+
+    def _next(self) -> None:
+        os.close(self._file)
+        for number in range(self._most_files - 1, 0, -1):
+            older = self._path if number == 1 else f"{self._path}.{number - 1}"
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(older, f"{self._path}.{number}")
+        if self._most_files == 1:
+            os.unlink(self._path)
+        self._open()
+
+    def close(self) -> None:
+        os.close(self._file)

@@ -1,0 +1,57 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gate's metrics for Prometheus. Names of unknown models never become a label, or a client could fill the disk."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+FIRST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """Counters of one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "llmfleet_gate_requests",
+            "Requests that were passed on, by the status that the client got; 499 if it left.",
+            ["key", "model", "path", "status"],
+            registry=self.registry,
+        )
+        self.refusals = Counter(
+            "llmfleet_gate_refusals", "Requests that ended here, by reason.", ["key", "reason"], registry=self.registry
+        )
+        self.tokens = Counter(
+            "llmfleet_gate_tokens",
+            "Tokens of prompts, of those the cached ones, and of answers.",
+            ["key", "model", "type"],
+            registry=self.registry,
+        )
+        self.running = Gauge(
+            "llmfleet_gate_requests_in_flight", "Requests that are being answered.", ["model"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "llmfleet_gate_request_duration_seconds",
+            "Time from the last byte of a request to the last of its answer.",
+            ["model"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.first_seconds = Histogram(
+            "llmfleet_gate_time_to_first_byte_seconds",
+            "Time from the last byte of a request to the first of its answer's body.",
+            ["model"],
+            buckets=FIRST_SECONDS,
+            registry=self.registry,
+        )
+        self.lost = Counter(
+            "llmfleet_gate_usage_entries_lost", "Lines of the usage log not written.", registry=self.registry
+        )
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,138 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gate's settings: one JSON file, read at the start and again after SIGHUP.
+
+    {"listen": "127.0.0.1", "port": 4200, "keys_file": "/etc/llmfleet/gate/keys.json",
+     "engines_url": "http://127.0.0.1:4100", "translator_url": "http://127.0.0.1:4000",
+     "usage_log": "/var/lib/llmfleet/gate/usage.jsonl",
+     "models": [{"name": "chat", "aliases": ["gpt-4o"], "context": 4096, "max_parallel_requests": 16, "rpm": 600,
+                 "tpm": 100000, "request_defaults": {"temperature": 0.7}}]}
+
+Everything else has a default, see `Settings`. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MIB = 1 << 20
+# What has to be translated for an engine, or is not text. Everything else that is known goes to the engines.
+TRANSLATED = (
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/responses",
+    "/v1/audio/speech",
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+)
+
+
+class SettingsError(ValueError):
+    """The file is not what it must be; the message says where."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model as clients see it. `context` is in tokens, 0 if it is not known; a limit of None does not apply."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    context: int = 0
+    max_parallel_requests: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    request_defaults: Mapping[str, object] = field(default_factory=dict)
+    # Whether the translator alone knows it, as it does a model of another provider.
+    translated: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that the gate is told. Sizes are in bytes, times in seconds."""
+
+    keys_file: str
+    engines_url: str
+    translator_url: str
+    usage_log: str
+    listen: str = "127.0.0.1"
+    port: int = 4200
+    models: tuple[Model, ...] = ()
+    translated_paths: tuple[str, ...] = TRANSLATED
+    # Part of a model's slots that a key without max_parallel_requests may hold.
+    key_share: float = 0.5
+    max_choices: int = 8
+    max_prompts: int = 32
+    extra_fields: tuple[str, ...] = ()
+    max_json_bytes: int = 4 * MIB
+    max_file_bytes: int = 32 * MIB
+    body_timeout: float = 60.0
+    request_timeout: float = 620.0
+    usage_log_bytes: int = 64 * MIB
+    usage_log_files: int = 8
+    stop_timeout: float = 60.0
+
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "float": (int, float),
+    "bool": (bool,),
+    "tuple[str, ...]": (list,),
+    "tuple[Model, ...]": (list,),
+    "Mapping[str, object]": (dict,),
+}
+
+
+def _values(kind: Any, given: object, where: str) -> dict[str, Any]:
+    """The fields of an object, with their types checked."""
+    if not isinstance(given, dict):
+        raise SettingsError(f"{where} must be an object")
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    unknown = sorted(set(given) - set(fields))
+    if unknown:
+        raise SettingsError(f"{where}: unknown fields {', '.join(unknown)}")
+    for name, item in fields.items():
+        if name not in given:
+            if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+                raise SettingsError(f"{where}: {name} is missing")
+            continue
+        types = TYPES[str(item.type)]
+        if not isinstance(given[name], types) or (isinstance(given[name], bool) and bool not in types):
+            raise SettingsError(f"{where}: {name} must be {item.type}, not {given[name]!r}")
+    return dict(given)
+
+
+def _names(values: dict[str, Any], name: str, where: str) -> None:
+    if name in values:
+        if not all(isinstance(item, str) and item for item in values[name]):
+            raise SettingsError(f"{where}: {name} must be a list of names")
+        values[name] = tuple(values[name])
+
+
+def parse(text: str) -> Settings:
+    """The settings in a file's text; SettingsError for anything that cannot be meant."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"not JSON: {error}") from None
+    values = _values(Settings, document, "settings")
+    for name in ("translated_paths", "extra_fields"):
+        _names(values, name, "settings")
+    models: list[Model] = []
+    for number, entry in enumerate(values.get("models", ())):
+        where = f"models[{number}]"
+        fields = _values(Model, entry, where)
+        _names(fields, "aliases", where)
+        models.append(Model(**fields))
+    names = [name for model in models for name in (model.name, *model.aliases)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SettingsError(f"models: {', '.join(twice)} stands for more than one model")
+    values["models"] = tuple(models)
+    return Settings(**values)
