@@ -108,7 +108,8 @@ def last_text(body: dict[str, object]) -> str:
         if isinstance(content, list):
             return " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
         return str(content or "")
-    return str(body.get("prompt") or body.get("input") or "")
+    given = body.get("prompt") or body.get("input") or ""
+    return " ".join(map(str, given)) if isinstance(given, list) else str(given)
 
 
 class Connection(asyncio.Protocol):
@@ -271,6 +272,9 @@ class Connection(asyncio.Protocol):
                 self.transport.abort()
                 return
             await self.writable.wait()
+            if sent % 64 == 0:
+                # Others get their turn, and a client that has left is seen.
+                await asyncio.sleep(0)
         last: dict[str, object] = {"delta": {}} if chat else {"text": ""}
         so_far = {"usage": used(want)} if usage and continuous else {}
         for index in indexes:

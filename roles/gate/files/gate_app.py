@@ -379,7 +379,7 @@ def only(request: web.BaseRequest, allowed: tuple[str, ...]) -> None:
 def answer(
     body: bytes, status: int = 200, headers: dict[str, str] | None = None, kind: str = "application/json"
 ) -> web.Response:
-    return web.Response(status=status, body=body, headers={"content-type": kind, **(headers or {})})
+    return web.Response(status=status, body=body, headers={**errors.SERVER, "content-type": kind, **(headers or {})})
 
 
 class Connection(web.RequestHandler):

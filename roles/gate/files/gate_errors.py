@@ -12,6 +12,8 @@ import orjson
 # Types of OpenAI's and Anthropic's errors by status; what is not listed is the client's mistake or the server's.
 OPENAI = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 ANTHROPIC = {**OPENAI, 413: "request_too_large", 503: "overloaded_error"}
+# Without it, aiohttp would write its release and Python's into every answer.
+SERVER = {"server": "llmfleet"}
 ANTHROPIC_PATHS = ("/v1/messages",)
 
 

@@ -141,7 +141,7 @@ def parse(text: str) -> dict[str, Key]:
 class Keyring:
     """The keys of one file. A change is seen within a second; after one that is no good, the last good keys stay."""
 
-    INTERVAL = 1.0
+    INTERVAL = 0.5
 
     def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path

@@ -105,7 +105,7 @@ class Relay:
             wait = waiting(answer) if status in (429, 503) else ""
             if status >= 400 and not kind.startswith("application/json"):
                 return self._refusal(forward, status, "The model's server failed.", "server_error", wait)
-            headers = {"content-type": kind} if kind else {}
+            headers = {**errors.SERVER, "content-type": kind} if kind else {**errors.SERVER}
             if wait:
                 headers["retry-after"] = wait
             stream = status < 400 and kind.startswith("text/event-stream")
@@ -182,7 +182,7 @@ class Relay:
     @staticmethod
     def _refusal(forward: Forward, status: int, message: str, code: str, wait: str = "") -> web.Response:
         forward.status = status
-        headers = {"content-type": "application/json"}
+        headers = {**errors.SERVER, "content-type": "application/json"}
         if wait:
             headers["retry-after"] = wait
         return web.Response(status=status, body=errors.content(forward.path, status, message, code), headers=headers)
