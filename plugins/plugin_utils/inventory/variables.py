@@ -78,8 +78,7 @@ _ORIGIN = rules.matching(
     "it is not a valid registry",
     "give it as HOST:PORT",
 )
-# The lists below reach a program as one text with commas between the entries, so no entry may have one.
-_KEY_PATH = rules.matching(
+_API_PATH = rules.matching(
     re.compile(r"(/[A-Za-z0-9._-]+)+"), "it is not a valid path", "write it as /a/b, without a / at its end"
 )
 _FIELD = rules.matching(
@@ -101,23 +100,14 @@ def _webui_url(value: Any) -> str:
     return clean
 
 
-def _some(item: rules.Rule) -> rules.Rule:
-    """Return a rule for a list that is not empty."""
-
-    def rule(value: Any) -> list[Any]:
-        if value == []:
-            raise rules.RefusedError("it is empty", "name at least one, or remove the line to get the default")
-        return list(parts.listing(item)(value))
-
-    return rule
-
-
 # Rules of single variables, of variables by the end of their names, and of all others by their types.
 BY_NAME: dict[str, rules.Rule] = {
     "container_engine_insecure_registries": parts.listing(_ORIGIN),
     "container_engine_registry_mirrors": parts.listing(_HTTP),
-    "litellm_extra_fields": parts.listing(_FIELD),
-    "litellm_key_paths": _some(_KEY_PATH),
+    "gate_extra_fields": parts.listing(_FIELD),
+    "gate_key_share": rules.number(0.01, 1, whole=False),
+    "gate_other_models": parts.listing(rules.line),
+    "gate_translated_paths": parts.listing(_API_PATH),
     "litellm_redis_url": _REDIS,
     "llm_address": rules.address,
     "llm_cores": _CORES,

@@ -7,7 +7,7 @@
     python gate.py --check /etc/llmfleet/gate/gate.json    read the settings, say what is wrong with them, and end
 
 The key of the engines and that of the translator come from the environment: GATE_ENGINE_KEY, GATE_TRANSLATOR_KEY.
-SIGHUP reads the settings again, except where and how it listens; SIGTERM lets requests in flight end.
+SIGHUP reads the settings again; SIGTERM lets requests in flight end.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ def read(path: str) -> gate_settings.Settings:
 async def run(path: str) -> None:
     """Serve until SIGTERM or SIGINT."""
     gate = Gate(read(path), os.environ["GATE_ENGINE_KEY"], os.environ["GATE_TRANSLATOR_KEY"])
-    stopping = asyncio.Event()
+    stopping, changed = asyncio.Event(), asyncio.Event()
 
     def reload() -> None:
         try:
             gate.configure(read(path))
+            changed.set()
         except (OSError, ValueError) as error:
             LOG.error("%s cannot be used (%s); the settings read before stay in force", path, error)
 
@@ -49,7 +50,7 @@ async def run(path: str) -> None:
         loop.add_signal_handler(number, stopping.set)
     # What is imported by now lives as long as the process, so the collector need not look at it again.
     gc.freeze()
-    await serve(gate, stopping)
+    await serve(gate, stopping, changed)
 
 
 def main() -> int:

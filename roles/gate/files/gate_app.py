@@ -25,7 +25,7 @@ from gate_limits import LimitReachedError, Limits, Slot
 from gate_log import UsageLog
 from gate_metrics import Metrics
 from gate_models import Directory, may_use
-from gate_relay import LEFT, Forward, Relay
+from gate_relay import Forward, Relay
 from gate_requests import ENDPOINTS, Endpoint, RequestError, check_body, check_form, check_query
 from gate_requests import Limits as BodyLimits
 from gate_settings import Model, Settings
@@ -49,6 +49,8 @@ class RefusalError(Exception):
         self, status: int, message: str, code: str, param: str | None = None, headers: dict[str, str] | None = None
     ) -> None:
         super().__init__(message)
+        # The model's own name, once it is known.
+        self.model = ""
         self.status, self.message, self.code, self.param, self.headers = status, message, code, param, headers or {}
 
 
@@ -87,13 +89,18 @@ class Gate:
                 return self._models(request, path, key)
             return await self._inference(request, path, query, key)
         except RefusalError as refusal:
-            self.metrics.refusals.labels(key.alias if key else "", refusal.code).inc()
+            self._refused(refusal, key.alias if key else "", path)
             body = errors.content(path, refusal.status, refusal.message, refusal.code, refusal.param)
             response = answer(body, refusal.status, refusal.headers)
             if not request.content.is_eof():
                 # What was not read is not read now either.
                 response.force_close()
             return response
+
+    def _refused(self, refusal: RefusalError, alias: str, path: str) -> None:
+        self.metrics.refusals.labels(alias, refusal.code).inc()
+        if path in ENDPOINTS:
+            self.metrics.requests.labels(alias, refusal.model, path, str(refusal.status)).inc()
 
     def _key(self, request: web.BaseRequest) -> Key:
         """The one key of a request."""
@@ -151,7 +158,9 @@ class Gate:
             slot = self.limits.admit(key.alias, key, model.name, model, time.time())
         except LimitReachedError as reached:
             headers = {"retry-after": str(reached.retry_after)}
-            raise RefusalError(429, reached.message, reached.limit, headers=headers) from None
+            refusal = RefusalError(429, reached.message, reached.limit, headers=headers)
+            refusal.model = model.name
+            raise refusal from None
         forward = self._forward(request, path, model, body)
         return await self._pass_on(request, forward, slot)
 
@@ -347,10 +356,9 @@ def answer(
     return web.Response(status=status, body=body, headers={"content-type": kind, **(headers or {})})
 
 
-async def serve(gate: Gate, stopping: asyncio.Event, ready: asyncio.Event | None = None) -> None:
-    """Listen until it is time to stop, and then let requests in flight end."""
-    settings = gate.settings
-    gate.relay = Relay(settings.request_timeout)
+async def serve(gate: Gate, stopping: asyncio.Event, changed: asyncio.Event) -> None:
+    """Listen until it is time to stop, and then let requests in flight end; `changed` says that settings were read."""
+    gate.relay = Relay(gate.settings.request_timeout)
     server = web.Server(
         gate.handle,
         access_log=None,
@@ -361,19 +369,25 @@ async def serve(gate: Gate, stopping: asyncio.Event, ready: asyncio.Event | None
         max_field_size=32_768,
         lingering_time=1.0,
     )
-    runner = web.ServerRunner(server)
+    runner = web.ServerRunner(server, shutdown_timeout=gate.settings.stop_timeout)
     await runner.setup()
-    site = web.TCPSite(runner, settings.listen, settings.port, backlog=1024, shutdown_timeout=settings.stop_timeout)
     try:
-        await site.start()
-        if ready is not None:
-            ready.set()
-        await stopping.wait()
+        at: tuple[str, int] | None = None
+        site: web.TCPSite | None = None
+        while not stopping.is_set():
+            changed.clear()
+            wanted = (gate.settings.listen, gate.settings.port)
+            if wanted != at:
+                before, site, at = site, web.TCPSite(runner, *wanted, backlog=1024), wanted
+                await site.start()
+                if before is not None:
+                    await before.stop()
+            done = [asyncio.ensure_future(event.wait()) for event in (stopping, changed)]
+            await asyncio.wait(done, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.cancel()
     finally:
         with contextlib.suppress(asyncio.CancelledError):
             await runner.cleanup()
         await gate.relay.close()
         gate.log.close()
-
-
-__all__ = ["LEFT", "Gate", "serve"]

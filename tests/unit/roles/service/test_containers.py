@@ -25,10 +25,11 @@ from role_files import default_files
 
 ROOT = Path(__file__).resolve().parents[4]
 GOLDEN = Path(__file__).resolve().parent / "golden"
-APPLICATIONS = ("vllm", "litellm", "nginx", "open_webui", "prometheus", "node_exporter", "dcgm_exporter")
+APPLICATIONS = ("vllm", "litellm", "gate", "nginx", "open_webui", "prometheus", "node_exporter", "dcgm_exporter")
 SERVICES = (
     "vllm-chat-0",
     "litellm",
+    "gate",
     "nginx",
     "nginx-exporter",
     "open-webui",
@@ -42,6 +43,7 @@ SECRETS = {
     for name in (
         "litellm_master_key",
         "litellm_metrics_key",
+        "litellm_gate_key",
         "vllm_api_key",
         "open_webui_secret_key",
         "open_webui_admin_password",

@@ -112,8 +112,8 @@ def test_the_fleets_own_keys(value: Any) -> None:
 def test_the_role_names_its_own_variable_and_takes_the_collections_keys() -> None:
     keys = [{"alias": "verify", "key": VALUE, "blocked": False}, {"alias": "prometheus", "key": "x"}]
     assert [sentence.partition(" is ")[0] for sentence in found(keys, resolved=True)] == [
-        "litellm_keys_resolved[prometheus].alias",
-        "litellm_keys_resolved[prometheus].value",
+        "gate_keys_resolved[prometheus].alias",
+        "gate_keys_resolved[prometheus].value",
     ]
 
 
