@@ -248,7 +248,7 @@ def test_services_listen_where_they_are_told_and_nothing_is_published(rendered: 
         assert "--publish" not in arguments
         assert arguments[arguments.index("--network") + 1] == "host"
         listening = re.findall(r"(?:--host[= ]|listen-address=|--address=)(\S+?)(?::\d+)?(?=\s|$)", " ".join(arguments))
-        expected = {"nginx": set(), "prometheus": {"127.0.0.1"}}
+        expected = {"nginx": set(), "gate": set(), "prometheus": {"127.0.0.1"}, "litellm": {"127.0.0.1"}}
         assert set(listening) == expected.get(name, {"192.0.2.1"}), name
 
 
