@@ -187,5 +187,3 @@ def test_settings_of_ones_own_win_and_leave_the_others(rich: Rendered) -> None:
 
 def test_the_ready_probe_goes_to_an_address(rich: Rendered) -> None:
     assert rich.service["ready"]["url"] == "http://127.0.0.1:4000/health/liveliness"
-
-
