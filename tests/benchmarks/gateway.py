@@ -234,7 +234,6 @@ def litellm_parameters(bin_folder: Path, backend: str) -> dict[str, object]:
         "litellm_num_workers": 1,
         "litellm_request_timeout": 600,
         "litellm_master_key": MASTER_KEY,
-        "litellm_metrics_key": METRICS_KEY,
         "litellm_gate_key": GATE_KEY,
         "litellm_upstream_api_key": "stub",
         "litellm_deployments": [
@@ -312,7 +311,6 @@ def plain(bin_folder: Path, backend: str, folder: Path) -> Iterator[Contender]:
         "LITELLM_MASTER_KEY": MASTER_KEY,
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "LLMFLEET_GATE_KEY": KEY,
-        "LLMFLEET_METRICS_KEY": METRICS_KEY,
     }
     url = f"http://127.0.0.1:{port}"
     command += ["--port", str(port)]

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """LiteLLM's hooks: who is asking (`authenticate`), and what a worker does once when it starts (`start`).
 
-The gate in front has checked key, body and limits of every client, and comes with a key that nobody else has. The key
-of Prometheus opens /metrics, and the master key everything, on loopback.
+The gate in front has checked key, body and limits of every client, and comes with a key that nobody else has. The
+master key opens everything, on loopback.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ def of_environment(name: str) -> bytes:
 
 MASTER_KEY = of_environment("LITELLM_MASTER_KEY")
 GATE_KEY = of_environment("LLMFLEET_GATE_KEY")
-METRICS_KEY = of_environment("LLMFLEET_METRICS_KEY")
 
 
 async def authenticate(_request: Request, api_key: str) -> UserAPIKeyAuth:
@@ -42,14 +41,6 @@ async def authenticate(_request: Request, api_key: str) -> UserAPIKeyAuth:
     secret = (api_key or "").encode("utf-8", "surrogatepass")
     if hmac.compare_digest(secret, GATE_KEY):
         return UserAPIKeyAuth(api_key="gate", key_alias="gate", user_role=LitellmUserRoles.INTERNAL_USER)
-    if hmac.compare_digest(secret, METRICS_KEY):
-        # LiteLLM keeps /metrics for its admin, unless a key names it.
-        return UserAPIKeyAuth(
-            api_key="prometheus",
-            key_alias="prometheus",
-            allowed_routes=["/metrics"],
-            user_role=LitellmUserRoles.INTERNAL_USER,
-        )
     if hmac.compare_digest(secret, MASTER_KEY):
         return UserAPIKeyAuth(api_key="master", key_alias="master", user_role=LitellmUserRoles.PROXY_ADMIN)
     raise ProxyException(

@@ -47,7 +47,6 @@ PARAMETERS: dict[str, Any] = {
     "litellm_request_timeout": 620,
     "litellm_master_key": MASTER_KEY,
     "litellm_gate_key": GATE_KEY,
-    "litellm_metrics_key": "sk-metrics-0123456789",
     "litellm_upstream_api_key": "sk-engine-0123456789",
     "litellm_deployments": [CHAT, EMBEDDING],
 }
