@@ -36,8 +36,8 @@ MASTER_KEY = of_environment("LITELLM_MASTER_KEY")
 GATE_KEY = of_environment("LLMFLEET_GATE_KEY")
 
 
-async def authenticate(_request: Request, api_key: str) -> UserAPIKeyAuth:
-    """LiteLLM calls this for each request with what the caller sent as its key."""
+async def authenticate(request: Request, api_key: str) -> UserAPIKeyAuth:
+    """LiteLLM calls this for each request, by these names, with what the caller sent as its key."""
     secret = (api_key or "").encode("utf-8", "surrogatepass")
     if hmac.compare_digest(secret, GATE_KEY):
         return UserAPIKeyAuth(api_key="gate", key_alias="gate", user_role=LitellmUserRoles.INTERNAL_USER)
