@@ -321,10 +321,29 @@ def test_tls_and_http2(nginx: Any) -> None:
             handshake(nginx, "api.test", old)
 
 
-@pytest.mark.parametrize("name", ["other.test", "chat.test", None])
-def test_a_name_that_is_not_ours_gets_no_certificate(nginx: Any, name: str | None) -> None:
+@pytest.mark.parametrize("name", ["other.test", "localhost", None])
+def test_a_name_that_is_not_ours_gets_no_certificate(running: Any, name: str | None) -> None:
     with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
-        handshake(nginx, name)
+        handshake(running("given"), name)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_a_door_on_loopback_answers_to_every_name_of_its_own_certificate(nginx: Any, host: str) -> None:
+    """Some clients put an address in the place of `localhost`, and send no server name then."""
+    name = host if host == "localhost" else None
+    with handshake(nginx, name) as connection:
+        names = [value for _kind, value in connection.getpeercert()["subjectAltName"]]
+    assert {"api.test", "chat.test", "localhost", "127.0.0.1", "0:0:0:0:0:0:0:1"} == set(names)
+    for door, status in ((nginx.api, 200), (nginx.chat, 308)):
+        connection = door.open(name)
+        connection.request(
+            "GET", "/v1/models", headers={"Host": f"{host}:{door.port}", "Authorization": f"Bearer {door.KEY}"}
+        )
+        response = connection.getresponse()
+        assert response.status == status
+        if status == 308:
+            assert response.headers["location"] == f"https://chat.test:{door.port}/v1/models"
+        connection.close()
 
 
 def test_another_host_behind_our_name_is_misdirected(nginx: Any) -> None:
@@ -342,11 +361,14 @@ def test_plain_http_on_the_tls_port_is_refused(nginx: Any) -> None:
 
 def test_a_door_that_goes_by_an_address_takes_those_without_a_name(running: Any) -> None:
     variant = running("address")
-    door = variant.door("nginx_api", "127.0.0.1")
-    connection = door.open(None)
-    connection.request("GET", "/v1/models", headers={"Authorization": "Bearer x"})
-    assert connection.getresponse().status == 200
-    assert variant.door("nginx_api", "localhost").complete().status == 200
+    for host in ("127.0.0.1", "[::1]"):
+        connection = variant.api.open(None)
+        connection.request("GET", "/v1/models", headers={"Host": host, "Authorization": "Bearer x"})
+        assert connection.getresponse().status == 200
+        connection.close()
+    assert variant.api.complete().status == 200
+    with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+        variant.chat.open(None).connect()
     assert variant.api.ask("/v1/models", headers={"Host": "other.test"}, key="x").status == 421
 
 
