@@ -313,6 +313,7 @@ def variants(stubs: dict[str, Stub]) -> dict[str, dict[str, Any]]:
         ),
         "given": {**given, "nginx_tls_certificate": "(given)", "nginx_tls_key": "(given)"},
         "files": doors(nginx_tls_certificate_file="/srv/chain.pem", nginx_tls_key_file="/srv/key.pem"),
+        "browsers": doors(nginx_api_cors_origins=["https://app.example.org", "http://localhost:3000"]),
         "south": {"nginx_north": False, "nginx_south_upstreams": south},
         "new": doors(__nginx_version_output={"stderr": "nginx version: nginx/1.26.3"}),
         "unknown": doors(__nginx_version_output={"stderr": ""}),

@@ -49,6 +49,7 @@ CLOSED = [
     "/config/update",
     "/health/readiness",
     "/chat/completions",
+    "/v1/score",
     "/v1/realtime",
     "/.refusal/400",
 ]
@@ -136,7 +137,6 @@ def test_models_are_read(nginx: Any, path: str) -> None:
         "/v1/messages/count_tokens",
         "/v1/responses",
         "/v1/rerank",
-        "/v1/score",
         "/v1/audio/transcriptions",
         "/v1/audio/translations",
         "/v1/audio/speech",
@@ -388,3 +388,60 @@ def test_two_doors_on_one_port_and_plain_http_before_them(running: Any) -> None:
 def test_a_certificate_of_its_own_sends_no_hsts(nginx: Any) -> None:
     """A browser would hold every port of localhost to HTTPS."""
     assert nginx.api.complete().header("strict-transport-security") == ""
+
+
+ORIGIN = "https://app.example.org"
+
+
+def of_browsers(answer: Any) -> dict[str, str]:
+    return {name.removeprefix("access-control-"): value for name, value in answer.headers if "access-control" in name}
+
+
+def preflight(door: Any, origin: str, path: str = "/v1/chat/completions", **headers: str) -> Any:
+    sent = {"Origin": origin, "Access-Control-Request-Method": "POST", **headers}
+    return door.ask(path, method="OPTIONS", headers=sent)
+
+
+def test_no_browser_may_call_the_api_unless_its_page_is_named(nginx: Any) -> None:
+    assert preflight(nginx.api, ORIGIN).status == 405
+    for wish in ({}, {"status": 500}):
+        assert of_browsers(nginx.api.complete(wish, headers={"Origin": ORIGIN})) == {}
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "http://localhost:3000"])
+def test_a_page_that_is_named_may_call_the_api(running: Any, stubs: Any, origin: str) -> None:
+    door = running("browsers").api
+    before = stubs["application"].seen()["requests"]
+    wished = "authorization, content-type, x-stainless-lang"
+    answer = preflight(door, origin, **{"Access-Control-Request-Headers": wished})
+    assert (answer.status, answer.body, answer.header("vary")) == (204, b"", "Origin")
+    assert of_browsers(answer) == {
+        "allow-origin": origin,
+        "allow-methods": "POST",
+        "allow-headers": wished,
+        "max-age": "600",
+        "expose-headers": "X-Request-Id, Retry-After",
+    }
+    assert stubs["application"].seen()["requests"] == before
+    readable = {"allow-origin": origin, "expose-headers": "X-Request-Id, Retry-After"}
+    for wish, options, status in (({}, {}, 200), ({"status": 503}, {}, 503), ({}, {"key": ""}, 401)):
+        answer = door.complete(wish, headers={"Origin": origin}, **options)
+        assert (answer.status, of_browsers(answer), answer.header("vary")) == (status, readable, "Origin")
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://other.example.org", "http://app.example.org", f"{ORIGIN}:444", f"{ORIGIN}.evil.test", "null"]
+)
+def test_a_page_that_is_not_named_may_not(running: Any, origin: str) -> None:
+    door = running("browsers").api
+    assert preflight(door, origin).status == 405
+    answer = door.complete(headers={"Origin": origin})
+    assert (answer.status, of_browsers(answer), answer.header("vary")) == (200, {}, "Origin")
+
+
+def test_a_preflight_opens_no_path_and_is_no_way_around_a_key(running: Any) -> None:
+    door = running("browsers").api
+    assert preflight(door, ORIGIN, "/key/generate").status == 404
+    assert door.ask("/v1/models", method="OPTIONS", headers={"Origin": ORIGIN}).status == 405
+    strange = preflight(door, ORIGIN, **{"Access-Control-Request-Headers": 'a"b'})
+    assert "allow-headers" not in of_browsers(strange)

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-SERVED = ("main", "tight", "address", "given", "south", "unknown")
+SERVED = ("main", "tight", "address", "given", "browsers", "south", "unknown")
 CHECK = Path(__file__).resolve().parents[2] / "roles" / "nginx" / "files" / "check_config.sh"
 GIXY = Path(sys.executable).with_name("gixy")
 

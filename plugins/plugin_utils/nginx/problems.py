@@ -22,6 +22,9 @@ MODEL = re.compile(r"[A-Za-z0-9._-]+")
 PATH = re.compile(r"(/([A-Za-z0-9._-]+|[*]))+")
 METHOD = re.compile(r"[A-Z]+")
 SIZE = re.compile(r"[0-9]+[kKmMgG]?")
+# As browsers write it: in lower case, and without the port that the scheme implies.
+ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+IMPLIED_PORT = re.compile(r"http:.*:80|https:.*:443")
 # A path is written into the configuration as it is.
 FILE = re.compile(r"/[^\s;{}\"'$\\]+")
 
@@ -47,11 +50,22 @@ def _host(value: Any) -> str:
     return value
 
 
+def _origin(value: Any) -> str:
+    """Take the origin of a web page as browsers send it."""
+    if not isinstance(value, str) or not ORIGIN.fullmatch(value) or IMPLIED_PORT.fullmatch(value):
+        remedy = (
+            "write it as browsers send it, such as https://app.example.org or http://localhost:3000, without a path"
+        )
+        raise rules.RefusedError("it is not an origin of a web page", remedy)
+    return value
+
+
 _SIZE = rules.matching(SIZE, "it is not a valid size", "give a number of bytes, k, m or g, such as 32m")
 _FILE = rules.matching(FILE, "it is not a valid path", "give an absolute path without spaces and quotes")
 SINGLE: dict[str, rules.Rule] = {
     **{f"nginx_{name}listen": _listen for name in ("", "south_", "exporter_")},
     **{f"nginx_{door}_aliases": parts.listing(_host) for door in ("api", "chat")},
+    "nginx_api_cors_origins": parts.listing(_origin),
     "nginx_trusted_proxies": parts.listing(rules.network),
     "nginx_hsts_max_age": rules.whole(0, None, "a number of seconds"),
     "nginx_request_timeout": rules.whole(1, None, "a number of seconds"),

@@ -51,6 +51,7 @@ def variables(**changes: Any) -> list[str]:
         {"nginx_chat": {**CHAT, "server_name": "api.test", "port": 8443}},
         {"nginx_north": False, "nginx_api": {"server_name": "a;b"}},
         {"nginx_of_another_role": "a;b"},
+        {"nginx_api_cors_origins": ["https://app.example.org", "http://localhost:3000", "https://[2001:db8::1]:8443"]},
         {"nginx_api_aliases": ["127.0.0.1", "::1", "b.test"], "nginx_chat_aliases": []},
     ],
 )
@@ -106,6 +107,24 @@ def test_nothing_set_is_right() -> None:
         ({"nginx_chat": {**CHAT, "server_name": "API.test"}}, ["nginx_chat.server_name"]),
         ({"nginx_chat_aliases": ["API.test"]}, ["nginx_chat.server_name"]),
         ({"nginx_api_aliases": ["chat.test"]}, ["nginx_chat.server_name"]),
+        *(
+            ({"nginx_api_cors_origins": [origin]}, ["nginx_api_cors_origins[0]"])
+            for origin in (
+                "*",
+                "null",
+                "app.example.org",
+                "https://app.example.org/",
+                "https://App.example.org",
+                "https://app.example.org:443",
+                "http://app.example.org:80",
+                "https://*.example.org",
+                "ftp://app.example.org",
+                'https://a";',
+                "https://a\n",
+                5,
+            )
+        ),
+        ({"nginx_api_cors_origins": "https://app.example.org"}, ["nginx_api_cors_origins"]),
         ({"nginx_http_port": 443}, ["nginx_http_port"]),
         ({"nginx_http_port": "443"}, ["nginx_http_port"]),
         ({"nginx_http_port": 70000}, ["nginx_http_port"]),
