@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+import urllib.error
 import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
@@ -118,6 +119,24 @@ def refused_for_its_host(connection: socket.socket, api_key: str) -> None:
     status = answer.split(b" ")[1:2]
     assert status in ([b"421"], [b"400"], [b"403"], [b"404"]), f"no refusal in HTTP: {answer[:100]!r}"
     assert api_key.encode() not in answer
+
+
+@pytest.mark.door
+@pytest.mark.parametrize("model", ["", "there-is-no-such-model"])
+def test_no_header_tells_of_the_inside(door: Any, api_key: str, client: Any, model: str) -> None:
+    body = {"model": model or client.models.list().data[0].id, "messages": [{"role": "user", "content": "hi"}]}
+    request = urllib.request.Request(
+        f"https://{door.authority}/v1/chat/completions",
+        json.dumps({**body, "max_tokens": 1}).encode(),
+        {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            headers = answer.headers
+    except urllib.error.HTTPError as refusal:
+        headers = refusal.headers
+    names = {name.lower() for name in headers if name.lower().startswith(("x-litellm-", "llm_provider-"))}
+    assert names <= {"x-litellm-model-id", "x-litellm-call-id"}
 
 
 @pytest.mark.door

@@ -62,6 +62,13 @@ def test_only_the_doors_of_the_host_are_there(rendered: Any) -> None:
     assert "model-chat" in south
 
 
+def test_the_doors_keep_nginx_own_limit_of_requests_of_a_connection(rendered: Any) -> None:
+    """It is the brake on clients that open and reset streams of HTTP/2."""
+    text = rendered["main"].config.read_text()
+    outside = re.sub(r"upstream \S+ \{.*?\n    \}", "", text, flags=re.S)
+    assert ("keepalive_requests" in text, "keepalive_requests" in outside) == (True, False)
+
+
 def test_files_kept_by_others_are_read_where_they_are(rendered: Any) -> None:
     text = rendered["files"].config.read_text()
     assert "ssl_certificate /srv/chain.pem;" in text

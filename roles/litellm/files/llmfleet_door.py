@@ -36,6 +36,10 @@ HEADERS = frozenset(
     b"host accept accept-encoding user-agent anthropic-version"
     b" x-request-id x-real-ip x-forwarded-for x-forwarded-proto".split()
 )
+# What LiteLLM tells of itself and of the engines in headers of answers: versions, addresses, costs, limits, times. Only
+# the names by which a request is found in logs go out.
+INSIDE = (b"x-litellm-", b"llm_provider-")
+OUTSIDE = frozenset((b"x-litellm-model-id", b"x-litellm-call-id"))
 # Where LiteLLM's hook says when to come back; some of its endpoints drop the header that the hook asks for.
 RETRY_AFTER: ContextVar[dict[str, str] | None] = ContextVar("llmfleet_retry_after", default=None)
 
@@ -61,8 +65,8 @@ class Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            if message["status"] == 429:
-                message = {**message, "headers": with_retry_after(list(message["headers"]))}
+            headers = outward(message["headers"])
+            message = {**message, "headers": with_retry_after(headers) if message["status"] == 429 else headers}
         elif message["type"] == "http.response.body":
             self.complete = not message.get("more_body", False)
         await self._send(message)
@@ -74,6 +78,12 @@ class Answer:
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
+
+
+def outward(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer that tell nothing of the inside."""
+    lower = ((name.lower(), name, value) for name, value in headers)
+    return [(name, value) for key, name, value in lower if key in OUTSIDE or not key.startswith(INSIDE)]
 
 
 def with_retry_after(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -244,3 +244,47 @@ def test_a_client_that_goes_away_asks_for_nothing() -> None:
 
     assert asyncio.run(door.read(gone)) is None
     assert client.sent == []
+
+
+# Of LiteLLM 1.106.2, and of an engine behind it.
+TOLD = [
+    "x-litellm-version",
+    "x-litellm-model-api-base",
+    "x-litellm-model-region",
+    "x-litellm-model-group",
+    "x-litellm-model-name",
+    "x-litellm-response-cost",
+    "x-litellm-response-cost-original",
+    "x-litellm-response-duration-ms",
+    "x-litellm-overhead-duration-ms",
+    "x-litellm-callback-duration-ms",
+    "x-litellm-timing-llm-api-ms",
+    "x-litellm-key-tpm-limit",
+    "x-litellm-key-rpm-limit",
+    "x-litellm-key-spend",
+    "x-litellm-key-max-budget",
+    "x-litellm-attempted-retries",
+    "x-litellm-attempted-fallbacks",
+    "x-litellm-max-retries",
+    "x-litellm-fallback-errors",
+    "x-litellm-cache-key",
+    "X-LiteLLM-Timeout",
+    "llm_provider-server",
+    "llm_provider-date",
+    "llm_provider-x-request-id",
+    "llm_provider-content-type",
+    "LLM_Provider-Server",
+]
+
+
+@pytest.mark.parametrize("status", [200, 400, 429, 500])
+def test_no_header_of_an_answer_tells_of_the_inside(status: int) -> None:
+    kept = [
+        (b"content-type", b"application/json"),
+        (b"X-LiteLLM-Model-Id", b"chat"),
+        (b"x-litellm-call-id", b"a"),
+        (b"x-ratelimit-remaining-requests", b"1"),
+        (b"retry-after", b"7"),
+    ]
+    inner = Inner(status, [*((name.encode(), b"x") for name in TOLD), *kept])
+    assert Client(inner).ask().sent[0]["headers"] == kept
