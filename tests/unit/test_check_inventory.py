@@ -42,7 +42,11 @@ all:
           open_webui_admin_name: !vault "$ANSIBLE_VAULT;1.1;AES256\\n3031"
     llm_inference:
       hosts:
-        gpu1: {llm_device: gpu, vllm_requirements: /of-nobody.txt, llm_gpus: GPU-1, llm_address: "{{ ansible_facts.default_ipv4.address }}"}
+        gpu1:
+          llm_device: gpu
+          llm_gpus: GPU-1
+          llm_address: "{{ ansible_facts.default_ipv4.address }}"
+          vllm_requirements: /of-nobody.txt
 """
 # The lines, long ones as far as they fit here.
 EXPECTED = """\
