@@ -2,13 +2,16 @@
 TEST_BIN := .venv/test/bin
 LOCKS = $(wildcard requirements/*.in roles/*/files/*.in)
 
-.PHONY: lock docs release build clean
+.PHONY: lock docs sbom release build clean
 
 lock: .venv/test/.complete ## Compile every lock from its .in file; UPGRADE=1 moves what is not pinned, LOCKS=... picks some
 	@eval "$$($(TEST_BIN)/python scripts/uv_env.py)"; scripts/lock.sh $(TEST_BIN)/uv $(LOCKS)
 
 docs: .venv/test/.complete ## Write the documentation of roles, modules and filters from their specs
 	@$(TEST_BIN)/python scripts/docs.py
+
+sbom: .venv/test/.complete ## Write the bill of materials (CycloneDX) of locks, images and packages into build/
+	@$(TEST_BIN)/python scripts/sbom.py build/sbom.cdx.json
 
 release: .venv/test/.complete ## Write CHANGELOG.rst from the fragments, and the version: make release VERSION=0.2.0
 	@scripts/release.sh "$(VERSION)" $(DATE)
