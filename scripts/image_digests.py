@@ -182,6 +182,11 @@ def main(arguments: list[str]) -> int:
     """Write the digests into the file."""
     path = Path(next(argument for argument in arguments if not argument.startswith("-")))
     before = path.read_text(encoding="utf-8")
+    if not any(references(before)):
+        print(
+            f"image-digests: {path} has no image in {' or '.join(VARIABLES)}: name the file that has.", file=sys.stderr
+        )
+        return 1
     after, done, failed = pinned(before, "--moved" in arguments)
     if after != before:
         path.write_text(after, encoding="utf-8")

@@ -126,6 +126,12 @@ def test_a_registry_that_nobody_answers_for(tmp_path: Path, capsys: pytest.Captu
     assert "image-digests: a.b/web is no image with a registry and a tag" in said
 
 
+def test_a_file_without_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "other.yml").write_text("# llm_images: {}\n")
+    assert image_digests.main([str(tmp_path / "other.yml")]) == 1
+    assert "other.yml has no image in llm_image_catalog or llm_images" in capsys.readouterr().err
+
+
 def test_the_shipped_images_are_images_that_can_be_asked_for() -> None:
     text = (ROOT / "group_vars/all/llm_images.yml").read_text()
     found = [image_digests.parse(one) for one in image_digests.references(text)]
