@@ -106,6 +106,13 @@ def test_the_role_checks_a_configuration_with_its_own_script(rendered: Any, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "good"]
 
 
+def test_the_check_creates_no_log_that_other_users_can_read(tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").write_text("")
+    group = grp.getgrgid(os.getgid()).gr_name
+    command = ["/bin/sh", str(CHECK), str(tmp_path / "nginx.conf"), group, "/bin/sh", "-c", "umask"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "0077"
+
+
 def test_a_rollout_changes_the_lines_of_its_model_alone(rendered: Any) -> None:
     text = rendered["main"].config.read_text()
     blocks = re.findall(r"upstream model-(\S+) \{(.*?)\n    \}", text, re.S)
