@@ -62,7 +62,7 @@ LAYERS: dict[str, set[str]] = {
         "service",
         "vllm",
     },
-    "lookup": {"fleet", "inventory"},
+    "lookup": {"fleet", "inventory", "service"},
     "modules": {
         "checkpoint",
         "container_engine",

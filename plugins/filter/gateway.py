@@ -44,9 +44,15 @@ def gate_problems(
     return [problem._replace(host=str(host))._asdict() for problem in found]
 
 
-def nginx_doors(api: dict[str, Any], chat: dict[str, Any], north: Any = True) -> dict[str, Any]:
+def nginx_doors(
+    api: dict[str, Any],
+    chat: dict[str, Any],
+    north: Any = True,
+    aliases: dict[str, list[str]] | None = None,
+    own_listen: str = "",
+) -> dict[str, Any]:
     """Return the open doors of the proxy with their names and ports."""
-    return doors.doors(plain(api), plain(chat), not rules.off(north))
+    return doors.doors(plain(api), plain(chat), not rules.off(north), plain(aliases), str(own_listen))
 
 
 def nginx_problems(values: dict[str, Any], host: str = "", names: dict[str, str] | None = None) -> list[dict[str, Any]]:

@@ -126,7 +126,11 @@ BY_NAME: dict[str, rules.Rule] = {
     "nvidia_driver_user_space_only": _driver_switch,
     "open_webui_api_base_url": _webui_url,
     "open_webui_api_key": _WEBUI_KEY,
+    "open_webui_file_max_count": rules.whole(1, None, "a number of files"),
+    "open_webui_file_max_size": rules.whole(1, None, "a number of megabytes"),
+    "open_webui_session_hours": rules.whole(1, None, "a number of hours"),
     "open_webui_trusted_proxies": parts.listing(rules.network),
+    "open_webui_user_permissions": parts.mapping(rules.switch),
     "prometheus_retention_size": _SIZE,
     "service_python_archives": rules.line,
 }
@@ -139,6 +143,8 @@ BY_END: tuple[tuple[re.Pattern[str], rules.Rule], ...] = (
     (re.compile(r".*_memory_max"), _MEMORY),
     (ENVIRONMENT, parts.mapping(_environment_value, rules.ENVIRONMENT)),
 )
+# Variables without a default that an empty text turns off.
+MAY_BE_EMPTY = re.compile(r".*_server_name|open_webui_embedding_model")
 BY_TYPE: dict[str, rules.Rule] = {
     "bool": rules.switch,
     "dict": parts.mapping(),
@@ -196,7 +202,7 @@ def value_problems(name: str, value: Any, spec: Spec, host: str = "") -> list[Pr
     if value is None:
         remedy = "give it a value, or remove the line to get the default"
         return [Problem(name, None, "it has no value", remedy, host)]
-    if value == "" and (_optional(spec) or name.endswith("_server_name")):
+    if value == "" and (_optional(spec) or MAY_BE_EMPTY.fullmatch(name)):
         return []
     if value == "":
         remedy = "give it a value, or remove the line to get the default"
