@@ -1,9 +1,9 @@
 # These targets test the collection. A step is a target; `make test` stops at the first that fails. Words run one after the other; in a word, "+"
 # separates lanes that run side by side and "," the steps of a lane, see tests/run.py. Steps run side by side if they keep one core busy, or wait for
-# something else half of their time, and measure no times; those that do (chain, nginx and similar ones) run alone. Scenarios run while the demo is
+# something else half of their time, and measure no times; those that do (chain, gate, nginx and similar ones) run alone. Scenarios run while the demo is
 # installed, because a host takes over the environments that it has built. molecule-container (images of 8 GB are built, pushed and pulled) and
 # first-command (three more demos) are not among them, which is reported at the end.
-TEST_STEPS ?= bench,lint+unit,plan,doctor,prod,docs-check demo,again+sanity,importer,compat,collection \
+TEST_STEPS ?= bench,lint+unit,plan,doctor,prod,docs-check gate demo,again+sanity,importer,compat,collection \
   changes readme chain browser metrics engine nginx prometheus outside leaks molecule+molecule-gpu demo-clean
 PYTEST = .venv/test/bin/python -m pytest
 PURE = ansible_collections.llmfleet.serving.plugins
@@ -18,7 +18,7 @@ SCENARIOS ?= all
 UNLESS_GREEN = $(if $(filter changed,$(SCENARIOS)),--unless-green)
 SCENARIO = .venv/test/bin/python tests/bench/scenario.py $(UNLESS_GREEN)
 
-.PHONY: test ready bench lint unit plan doctor prod docs-check importer sanity collection compat again changes readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container first-command
+.PHONY: test ready bench lint unit gate plan doctor prod docs-check importer sanity collection compat again changes readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container first-command
 
 ready: ## Fail where the service of another checkout is on this machine
 	@tests/ready.sh $(DEMO_INVENTORY)
@@ -34,6 +34,9 @@ lint: .venv/test/.complete ## ansible-lint, yamllint, ruff, mypy, shellcheck, ch
 
 unit: .venv/test/.complete ## Unit tests with 95 % of plugins and of the programs of roles covered, argument specs, rooms, layers, locks
 	@$(PYTEST) tests/unit --numprocesses=auto --dist=loadfile --cov=$(PURE) --cov=roles --cov-report=term:skip-covered --cov-fail-under=95
+
+gate: .venv/test/.complete ## The gate in front of a stub: keys, bodies, limits, streams, usage, restarts, attacks, fuzzing (no demo is needed)
+	@$(PYTEST) tests/gate
 
 plan: .venv/test/.complete ## playbooks/plan.yml over hosts whose nvidia-smi replays recorded output
 	@$(PYTEST) tests/plan --numprocesses=auto

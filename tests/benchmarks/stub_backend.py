@@ -11,8 +11,9 @@ last message asks for, so that one process serves every scenario at once:
 
 `tokens` pieces of text (" tok0" to " tok9" in turn, or always `repeat`), `interval` pieces to a chunk as vLLM's
 --stream-interval does, `rate` pieces per second (0: as fast as possible), `delay` seconds before the first byte,
-`fail` an HTTP status, `hang` (accept and never answer) or `cut` (drop the connection after half of the stream).
-Anything that is left out keeps the value of the command line.
+`fail` an HTTP status, `hang` (accept and never answer), `cut` (drop the connection after half of the answer), or one of
+BROKEN. Anything that is left out keeps the value of the command line. /stub/counts has the requests and the tokens of
+answers that were sent whole, /stub/last the last request as it came.
 """
 
 from __future__ import annotations
@@ -27,14 +28,51 @@ import sys
 import time
 from collections.abc import Callable
 
+PROMPT_TOKENS = 8
 SETTING = re.compile(r"\b(tokens|interval|rate|repeat|delay|fail)=(\S+)")
 REASONS = {
     200: "OK",
+    302: "Found",
     400: "Bad Request",
     404: "Not Found",
     429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
+}
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+STREAM = OK + b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+# What no server of models answers; the connection is closed after it.
+BROKEN = {
+    "html": b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: 12\r\n\r\n<html></html",
+    "moved": b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/x\r\ncontent-length: 0\r\n\r\n",
+    "empty": b"",
+    "status": b"HTTP/1.1 OK 200 secret-text\r\n\r\n",
+    "status-99": b"HTTP/1.1 99 x\r\ncontent-length: 0\r\n\r\n",
+    "status-999": b"HTTP/1.1 999 x\r\ncontent-length: 0\r\n\r\n",
+    "not-http": b"secret-text\n" * 50,
+    "zeros": b"\x00" * 500,
+    "short": OK + b"content-type: application/json\r\ncontent-length: 500\r\n\r\n{}",
+    "short-large": OK + b"content-type: application/json\r\ncontent-length: 5000000\r\n\r\n" + b"[" * 300_000,
+    "length": OK + b"content-type: application/json\r\ncontent-length: five\r\n\r\n{}",
+    "length-negative": OK + b"content-type: application/json\r\ncontent-length: -5\r\n\r\n{}",
+    "two-lengths": OK + b"content-length: 2\r\ncontent-length: 7\r\n\r\n{}",
+    "chunk-size": STREAM + b"zz\r\ndata: {}\n\n\r\n",
+    "chunk-cut": STREAM + b"ffff\r\ndata: {}\n\n",
+    "chunk-huge": STREAM + b"ffffffffffffffffff\r\ndata: {}\n\n",
+    "header-endless": OK + b"x: " + b"x" * 500_000,
+    "headers-many": OK + b"".join(b"x-%d: y\r\n" % number for number in range(5000)),
+    "header-name": OK + b"b\x00d header: y\r\n\r\n",
+    "header-value": OK + b"content-type: text/\xff\xfe\r\ncontent-length: 2\r\n\r\n{}",
+    "encoding": OK + b"content-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}",
+    "events-text": STREAM + b"9\r\nsecret-te\r\n0\r\n\r\n",
+    "events-json": STREAM + b'13\r\ndata: {"usage":{,}\n\n\r\n0\r\n\r\n',
+    "events-list": STREAM + b'19\r\ndata: [{"usage":{}}] x\n\n\r\n0\r\n\r\n',
+    "events-type": STREAM + b'18\r\ndata: {"usage":"\xff\xfe\x00"}\n\r\n0\r\n\r\n',
+    "events-open": STREAM + b"6\r\ndata: \r\n0\r\n\r\n",
+    "continue": b"HTTP/1.1 100 Continue\r\n\r\n" * 200,
+    "upgrade": b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
 }
 
 
@@ -113,6 +151,8 @@ class Connection(asyncio.Protocol):
             return
         self.buffer = rest[size:]
         method, path, _ = head.split(b"\r\n", 1)[0].decode("ascii").split(" ", 2)
+        if not path.startswith("/stub/"):
+            self.server.last = (head, rest[:size])
         self.task = asyncio.get_running_loop().create_task(self._answer(method, path.split("?")[0], rest[:size]))
         self.task.add_done_callback(lambda task: None if task.cancelled() else self._next_request())
 
@@ -120,14 +160,17 @@ class Connection(asyncio.Protocol):
         if path in ("/health", "/ping"):
             return self._json(200, {})
         if path == "/stub/counts":
-            return self._json(200, {"requests": self.server.requests, "hangups": self.server.hangups})
+            return self._json(200, self.server.counts())
+        if path == "/stub/last":
+            head, body = self.server.last
+            return self._json(200, {"head": head.decode("latin-1"), "body": body.decode("latin-1")})
         if path.endswith("/models"):
             return self._json(200, {"object": "list", "data": [{"id": "stub", "object": "model", "owned_by": "stub"}]})
         if method != "POST":
             return self._json(404, {"error": {"message": "not found", "type": "invalid_request_error", "code": 404}})
 
         self.server.requests += 1
-        if path.endswith("/audio/transcriptions"):
+        if "/audio/" in path:
             return self._json(200, {"text": "tok0"})
         body = json.loads(raw)
         want = self.server.defaults.asked(last_text(body))
@@ -140,14 +183,53 @@ class Connection(asyncio.Protocol):
             return self._json(
                 status, {"error": {"message": f"stub fails with {status}", "type": "stub", "code": status}}
             )
-        if path.endswith("/embeddings"):
-            return self._json(200, embedding(body))
+        if want.fail in BROKEN:
+            self.transport.write(BROKEN[want.fail])
+            return self.transport.close()
+        for name, answer in PLAIN.items():
+            if path.endswith(name):
+                given = answer(body)
+                self.server.count(PROMPT_TOKENS if "usage" in given else 0, 0)
+                return self._json(200, given)
+        if path.endswith(("/messages", "/responses")):
+            return self._translated(want, body, path.endswith("/messages"))
         chat = path.endswith("/chat/completions")
         if body.get("stream"):
             options = body.get("stream_options") or {}
             usage, continuous = bool(options.get("include_usage")), bool(options.get("continuous_usage_stats"))
             return await self._stream(want, body, chat, usage, continuous)
-        return self._json(200, completion(want, body, chat))
+        answer = completion(want, body, chat)
+        if want.fail == "cut":
+            payload = json.dumps(answer).encode()
+            self.transport.write(OK + b"content-type: application/json\r\n")
+            self.transport.write(b"content-length: %d\r\n\r\n" % len(payload) + payload[: len(payload) // 2])
+            return self.transport.close()
+        texts, choices = sizes(body)
+        self.server.count(PROMPT_TOKENS * texts, want.tokens * choices * texts)
+        return self._json(200, answer)
+
+    def _translated(self, want: Behaviour, body: dict[str, object], messages: bool) -> None:
+        """What LiteLLM makes of an answer for Anthropic's API and for /v1/responses."""
+        usage = {"input_tokens": PROMPT_TOKENS, "output_tokens": want.tokens}
+        text = want.text(0, want.tokens)
+        self.server.count(PROMPT_TOKENS, want.tokens)
+        if messages:
+            whole = {"type": "message", "content": [{"type": "text", "text": text}], "usage": usage}
+            first = {"type": "message_start", "message": {**whole, "usage": {**usage, "output_tokens": 0}}}
+            events = [first, {"type": "message_delta", "usage": usage}, {"type": "message_stop"}]
+        else:
+            whole = {"object": "response", "output": [{"type": "message", "content": text}], "usage": usage}
+            events = [
+                {"type": "response.output_text.delta", "delta": text},
+                {"type": "response.completed", "response": whole},
+            ]
+        if not body.get("stream"):
+            self._json(200, whole)
+            return
+        self.transport.write(STREAM)
+        for event in events:
+            self._event(event, b"event: %b\n" % str(event["type"]).encode())
+        self.transport.write(b"0\r\n\r\n")
 
     def _json(self, status: int, body: dict[str, object]) -> None:
         payload = json.dumps(body).encode()
@@ -160,68 +242,72 @@ class Connection(asyncio.Protocol):
     async def _stream(
         self, want: Behaviour, body: dict[str, object], chat: bool, usage: bool, continuous: bool
     ) -> None:
-        self.transport.write(
-            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
-        )
+        self.transport.write(STREAM)
+        texts, choices = sizes(body)
+        indexes = range(texts * choices)
         base = {
             "id": "stub-1",
             "object": "chat.completion.chunk" if chat else "text_completion",
             "created": int(time.time()),
             "model": body.get("model"),
         }
-        if chat:
-            self._event(
-                {
-                    **base,
-                    "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}],
-                }
-            )
+        for index in indexes if chat else ():
+            first = {"index": index, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+            self._event({**base, "choices": [first], **({"usage": used(want, 0)} if usage and continuous else {})})
         sent = 0
         started = time.perf_counter()
         cut_after = want.tokens // 2 if want.fail == "cut" else want.tokens + 1
         while sent < want.tokens:
             count = min(want.interval, want.tokens - sent)
             content = want.text(sent, count)
-            choice: dict[str, object] = (
-                {"index": 0, "delta": {"content": content}} if chat else {"index": 0, "text": content}
-            )
+            piece: dict[str, object] = {"delta": {"content": content}} if chat else {"text": content}
             sent += count
             if want.rate:
                 await asyncio.sleep(max(0.0, started + sent / want.rate - time.perf_counter()))
             so_far = {"usage": used(want, sent)} if usage and continuous else {}
-            self._event({**base, "choices": [{**choice, "finish_reason": None}], **so_far})
+            for index in indexes:
+                self._event({**base, "choices": [{"index": index, **piece, "finish_reason": None}], **so_far})
             if sent >= cut_after:
                 self.transport.abort()
                 return
             await self.writable.wait()
-        last: dict[str, object] = {"index": 0, "delta": {}} if chat else {"index": 0, "text": ""}
-        self._event({**base, "choices": [{**last, "finish_reason": "stop"}]})
+        last: dict[str, object] = {"delta": {}} if chat else {"text": ""}
+        so_far = {"usage": used(want)} if usage and continuous else {}
+        for index in indexes:
+            self._event({**base, "choices": [{"index": index, **last, "finish_reason": "stop"}], **so_far})
         if usage:
-            self._event({**base, "choices": [], "usage": used(want)})
+            self._event({**base, "choices": [], "usage": used(want, None, choices, texts)})
+        self.server.count(PROMPT_TOKENS * texts, want.tokens * choices * texts)
         self.transport.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
 
-    def _event(self, body: dict[str, object]) -> None:
-        data = b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
+    def _event(self, body: dict[str, object], name: bytes = b"") -> None:
+        data = name + b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
         self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
 
-def used(want: Behaviour, sent: int | None = None) -> dict[str, object]:
-    tokens = want.tokens if sent is None else sent
-    return {"prompt_tokens": 8, "completion_tokens": tokens, "total_tokens": 8 + tokens}
+def sizes(body: dict[str, object]) -> tuple[int, int]:
+    """How many prompts a request has, and how many answers it wants to each."""
+    prompt, choices = body.get("prompt"), body.get("n")
+    texts = len(prompt) if isinstance(prompt, list) and not isinstance(prompt[0], int) else 1
+    return texts, choices if isinstance(choices, int) else 1
+
+
+def used(want: Behaviour, sent: int | None = None, choices: int = 1, texts: int = 1) -> dict[str, object]:
+    prompt, tokens = PROMPT_TOKENS * texts, (want.tokens if sent is None else sent) * choices * texts
+    return {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens}
 
 
 def completion(want: Behaviour, body: dict[str, object], chat: bool) -> dict[str, object]:
     text = want.text(0, want.tokens)
-    choice: dict[str, object] = (
-        {"index": 0, "message": {"role": "assistant", "content": text}} if chat else {"index": 0, "text": text}
-    )
+    texts, choices = sizes(body)
+    answer: dict[str, object] = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
     return {
         "id": "stub-1",
         "object": "chat.completion" if chat else "text_completion",
         "created": int(time.time()),
         "model": body.get("model"),
-        "choices": [{**choice, "finish_reason": "stop"}],
-        "usage": used(want),
+        "choices": [{"index": index, **answer, "finish_reason": "stop"} for index in range(texts * choices)],
+        "usage": used(want, None, choices, texts),
     }
 
 
@@ -233,8 +319,28 @@ def embedding(body: dict[str, object]) -> dict[str, object]:
         "object": "list",
         "model": body.get("model"),
         "data": data,
-        "usage": {"prompt_tokens": 8, "total_tokens": 8},
+        "usage": {"prompt_tokens": PROMPT_TOKENS, "total_tokens": PROMPT_TOKENS},
     }
+
+
+def scores(body: dict[str, object]) -> dict[str, object]:
+    return {
+        "object": "list",
+        "model": body.get("model"),
+        "data": [{"index": 0, "object": "score", "score": 0.5}],
+        "usage": {"prompt_tokens": PROMPT_TOKENS, "total_tokens": PROMPT_TOKENS, "completion_tokens": 0},
+    }
+
+
+# What is no generation, by the end of its path.
+PLAIN: dict[str, Callable[[dict[str, object]], dict[str, object]]] = {
+    "/embeddings": embedding,
+    "/score": scores,
+    "/rerank": scores,
+    "/tokenize": lambda _body: {"count": 2, "max_model_len": 4096, "tokens": [1, 2]},
+    "/detokenize": lambda _body: {"prompt": "tok0 tok1"},
+    "/count_tokens": lambda _body: {"input_tokens": PROMPT_TOKENS},
+}
 
 
 class StubBackend:
@@ -244,6 +350,19 @@ class StubBackend:
         self.defaults = defaults
         self.requests = 0
         self.hangups = 0
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+        self.last = (b"", b"")
+
+    def count(self, prompt: int, completion: int) -> None:
+        """Count the tokens of an answer that was sent whole."""
+        self.prompt_tokens += prompt
+        self.completion_tokens += completion
+
+    def counts(self) -> dict[str, object]:
+        """All counts."""
+        names = ("requests", "hangups", "prompt_tokens", "completion_tokens")
+        return {name: getattr(self, name) for name in names}
 
     async def serve(self, host: str, port: int) -> None:
         loop = asyncio.get_running_loop()

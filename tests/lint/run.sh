@@ -29,6 +29,7 @@ check ruff ruff check --quiet .
 check 'ruff format' ruff format --quiet --diff .
 check mypy mypy
 check 'mypy scripts' mypy scripts
+check 'mypy gate' mypy roles/gate/files
 check shellcheck shellcheck --severity=warning --external-sources "${shell[@]}"
 check actionlint actionlint
 check changelog antsibull-changelog lint

@@ -49,7 +49,6 @@ CLOSED = [
     "/config/update",
     "/health/readiness",
     "/chat/completions",
-    "/v1/score",
     "/v1/realtime",
     "/.refusal/400",
 ]

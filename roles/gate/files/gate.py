@@ -34,7 +34,10 @@ def read(path: str) -> gate_settings.Settings:
 
 async def run(path: str) -> None:
     """Serve until SIGTERM or SIGINT."""
-    gate = Gate(read(path), os.environ["GATE_ENGINE_KEY"], os.environ["GATE_TRANSLATOR_KEY"])
+    keys = [os.environ.get(name, "") for name in ("GATE_ENGINE_KEY", "GATE_TRANSLATOR_KEY")]
+    if not all(keys):
+        raise gate_settings.SettingsError("GATE_ENGINE_KEY and GATE_TRANSLATOR_KEY must be in the environment")
+    gate = Gate(read(path), *keys)
     stopping, changed = asyncio.Event(), asyncio.Event()
 
     def reload() -> None:

@@ -14,19 +14,22 @@ import logging
 import re
 import time
 from datetime import datetime, timezone
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import aiohttp
 import gate_errors as errors
+import gate_fields as kinds
 import orjson
-from aiohttp import web
+from aiohttp import http, web
+from gate_content import RequestError
+from gate_form import Form
 from gate_keyring import Key, Keyring
 from gate_limits import LimitReachedError, Limits, Slot
 from gate_log import UsageLog
 from gate_metrics import Metrics
 from gate_models import Directory, may_use
 from gate_relay import Forward, Relay
-from gate_requests import ENDPOINTS, Endpoint, RequestError, check_body, check_form, check_query
+from gate_requests import ENDPOINTS, Endpoint, check_body, check_form, check_query
 from gate_requests import Limits as BodyLimits
 from gate_settings import Model, Settings
 
@@ -34,12 +37,17 @@ LOG = logging.getLogger("gate")
 HEALTH, METRICS, MODELS = "/health", "/metrics", "/v1/models"
 BEARER = re.compile(r"(?i)bearer +([!-~]+)")
 TOKEN = re.compile(r"[!-~]+")
+VERSION = re.compile(r"[0-9A-Za-z._-]{1,32}")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 # Streams of these have chunks with the usage so far.
 CHUNKED = frozenset(("/v1/chat/completions", "/v1/completions"))
-MOST_FORM_FIELDS = 50
+# Bodies that end early, or whose framing or parts are broken.
+UNREADABLE = (aiohttp.ClientError, web.RequestPayloadError, http.HttpProcessingError, ValueError, AssertionError)
 # More objects and lists than any request has; a few bytes each, they would keep the parser for seconds.
 MOST_CONTAINERS = 100_000
+
+
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 class RefusalError(Exception):
@@ -62,16 +70,29 @@ class Gate:
         self.limits = Limits(settings.key_share)
         self.metrics = Metrics()
         self.log = UsageLog(settings.usage_log, settings.usage_log_bytes, settings.usage_log_files)
+        self.keyring = Keyring(settings.keys_file)
         self.relay: Relay | None = None
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
         """Take new settings; requests in flight and their counts go on."""
+        self.log.configure(settings.usage_log, settings.usage_log_bytes, settings.usage_log_files)
+        if settings.keys_file != self.keyring.path:
+            # Another object would forget the last good keys of a file that is no good now.
+            self.keyring = Keyring(settings.keys_file)
+        if self.relay is not None:
+            self.relay.request_timeout = settings.request_timeout
         self.settings = settings
-        self.keyring = Keyring(settings.keys_file)
         self.directory = Directory(settings.models)
         self.limits.key_share = settings.key_share
-        self._body_limits = BodyLimits(settings.max_choices, settings.max_prompts, frozenset(settings.extra_fields))
+        self._body_limits = BodyLimits(
+            choices=settings.max_choices,
+            prompts=settings.max_prompts,
+            extra_fields=frozenset(settings.extra_fields),
+            tools=settings.max_tools,
+            grammar_bytes=settings.max_grammar_bytes,
+            grammar_entries=settings.max_grammar_entries,
+        )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -90,12 +111,11 @@ class Gate:
             return await self._inference(request, path, query, key)
         except RefusalError as refusal:
             self._refused(refusal, key.alias if key else "", path)
-            body = errors.content(path, refusal.status, refusal.message, refusal.code, refusal.param)
-            response = answer(body, refusal.status, refusal.headers)
-            if not request.content.is_eof():
-                # What was not read is not read now either.
-                response.force_close()
-            return response
+            return refused(request, path, refusal)
+        except Exception as error:  # noqa: BLE001
+            # A mistake of ours; a traceback could quote a prompt.
+            LOG.error("%s failed (%s, %s)", path[:100], type(error).__name__, errors.place(error))
+            return refused(request, path, RefusalError(500, "The gateway failed.", "internal_error"))
 
     def _refused(self, refusal: RefusalError, alias: str, path: str) -> None:
         self.metrics.refusals.labels(alias, refusal.code).inc()
@@ -130,7 +150,7 @@ class Gate:
         anthropic = "anthropic-version" in request.headers
         if path == MODELS:
             return answer(self.directory.listing(key.models, anthropic))
-        name = path[len(MODELS) + 1 :]
+        name = unquote(path[len(MODELS) + 1 :])
         if name not in self.directory.names(key.models):
             raise RefusalError(404, f"There is no model {name[:100]} here.", "model_not_found", "model")
         return answer(self.directory.entry(name, anthropic))
@@ -140,12 +160,13 @@ class Gate:
         if endpoint is None:
             raise RefusalError(404, f"There is nothing at {path[:100]}.", "not_found")
         only(request, ("POST",))
+        body: object
         try:
             check_query(endpoint, (name for name, _value in parse_qsl(query, keep_blank_values=True)))
             if endpoint.file:
                 fields, body = await self._form(request, endpoint)
             else:
-                fields = body = check_body(endpoint, load(await self._read(request)), self._body_limits)
+                body = fields = check_body(endpoint, load(await self._read(request)), self._body_limits)
         except RequestError as error:
             raise RefusalError(error.status, error.message, error.code, error.param) from None
         name = str(fields["model"])
@@ -161,8 +182,19 @@ class Gate:
             refusal = RefusalError(429, reached.message, reached.limit, headers=headers)
             refusal.model = model.name
             raise refusal from None
-        forward = self._forward(request, path, model, body)
-        return await self._pass_on(request, forward, slot)
+        forward = Forward(path, "", {}, body)
+        started = time.monotonic()
+        gauge = self.metrics.running.labels(slot.model)
+        gauge.inc()
+        try:
+            self._address(request, model, forward)
+            assert self.relay is not None
+            return await self.relay.send(request, forward)
+        finally:
+            gauge.dec()
+            now = time.time()
+            self.limits.end(slot, forward.usage.total, now)
+            self._book(forward, slot, started, now)
 
     async def _read(self, request: web.BaseRequest) -> bytes:
         """The body, once the key is known to be good."""
@@ -184,8 +216,8 @@ class Gate:
                     parts.append(part)
         except TimeoutError:
             raise RefusalError(408, "The body did not arrive in time.", "timeout") from None
-        except aiohttp.ClientError:
-            raise RefusalError(400, "The body ended early.", "invalid_body") from None
+        except UNREADABLE:
+            raise RefusalError(400, "The body cannot be read.", "invalid_body") from None
         return b"".join(parts)
 
     async def _go_on(self, request: web.BaseRequest, most: int) -> None:
@@ -199,46 +231,41 @@ class Gate:
         if size > most:
             raise RefusalError(413, f"The body is larger than {most} bytes.", "request_too_large")
 
-    async def _form(self, request: web.BaseRequest, endpoint: Endpoint) -> tuple[dict[str, object], aiohttp.FormData]:
-        """The fields of a form and the form, written anew."""
+    async def _form(self, request: web.BaseRequest, endpoint: Endpoint) -> tuple[dict[str, object], Form]:
+        """The fields of a form, and the form."""
         if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
             raise RequestError("Send the body as multipart/form-data.", None, "invalid_content_type")
         most = self.settings.max_file_bytes
         await self._go_on(request, most)
-        items: list[tuple[str, object]] = []
-        form = aiohttp.FormData()
+        form = Form()
         size = 0
         try:
             async with asyncio.timeout(self.settings.body_timeout):
                 reader = aiohttp.MultipartReader(request.headers, request.content)
                 while (part := await reader.next()) is not None:
-                    if not isinstance(part, aiohttp.BodyPartReader) or not part.name or len(items) == MOST_FORM_FIELDS:
+                    if not isinstance(part, aiohttp.BodyPartReader) or not part.name or form.full():
                         raise RequestError("The form cannot be read.", None, "invalid_form")
                     content = bytearray()
                     while chunk := await part.read_chunk(1 << 16):
                         size += len(chunk)
                         self._fits(size, most)
                         content += chunk
-                    if part.filename is None:
-                        text = content.decode()
-                        items.append((part.name, text))
-                        form.add_field(part.name, text)
-                    else:
-                        items.append((part.name, bytes(content)))
-                        kind = part.headers.get("content-type", "application/octet-stream")
-                        form.add_field(part.name, bytes(content), filename=part.filename, content_type=kind)
+                    form.add(part.name, bytes(content), part.filename, part.headers.get("content-type", ""))
         except TimeoutError:
             raise RefusalError(408, "The body did not arrive in time.", "timeout") from None
-        except (aiohttp.ClientError, ValueError, AssertionError):
+        except UNREADABLE:
             raise RequestError("The form cannot be read.", None, "invalid_form") from None
-        check_form(endpoint, items, self._body_limits)
-        return dict(items), form
+        fields = [(name, value) for name, value, _filename, _kind in form.items]
+        check_form(endpoint, fields, self._body_limits)
+        return dict(fields), form
 
-    def _forward(self, request: web.BaseRequest, path: str, model: Model, body: object) -> Forward:
-        """The request as an engine or the translator gets it."""
+    def _address(self, request: web.BaseRequest, model: Model, forward: Forward) -> None:
+        """Make the request that an engine or the translator gets."""
+        path, headers = forward.path, forward.headers
         native = path not in self.settings.translated_paths and not model.translated
         base = f"{self.settings.engines_url}/{model.name}" if native else self.settings.translator_url
-        headers = {"authorization": f"Bearer {self._engine_key if native else self._translator_key}"}
+        forward.url = f"{base}{path}"
+        headers["authorization"] = f"Bearer {self._engine_key if native else self._translator_key}"
         identifier = request.headers.get("x-request-id", "")
         if REQUEST_ID.fullmatch(identifier):
             headers["x-request-id"] = identifier
@@ -246,18 +273,19 @@ class Gate:
         if native and REQUEST_ID.fullmatch(session):
             headers["x-session-id"] = session
         if errors.is_anthropic(path):
-            headers["anthropic-version"] = request.headers.get("anthropic-version", "2023-06-01")[:32]
-        forward = Forward(path, f"{base}{path}", headers, body, native)
-        if isinstance(body, dict):
+            version = request.headers.get("anthropic-version", "")
+            headers["anthropic-version"] = version if VERSION.fullmatch(version) else "2023-06-01"
+        if isinstance(forward.body, dict):
             headers["content-type"] = "application/json"
-            forward.body = orjson.dumps(self._body(body, path, model, forward))
-        return forward
+            forward.body = orjson.dumps(self._body(forward.body, model, forward, native))
+        elif isinstance(forward.body, Form):
+            forward.body = forward.body.written(model.name)
 
     @staticmethod
-    def _body(body: dict[str, object], path: str, model: Model, forward: Forward) -> dict[str, object]:
+    def _body(body: dict[str, object], model: Model, forward: Forward, native: bool) -> dict[str, object]:
         """The body with the model's own name, what the inventory gives where a client says nothing, and usage."""
-        body = {**{name: value for name, value in model.request_defaults.items() if path in CHUNKED}, **body}
-        body["model"] = model.name
+        path = forward.path
+        body = {**(model.request_defaults if path in CHUNKED else {}), **body, "model": model.name}
         if model.context:
             # Clients send the most that they know of. The engine refuses what no prompt leaves room for, and without
             # the field it takes the room that there is.
@@ -268,31 +296,21 @@ class Gate:
                         del body[name]
                     else:
                         body[name] = max(1, model.context // 2)
-        if forward.native and path in CHUNKED and body.get("stream") is True:
+        if path in CHUNKED and body.get("stream") is True:
             asked = body.get("stream_options")
             options = dict(asked) if isinstance(asked, dict) else {}
+            forward.chunks = True
             forward.include_usage = options.get("include_usage") is True
-            forward.continuous_usage = options.get("continuous_usage_stats") is True
-            forward.choices = int(body.get("n") or 1) if isinstance(body.get("n"), (int, float)) else 1
-            prompts = body.get("prompt")
-            if isinstance(prompts, list) and not isinstance(prompts[0], int):
-                forward.choices *= len(prompts)
-            # A stream that its client leaves is booked by the last chunk that came.
-            body["stream_options"] = {**options, "include_usage": True, "continuous_usage_stats": True}
+            forward.continuous_usage = options.pop("continuous_usage_stats", None) is True
+            choices, prompts = body.get("n"), body.get("prompt")
+            forward.choices = int(choices) if isinstance(choices, (int, float)) else 1
+            forward.prompts = len(prompts) if isinstance(prompts, list) and not kinds.whole(prompts[0]) else 1
+            options["include_usage"] = True
+            if native:
+                # A stream that its client leaves is booked by the last chunk that came.
+                options["continuous_usage_stats"] = True
+            body["stream_options"] = options
         return body
-
-    async def _pass_on(self, request: web.BaseRequest, forward: Forward, slot: Slot) -> web.StreamResponse:
-        assert self.relay is not None
-        started = time.monotonic()
-        gauge = self.metrics.running.labels(slot.model)
-        gauge.inc()
-        try:
-            return await self.relay.send(request, forward)
-        finally:
-            gauge.dec()
-            now = time.time()
-            self.limits.end(slot, forward.usage.total, now)
-            self._book(forward, slot, started, now)
 
     def _book(self, forward: Forward, slot: Slot, started: float, now: float) -> None:
         """Count a request that has ended, and write its line."""
@@ -333,14 +351,31 @@ def bare(header: str) -> str:
     return match[1] if match else header
 
 
+def containers(body: bytes) -> int:
+    """Braces and brackets that open, also those in strings."""
+    return body.count(b"{") + body.count(b"[")
+
+
 def load(body: bytes) -> object:
     """The JSON of a body."""
-    if body.count(b"{") + body.count(b"[") > MOST_CONTAINERS:
+    if containers(body) > MOST_CONTAINERS and containers(STRING.sub(b"", body)) > MOST_CONTAINERS:
         raise RequestError(f"The body has more than {MOST_CONTAINERS} objects and lists.", None, "invalid_json")
     try:
         return orjson.loads(body)
     except ValueError:
         raise RequestError("The body is not valid JSON.", None, "invalid_json") from None
+
+
+def refused(request: web.BaseRequest, path: str, refusal: RefusalError) -> web.Response:
+    """The answer to a request that ends here."""
+    if path.startswith(MODELS) and "anthropic-version" in request.headers:
+        path = "/v1/messages"
+    body = errors.content(path, refusal.status, refusal.message, refusal.code, refusal.param)
+    response = answer(body, refusal.status, refusal.headers)
+    if not request.content.is_eof():
+        # What was not read is not read now either.
+        response.force_close()
+    return response
 
 
 def only(request: web.BaseRequest, allowed: tuple[str, ...]) -> None:
@@ -356,10 +391,33 @@ def answer(
     return web.Response(status=status, body=body, headers={"content-type": kind, **(headers or {})})
 
 
+class Connection(web.RequestHandler):
+    """A client's connection. What is no HTTP gets an answer of the usual shape, and no line in the log."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The answer to bytes that cannot be read; they are in `message`, which nobody is shown."""
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        response = answer(errors.content("", status, "The request is not valid HTTP.", "invalid_http"), status)
+        response.force_close()
+        return response
+
+
+class Server(web.Server):
+    """Makes connections."""
+
+    def __call__(self) -> web.RequestHandler:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+
 async def serve(gate: Gate, stopping: asyncio.Event, changed: asyncio.Event) -> None:
     """Listen until it is time to stop, and then let requests in flight end; `changed` says that settings were read."""
     gate.relay = Relay(gate.settings.request_timeout)
-    server = web.Server(
+    server = Server(
         gate.handle,
         access_log=None,
         handler_cancellation=True,

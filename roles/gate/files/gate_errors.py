@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import orjson
 
 # Types of OpenAI's and Anthropic's errors by status; what is not listed is the client's mistake or the server's.
@@ -19,12 +21,23 @@ def is_anthropic(path: str) -> bool:
 
 
 def content(path: str, status: int, message: str, code: str, param: str | None = None) -> bytes:
-    """The body of an error."""
+    """The body of an error. A message may quote what is no text; it becomes some."""
+    message, param = clean(message), param if param is None else clean(param)
     if is_anthropic(path):
         kind = ANTHROPIC.get(status, "invalid_request_error" if status < 500 else "api_error")
         return orjson.dumps({"type": "error", "error": {"type": kind, "message": message}})
     kind = OPENAI.get(status, "invalid_request_error" if status < 500 else "server_error")
     return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def place(error: BaseException) -> str:
+    """Where in this program an error comes from. A whole traceback could quote a prompt."""
+    lines = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    return " ".join(lines[-3:])
+
+
+def clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def event(path: str, message: str) -> bytes:

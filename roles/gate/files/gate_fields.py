@@ -40,6 +40,16 @@ def objects(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
+def tokens(value: object) -> bool:
+    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+
+
+def prompt(value: object) -> bool:
+    if isinstance(value, str) or texts(value) or tokens(value):
+        return True
+    return isinstance(value, list) and all(item and tokens(item) for item in value)
+
+
 ANY = Kind("any value", lambda _value: True)
 TEXT = Kind("a string", lambda value: isinstance(value, str))
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
@@ -49,6 +59,8 @@ LIST = Kind("a list", lambda value: isinstance(value, list))
 TEXTS = Kind("a list of strings", texts)
 OBJECT = Kind("an object", lambda value: isinstance(value, dict))
 OBJECTS = Kind("a list of objects", objects)
+TOKENS = Kind("a list of tokens", tokens)
+PROMPT = Kind("a string, a list of strings, of tokens or of lists of tokens", prompt)
 TEXT_OR_TEXTS = Kind("a string or a list of strings", lambda value: isinstance(value, str) or texts(value))
 TEXT_OR_LIST = Kind("a string or a list", lambda value: isinstance(value, (str, list)))
 TEXT_OR_OBJECT = Kind("a string or an object", lambda value: isinstance(value, (str, dict)))
@@ -111,7 +123,7 @@ CHAT: dict[str, Kind] = {
 }
 COMPLETIONS: dict[str, Kind] = {
     **SAMPLING,
-    "prompt": TEXT_OR_TEXTS,
+    "prompt": PROMPT,
     "best_of": WHOLE,
     "logprobs": WHOLE,
     "suffix": TEXT,
@@ -174,6 +186,30 @@ RERANK: dict[str, Kind] = {
     "max_tokens_per_doc": WHOLE,
     "truncate_prompt_tokens": WHOLE,
 }
+# vLLM's own: texts are compared in pairs, which clients name in four ways.
+PAIRS = (("queries", "documents"), ("queries", "items"), ("text_1", "text_2"), ("data_1", "data_2"))
+SCORE: dict[str, Kind] = {
+    "model": TEXT,
+    **dict.fromkeys((name for pair in PAIRS for name in pair), TEXT_OR_TEXTS),
+    "instruction": TEXT,
+    "truncate_prompt_tokens": WHOLE,
+    "truncation_side": TEXT,
+    "max_tokens_per_query": WHOLE,
+    "max_tokens_per_doc": WHOLE,
+    "use_activation": FLAG,
+}
+TOKENIZE: dict[str, Kind] = {
+    "model": TEXT,
+    "prompt": TEXT,
+    "messages": OBJECTS,
+    "tools": OBJECTS,
+    "add_special_tokens": FLAG,
+    "add_generation_prompt": FLAG,
+    "continue_final_message": FLAG,
+    "return_token_strs": FLAG,
+    "chat_template_kwargs": OBJECT,
+}
+DETOKENIZE: dict[str, Kind] = {"model": TEXT, "tokens": TOKENS}
 SPEECH: dict[str, Kind] = {
     "model": TEXT,
     "input": TEXT,

@@ -55,8 +55,9 @@ class Minute:
     def counts(self, now: float) -> Counter[str]:
         """The counts of the minute of `now`, in seconds since the epoch."""
         minute = int(now // MINUTE)
-        # A clock that is set back goes on with the counts that it has.
-        if minute > self._minute:
+        # A clock that is set back a little goes on with the counts that it has. One that was far ahead would otherwise
+        # never begin anew.
+        if not self._minute - 1 <= minute <= self._minute:
             self._minute, self._counts = minute, Counter()
         return self._counts
 

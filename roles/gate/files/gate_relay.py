@@ -4,30 +4,34 @@
 """Sends a request to an engine or to the translator, and its answer to the client.
 
 Requests are built anew: no header of a client goes on but those that are named here. Answers keep their status, their
-content and the headers that are named here.
+content, their type and how long to wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import re
 import time
 from dataclasses import dataclass, field
 
 import aiohttp
 import gate_errors as errors
 from aiohttp import web
-from gate_usage import TAIL, Events, NativeStream, TranslatedStream, Usage, of_reply
+from gate_usage import Events, NativeStream, Reply, TranslatedStream, Usage
 
 LOG = logging.getLogger("gate")
 # The client left before its answer was complete; the number is nginx's.
 LEFT = 499
-KEPT = ("content-type", "retry-after")
 CONNECT_SECONDS = 5.0
 # A longer reply is passed on as it comes.
 WHOLE_BYTES = 1 << 18
 # A proxy that is being started again accepts within this time; the request has not reached anybody yet.
 RETRY_SECONDS = 0.25
+# A client that reads gets the end of what was sent to it within this time.
+FLUSH_SECONDS = 5.0
+SECONDS = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass
@@ -38,62 +42,83 @@ class Forward:
     url: str
     headers: dict[str, str]
     body: object
-    # An engine's own stream; the client sees usage only as far as it asked for it.
-    native: bool = False
+    # A stream of chunks; the client sees usage only as far as it asked for it.
+    chunks: bool = False
     include_usage: bool = False
     continuous_usage: bool = False
     choices: int = 1
+    prompts: int = 1
     usage: Usage = field(default_factory=Usage)
     status: int = LEFT
     first: float = 0.0
+    # The answer, once its head is with the client.
+    begun: web.StreamResponse | None = None
 
 
 class Relay:
     """Passes requests on over connections of their own, which a reload of a proxy behind cannot close under them."""
 
     def __init__(self, request_timeout: float) -> None:
-        timeout = aiohttp.ClientTimeout(total=request_timeout, sock_connect=CONNECT_SECONDS)
+        self.request_timeout = request_timeout
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=timeout,
+            # The whole of a request has one limit, that of `send`, which a client that does not read cannot stop.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             auto_decompress=False,
             skip_auto_headers=("user-agent", "accept-encoding"),
             read_bufsize=1 << 18,
         )
 
     async def close(self) -> None:
+        """Close all connections."""
         await self._session.close()
 
     async def send(self, request: web.BaseRequest, forward: Forward) -> web.StreamResponse:
         """Pass a request on, and its answer back."""
         try:
-            answer = await self._open(forward)
-        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, asyncio.TimeoutError) as error:
-            return self._unreachable(forward, error)
-        async with answer:
-            if answer.status in (401, 403):
+            async with asyncio.timeout(self.request_timeout):
+                return await self._send(request, forward)
+        except Exception as error:  # noqa: BLE001
+            # Whatever it is, no second answer may follow one that has begun.
+            if request.transport is None or request.transport.is_closing():
+                # Nobody is there any more to be told.
+                forward.status = LEFT
+                return forward.begun or web.Response()
+            if forward.begun is None:
+                return self._failed(forward, error)
+            LOG.warning("an answer of %s broke off (%s)", forward.url, described(error))
+            await self._cut(request, forward.begun, forward)
+            return forward.begun
+
+    async def _send(self, request: web.BaseRequest, forward: Forward) -> web.StreamResponse:
+        async with await self._open(forward) as answer:
+            status = answer.status
+            kind = answer.headers.get("content-type", "")
+            if status in (401, 403):
                 # The gate's own key was refused; the client's was good.
-                LOG.error("%s refuses the key of the gate (%d)", forward.url, answer.status)
+                LOG.error("%s refuses the key of the gate (%d)", forward.url, status)
                 return self._refusal(forward, 502, "The gateway is not set up for this model.", "bad_gateway")
-            headers = {name: answer.headers[name] for name in KEPT if name in answer.headers}
-            kind = headers.get("content-type", "")
-            if answer.status >= 400 and not kind.startswith("application/json"):
-                return self._refusal(forward, answer.status, "The model's server failed.", "server_error", headers)
-            stream = kind.startswith("text/event-stream")
+            if not (200 <= status < 300 or 400 <= status < 600):
+                LOG.error("%s answers with %d", forward.url, status)
+                return self._refusal(forward, 502, "The model's server answered with what is no answer.", "bad_gateway")
+            wait = waiting(answer) if status in (429, 503) else ""
+            if status >= 400 and not kind.startswith("application/json"):
+                return self._refusal(forward, status, "The model's server failed.", "server_error", wait)
+            headers = {"content-type": kind} if kind else {}
+            if wait:
+                headers["retry-after"] = wait
+            stream = status < 400 and kind.startswith("text/event-stream")
             if not stream and 0 < (answer.content_length or 0) <= WHOLE_BYTES:
                 return await self._whole(answer, headers, forward)
-            response = web.StreamResponse(status=answer.status, headers=headers)
             if stream:
                 # Proxies are to pass on each event as it comes.
-                response.headers["cache-control"] = "no-cache"
+                headers["cache-control"] = "no-cache"
+            response = web.StreamResponse(status=status, headers=headers)
             await response.prepare(request)
-            try:
-                await (self._events if stream else self._reply)(answer, response, forward)
-            except (aiohttp.ClientError, asyncio.TimeoutError, ValueError) as error:
-                await self._cut(request, response, forward, stream, error)
-            else:
-                forward.status = answer.status
+            forward.begun = response
+            await (self._events if stream else self._reply)(answer, response, forward)
+            forward.status = status
             return response
 
     async def _open(self, forward: Forward) -> aiohttp.ClientResponse:
@@ -106,70 +131,86 @@ class Relay:
             await asyncio.sleep(RETRY_SECONDS)
             return await self._session.post(forward.url, **post)  # type: ignore[arg-type]
 
-    async def _whole(self, answer: aiohttp.ClientResponse, headers: dict[str, str], forward: Forward) -> web.Response:
+    @staticmethod
+    async def _whole(answer: aiohttp.ClientResponse, headers: dict[str, str], forward: Forward) -> web.Response:
         """A short reply, which is sent in one piece."""
-        try:
-            data = await answer.read()
-        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-            LOG.warning("an answer of %s broke off (%s)", forward.url, error or type(error).__name__)
-            return self._refusal(forward, 502, "The model's server broke off its answer.", "bad_gateway")
+        data = await answer.read()
         forward.first, forward.status = time.monotonic(), answer.status
         if answer.status < 400:
-            of_reply(data[-TAIL:], forward.usage)
+            Reply(forward.usage).feed(data)
         return web.Response(status=answer.status, body=data, headers=headers)
 
-    async def _reply(self, answer: aiohttp.ClientResponse, response: web.StreamResponse, forward: Forward) -> None:
-        tail = b""
+    @staticmethod
+    async def _reply(answer: aiohttp.ClientResponse, response: web.StreamResponse, forward: Forward) -> None:
+        reply = Reply(forward.usage)
         async for data in answer.content.iter_any():
             forward.first = forward.first or time.monotonic()
-            tail = (tail + data)[-TAIL:] if len(data) < TAIL else data[-TAIL:]
+            if answer.status < 400:
+                reply.feed(data)
             await response.write(data)
-        if answer.status < 400:
-            of_reply(tail, forward.usage)
         await response.write_eof()
 
-    async def _events(self, answer: aiohttp.ClientResponse, response: web.StreamResponse, forward: Forward) -> None:
+    @staticmethod
+    async def _events(answer: aiohttp.ClientResponse, response: web.StreamResponse, forward: Forward) -> None:
         stream: NativeStream | TranslatedStream = TranslatedStream(forward.usage)
-        if forward.native:
-            stream = NativeStream(forward.usage, forward.include_usage, forward.continuous_usage, forward.choices)
+        if forward.chunks:
+            stream = NativeStream(
+                forward.usage, forward.include_usage, forward.continuous_usage, forward.choices, forward.prompts
+            )
         events = Events(stream.event)
-        async for data in answer.content.iter_any():
-            forward.first = forward.first or time.monotonic()
-            complete = events.feed(data)
-            if complete:
-                await response.write(complete)
-        if rest := events.end():
-            await response.write(rest)
+        try:
+            async for data in answer.content.iter_any():
+                forward.first = forward.first or time.monotonic()
+                complete = events.feed(data)
+                if complete:
+                    await response.write(complete)
+            if rest := events.end():
+                await response.write(rest)
+        finally:
+            stream.end()
         await response.write_eof()
 
-    def _unreachable(self, forward: Forward, error: Exception) -> web.Response:
-        LOG.warning("%s cannot be reached (%s)", forward.url, error or type(error).__name__)
-        if isinstance(error, asyncio.TimeoutError) and not isinstance(error, aiohttp.ClientConnectionError):
+    def _failed(self, forward: Forward, error: Exception) -> web.Response:
+        """Say why there is no answer; nothing of one has been sent."""
+        LOG.warning("%s gives no answer (%s)", forward.url, described(error))
+        if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+            return self._refusal(forward, 503, "The model cannot be reached.", "service_unavailable", "1")
+        if isinstance(error, TimeoutError):
             return self._refusal(forward, 504, "The model did not answer in time.", "timeout")
-        headers = {"retry-after": "1"}
-        return self._refusal(forward, 503, "The model cannot be reached.", "service_unavailable", headers)
+        return self._refusal(forward, 502, "The model's server broke off its answer.", "bad_gateway")
 
     @staticmethod
-    def _refusal(
-        forward: Forward, status: int, message: str, code: str, headers: dict[str, str] | None = None
-    ) -> web.Response:
+    def _refusal(forward: Forward, status: int, message: str, code: str, wait: str = "") -> web.Response:
         forward.status = status
-        kept = {"content-type": "application/json"}
-        if headers and "retry-after" in headers:
-            kept["retry-after"] = headers["retry-after"]
-        return web.Response(status=status, body=errors.content(forward.path, status, message, code), headers=kept)
+        headers = {"content-type": "application/json"}
+        if wait:
+            headers["retry-after"] = wait
+        return web.Response(status=status, body=errors.content(forward.path, status, message, code), headers=headers)
 
     @staticmethod
-    async def _cut(
-        request: web.BaseRequest, response: web.StreamResponse, forward: Forward, stream: bool, error: Exception
-    ) -> None:
+    async def _cut(request: web.BaseRequest, response: web.StreamResponse, forward: Forward) -> None:
         """Tell a stream's client that the answer broke off, and close: a clean end would look complete."""
-        LOG.warning("an answer of %s broke off (%s)", forward.url, error or type(error).__name__)
         forward.status = 502
-        if stream:
-            try:
-                await response.write(errors.event(forward.path, "The answer broke off before it was complete."))
-            except (ConnectionError, aiohttp.ClientError):
-                forward.status = LEFT
-        if request.transport is not None:
-            request.transport.abort()
+        transport = request.transport
+        assert transport is not None
+        if response.headers.get("content-type", "").startswith("text/event-stream"):
+            with contextlib.suppress(TimeoutError, OSError, aiohttp.ClientError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await response.write(errors.event(forward.path, "The answer broke off before it was complete."))
+        transport.close()
+        # A client that does not read would keep it open.
+        asyncio.get_running_loop().call_later(FLUSH_SECONDS, transport.abort)
+
+
+def described(error: Exception) -> str:
+    """What a log may say of an error. That of a parser quotes what it could not read, which may be anybody's text."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return str(error)
+    known = isinstance(error, (aiohttp.ClientError, OSError, TimeoutError))
+    return type(error).__name__ if known else f"{type(error).__name__}, {errors.place(error)}"
+
+
+def waiting(answer: aiohttp.ClientResponse) -> str:
+    """Seconds after which to come back: those of the server behind, or one."""
+    given = answer.headers.get("retry-after", "")
+    return given if SECONDS.fullmatch(given) else "1"

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import gate_caps as caps
 import gate_content as content
 import gate_fields as fields
 from gate_content import RequestError
@@ -32,6 +33,10 @@ class Limits:
     choices: int = 8
     prompts: int = 32
     extra_fields: frozenset[str] = frozenset()
+    tools: int = 512
+    # Bytes of schemas, choices and tools, and entries in them.
+    grammar_bytes: int = 256 << 10
+    grammar_entries: int = 500
 
 
 STREAM_OPTIONS = frozenset(("include_usage", "include_obfuscation", "continuous_usage_stats"))
@@ -225,7 +230,8 @@ def _completions(body: Mapping[str, object], limits: Limits) -> None:
     prompt = body["prompt"]
     if not prompt and isinstance(prompt, list):
         raise RequestError("prompt must not be empty.", "prompt")
-    _count(body, limits, len(prompt) if isinstance(prompt, list) else 1)
+    many = isinstance(prompt, list) and not fields.whole(prompt[0])
+    _count(body, limits, len(prompt) if many else 1)  # type: ignore[arg-type]
     _format(body)
 
 
@@ -273,6 +279,26 @@ def _rerank(body: Mapping[str, object], _limits: Limits) -> None:
             )
 
 
+def _score(body: Mapping[str, object], _limits: Limits) -> None:
+    pairs = [pair for pair in fields.PAIRS if all(name in body for name in pair)]
+    given = {name for pair in fields.PAIRS for name in pair if name in body}
+    if len(pairs) != 1 or given != {*pairs[0]}:
+        names = ", or ".join(" and ".join(pair) for pair in fields.PAIRS)
+        raise RequestError(f"Send one pair of texts: {names}.", min(given, default="queries"))
+    for name in pairs[0]:
+        texts = body[name]
+        if isinstance(texts, list) and not 1 <= len(texts) <= MOST_DOCUMENTS:
+            raise RequestError(f"{name} must hold from 1 to {MOST_DOCUMENTS} texts.", name)
+
+
+def _tokenize(body: Mapping[str, object], _limits: Limits) -> None:
+    if ("prompt" in body) == ("messages" in body):
+        raise RequestError("Send either prompt or messages.", "prompt")
+    if "messages" in body:
+        _messages(body, "chat")
+    _tools(body, "chat")
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """What one path takes: a JSON object, or a form with one file."""
@@ -298,6 +324,9 @@ ENDPOINTS: dict[str, Endpoint] = {
     ),
     "/v1/responses": Endpoint(fields.RESPONSES, ("model", "input"), _responses, fields.UNUSED_RESPONSES),
     "/v1/rerank": Endpoint(fields.RERANK, ("model", "query", "documents"), _rerank),
+    "/v1/score": Endpoint(fields.SCORE, ("model",), _score),
+    "/tokenize": Endpoint(fields.TOKENIZE, ("model",), _tokenize),
+    "/detokenize": Endpoint(fields.DETOKENIZE, ("model", "tokens")),
     "/v1/audio/speech": Endpoint(fields.SPEECH, ("model", "input")),
     "/v1/audio/transcriptions": Endpoint(fields.TRANSCRIPTIONS, ("model",), unused=frozenset(), file="file"),
     "/v1/audio/translations": Endpoint(fields.TRANSLATIONS, ("model",), unused=frozenset(), file="file"),
@@ -336,6 +365,7 @@ def check_body(endpoint: Endpoint, body: object, limits: Limits) -> dict[str, ob
     if not MODEL.fullmatch(str(kept["model"])):
         raise RequestError("model must be the name of one model.", "model")
     endpoint.check(kept, limits)
+    caps.check(kept, limits.tools, limits.grammar_bytes, limits.grammar_entries)
     return kept
 
 

@@ -15,16 +15,18 @@ Everything else has a default, see `Settings`. Knows nothing of HTTP.
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 MIB = 1 << 20
 # What has to be translated for an engine, or is not text. Everything else that is known goes to the engines.
 TRANSLATED = (
     "/v1/messages",
-    "/v1/messages/count_tokens",
     "/v1/responses",
     "/v1/audio/speech",
     "/v1/audio/transcriptions",
@@ -67,6 +69,10 @@ class Settings:
     key_share: float = 0.5
     max_choices: int = 8
     max_prompts: int = 32
+    max_tools: int = 512
+    # Of schemas, choices and tools of one request, and their entries.
+    max_grammar_bytes: int = 256 << 10
+    max_grammar_entries: int = 500
     extra_fields: tuple[str, ...] = ()
     max_json_bytes: int = 4 * MIB
     max_file_bytes: int = 32 * MIB
@@ -87,6 +93,17 @@ TYPES: dict[str, tuple[type, ...]] = {
     "tuple[Model, ...]": (list,),
     "Mapping[str, object]": (dict,),
 }
+# Smallest and largest values, where they are not 1 and none.
+RANGES: dict[str, tuple[float, float]] = {
+    "port": (1, 65535),
+    "context": (0, math.inf),
+    "key_share": (0.001, 1),
+    **dict.fromkeys(("body_timeout", "request_timeout", "stop_timeout"), (0.001, math.inf)),
+}
+URL = re.compile(r"https?://[^/?#\s]+(/[^/?#\s]+)*")
+# An engine's name is part of its path.
+ENGINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(r"[^\s,\x00-\x1f\x7f]{1,256}")
 
 
 def _values(kind: Any, given: object, where: str) -> dict[str, Any]:
@@ -105,6 +122,10 @@ def _values(kind: Any, given: object, where: str) -> dict[str, Any]:
         types = TYPES[str(item.type)]
         if not isinstance(given[name], types) or (isinstance(given[name], bool) and bool not in types):
             raise SettingsError(f"{where}: {name} must be {item.type}, not {given[name]!r}")
+        least, most = RANGES.get(name, (1, math.inf))
+        if isinstance(given[name], (int, float)) and bool not in types and not least <= given[name] <= most:
+            end = "" if most == math.inf else f" and at most {most}"
+            raise SettingsError(f"{where}: {name} must be at least {least}{end}, not {given[name]!r}")
     return dict(given)
 
 
@@ -118,10 +139,13 @@ def _names(values: dict[str, Any], name: str, where: str) -> None:
 def parse(text: str) -> Settings:
     """The settings in a file's text; SettingsError for anything that cannot be meant."""
     try:
-        document = json.loads(text)
+        document = orjson.loads(text)
     except ValueError as error:
         raise SettingsError(f"not JSON: {error}") from None
     values = _values(Settings, document, "settings")
+    for name in ("engines_url", "translator_url"):
+        if not URL.fullmatch(values[name]):
+            raise SettingsError(f"settings: {name} must be an http address without a path's last slash")
     for name in ("translated_paths", "extra_fields"):
         _names(values, name, "settings")
     models: list[Model] = []
@@ -129,7 +153,11 @@ def parse(text: str) -> Settings:
         where = f"models[{number}]"
         fields = _values(Model, entry, where)
         _names(fields, "aliases", where)
-        models.append(Model(**fields))
+        model = Model(**fields)
+        for name in (model.name, *model.aliases):
+            if not (ENGINE if name == model.name and not model.translated else NAME).fullmatch(name):
+                raise SettingsError(f"{where}: {name!r} cannot be the name of a model")
+        models.append(model)
     names = [name for model in models for name in (model.name, *model.aliases)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -9,6 +9,7 @@ OpenAI's shape has `prompt_tokens` and `completion_tokens`, Anthropic's and that
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +21,15 @@ FIELD = b'"usage":'
 LAST_FIELD = b',"usage":{'
 NO_CHOICES = b'"choices":[]'
 DECODER = json.JSONDecoder()
-# Usage is at the end of a reply. In front of it may be megabytes of vectors.
-TAIL = 16_384
+# The counts of one request need a few hundred bytes.
+MOST_USAGE_BYTES = 4096
 # An event that is larger than any answer is no event.
 MOST_EVENT_BYTES = 32 << 20
+
+
+def count(value: object) -> int:
+    """A number of tokens, or -1 for what is none."""
+    return value if type(value) is int and value >= 0 else -1
 
 
 @dataclass
@@ -43,33 +49,51 @@ class Usage:
         """Take what a `usage` object says; later ones replace earlier ones, field by field."""
         if not isinstance(given, dict):
             return
-        for mine, names in (
-            ("prompt", ("prompt_tokens", "input_tokens")),
-            ("completion", ("completion_tokens", "output_tokens")),
-            ("cached", ("cache_read_input_tokens",)),
-        ):
-            for name in names:
-                if isinstance(given.get(name), int):
-                    setattr(self, mine, given[name])
-                    self.known = True
+        prompt = count(given.get("prompt_tokens"))
+        if prompt < 0 <= count(given.get("input_tokens")):
+            # Anthropic's input tokens are those that were not in a cache. /v1/responses has no such fields.
+            parts = (given.get(name) for name in ("cache_read_input_tokens", "cache_creation_input_tokens"))
+            prompt = given["input_tokens"] + sum(max(0, count(part)) for part in parts)
+        completion = max(count(given.get("completion_tokens")), count(given.get("output_tokens")))
+        if prompt >= 0:
+            self.prompt, self.known = prompt, True
+        if completion >= 0:
+            self.completion, self.known = completion, True
+        cached = count(given.get("cache_read_input_tokens"))
         for name in ("prompt_tokens_details", "input_tokens_details"):
             details = given.get(name)
-            if isinstance(details, dict) and isinstance(details.get("cached_tokens"), int):
-                self.cached = details["cached_tokens"]
+            if isinstance(details, dict):
+                cached = max(cached, count(details.get("cached_tokens")))
+        if cached >= 0:
+            self.cached = cached
 
 
-def of_reply(tail: bytes, usage: Usage) -> None:
-    """Take the usage from the end of a reply in JSON."""
-    at = tail.rfind(FIELD)
-    if at < 0:
-        at = tail.rfind(b'"usage" :')
-    if at < 0:
-        return
-    text = tail[tail.index(b":", at) + 1 :].lstrip().decode("utf-8", "replace")
-    try:
-        usage.take(DECODER.raw_decode(text)[0])
-    except ValueError:
-        return
+class Reply:
+    """Finds the usage in a reply of JSON that comes in pieces.
+
+    Megabytes of vectors may be in front of it and of a prompt's log probabilities behind it, so all of it is searched
+    and none is kept. Only an object is a usage: a token that is the word itself has a number.
+    """
+
+    def __init__(self, usage: Usage) -> None:
+        self._usage = usage
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take the usage in what has come by now."""
+        data = self._rest + data if self._rest else data
+        at = data.find(FIELD)
+        while at >= 0:
+            text = data[at + len(FIELD) : at + MOST_USAGE_BYTES].decode("utf-8", "replace").lstrip()
+            try:
+                self._usage.take(DECODER.raw_decode(text)[0])
+            except ValueError:
+                if len(data) - at < MOST_USAGE_BYTES:
+                    # The rest of it has not come yet.
+                    self._rest = data[at:]
+                    return
+            at = data.find(FIELD, at + 1)
+        self._rest = data[1 - len(FIELD) :]
 
 
 class Events:
@@ -77,21 +101,32 @@ class Events:
 
     def __init__(self, each: Callable[[bytes], bytes | None]) -> None:
         self._each = each
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> bytes:
         """The events that are complete now, as they are sent on."""
         if self._rest:
-            data = self._rest + data
-        *complete, self._rest = data.split(b"\n\n")
-        if len(self._rest) > MOST_EVENT_BYTES:
-            raise ValueError("an event without an end")
+            self._rest += data
+            if len(self._rest) > MOST_EVENT_BYTES:
+                raise ValueError("an event without an end")
+            # A large event comes in many pieces, and is not looked through again for each.
+            if not data.startswith(b"\n") and b"\n\n" not in data and b"\r" not in data:
+                return b""
+            data = bytes(self._rest)
+            self._rest.clear()
+        if b"\r" in data:
+            # Some servers end lines as HTTP does. In JSON the character is escaped.
+            data = data.replace(b"\r\n", b"\n")
+        *complete, rest = data.split(b"\n\n")
+        if rest:
+            self._rest += rest
         sent = [event for event in map(self._each, complete) if event is not None]
         return b"\n\n".join(sent) + b"\n\n" if sent else b""
 
     def end(self) -> bytes:
-        """What came after the last event."""
-        return self._rest
+        """The last event, if it came without its end."""
+        rest = bytes(self._rest).rstrip()
+        return self._each(rest) or b"" if rest else b""
 
 
 def payload(event: bytes) -> dict[str, object] | None:
@@ -99,63 +134,84 @@ def payload(event: bytes) -> dict[str, object] | None:
     at = 0 if event.startswith(b"data:") else event.find(b"\ndata:") + 1
     if not event.startswith(b"data:", at):
         return None
+    end = event.find(b"\n", at)
     try:
-        value = orjson.loads(event[at + 5 :])
+        value = orjson.loads(event[at + 5 : end if end > 0 else len(event)])
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
 
 
 class NativeStream:
-    """An engine's stream of chunks, each with the usage so far; clients see usage only as far as they asked for it.
+    """A stream of chunks, each with the usage so far; clients see usage only as far as they asked for it.
 
-    The engine counts completion tokens for each choice until the last chunk, which has their sum and no choice.
+    The engine counts completion tokens for each choice, and prompt tokens for each prompt, until the last chunk, which
+    has their sums and no choice. The choices of a prompt have numbers in a row.
     """
 
-    def __init__(self, usage: Usage, include_usage: bool, continuous: bool, choices: int = 1) -> None:
+    def __init__(self, usage: Usage, include_usage: bool, continuous: bool, choices: int = 1, prompts: int = 1) -> None:
         self._usage, self._include, self._continuous = usage, include_usage, continuous
-        self._choices: dict[object, int] | None = {} if choices > 1 else None
+        self._choices, self._single = choices, choices * prompts == 1
+        self._completions: dict[int, int] = {}
+        self._prompts: dict[int, int] = {}
+        self._last = b""
 
     def event(self, event: bytes) -> bytes | None:
+        """What is sent on of an event."""
         at = event.rfind(LAST_FIELD)
-        if at < 0 and FIELD not in event:
-            return event
-        if at > 0 and self._choices is None and NO_CHOICES not in event:
-            # Nearly all chunks: usage is the last field, and what is before it can stay as the engine wrote it.
-            try:
-                self._usage.take(orjson.loads(event[at + len(LAST_FIELD) - 1 : -1]))
-            except ValueError:
-                return self._any(event)
+        if at < 0:
+            return event if FIELD not in event else self._any(event)
+        if self._single and event.find(b"}", at) == len(event) - 2 and NO_CHOICES not in event:
+            # Nearly all chunks: usage is flat and the last field, and what is before it stays as the engine wrote it.
+            self._last = event[at + len(LAST_FIELD) - 1 : -1]
             return event if self._include and self._continuous else event[:at] + b"}"
         return self._any(event)
+
+    def end(self) -> None:
+        """Take the usage of the last chunk, which nobody needed until now."""
+        if self._last:
+            with contextlib.suppress(ValueError):
+                self._usage.take(orjson.loads(self._last))
+            self._last = b""
 
     def _any(self, event: bytes) -> bytes | None:
         chunk = payload(event)
         if chunk is None or "usage" not in chunk:
             return event
+        self.end()
         self._usage.take(chunk["usage"])
         choices = chunk.get("choices")
         if not choices:
             return event if self._include else None
-        if self._choices is not None and isinstance(choices, list) and isinstance(choices[0], dict):
-            self._choices[choices[0].get("index")] = self._usage.completion
-            self._usage.completion = sum(self._choices.values())
+        if not self._single and isinstance(choices, list) and isinstance(choices[0], dict):
+            self._sum(choices[0].get("index"))
         if self._include and self._continuous:
             return event
         del chunk["usage"]
         return b"data: " + orjson.dumps(chunk)
 
+    def _sum(self, index: object) -> None:
+        number = max(0, count(index))
+        self._completions[number] = self._usage.completion
+        self._prompts[number // self._choices] = self._usage.prompt
+        self._usage.completion = sum(self._completions.values())
+        self._usage.prompt = sum(self._prompts.values())
+
 
 class TranslatedStream:
-    """The translator's stream, which is passed on as it is."""
+    """The translator's stream of events of its own, which is passed on as it is."""
 
     def __init__(self, usage: Usage) -> None:
         self._usage = usage
 
     def event(self, event: bytes) -> bytes:
-        if FIELD in event or b'"usage" :' in event:
+        """The event, whose usage is taken."""
+        if FIELD in event:
             chunk = payload(event) or {}
             for holder in (chunk, chunk.get("message"), chunk.get("response")):
                 if isinstance(holder, dict):
                     self._usage.take(holder.get("usage"))
         return event
+
+    def end(self) -> None:
+        """Everything is taken at once."""

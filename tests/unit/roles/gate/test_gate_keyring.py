@@ -16,14 +16,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import gate_keyring as keyring
 import pytest
-from load_file import load_file
 
-FILES = Path(__file__).resolve().parents[4] / "roles" / "litellm" / "files"
+FILES = Path(__file__).resolve().parents[4] / "roles" / "gate" / "files"
 SECRET = "sk-0123456789abcdef"
-
-
-keyring = load_file(FILES / "llmfleet_keyring.py")
 
 
 def sha256(secret: str) -> str:
@@ -208,7 +205,7 @@ def test_the_program_checks_files(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     good.write_text(document(entry()))
     bad.write_text(document(entry(rpm=-1)))
-    program = [sys.executable, "-I", str(FILES / "llmfleet_keyring.py")]
+    program = [sys.executable, "-I", str(FILES / "gate_keyring.py")]
     assert subprocess.run([*program, str(good)], check=False).returncode == 0
     refused = subprocess.run([*program, str(good), str(bad)], check=False, capture_output=True, text=True)
     assert refused.returncode == 1

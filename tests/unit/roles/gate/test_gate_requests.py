@@ -6,18 +6,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
 from typing import Any
 
+import gate_requests as requests
 import pytest
-from load_file import load_file
+from gate_content import RequestError
 
-FILES = Path(__file__).resolve().parents[4] / "roles" / "litellm" / "files"
-
-
-load_file(FILES / "llmfleet_fields.py")
-load_file(FILES / "llmfleet_content.py")
-requests = load_file(FILES / "llmfleet_requests.py")
 HELLO = [{"role": "user", "content": "hi"}]
 PLAIN: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"model": "chat", "messages": HELLO},
@@ -27,6 +22,9 @@ PLAIN: dict[str, dict[str, Any]] = {
     "/v1/messages/count_tokens": {"model": "chat", "messages": HELLO},
     "/v1/responses": {"model": "chat", "input": "hi"},
     "/v1/rerank": {"model": "chat", "query": "q", "documents": ["a", {"text": "b"}]},
+    "/v1/score": {"model": "chat", "queries": "q", "documents": ["a", "b"]},
+    "/tokenize": {"model": "chat", "prompt": "hi"},
+    "/detokenize": {"model": "chat", "tokens": [1, 2]},
     "/v1/audio/speech": {"model": "chat", "input": "hi", "voice": "alloy"},
 }
 FORMS = ("/v1/audio/transcriptions", "/v1/audio/translations")
@@ -181,7 +179,7 @@ def check(path: str, body: Any, **limits: Any) -> Any:
 
 
 def refusal(path: str, body: Any, **limits: Any) -> Any:
-    with pytest.raises(requests.RequestError) as caught:
+    with pytest.raises(RequestError) as caught:
         check(path, body, **limits)
     return caught.value
 
@@ -204,7 +202,7 @@ def test_a_body_steers_nothing(path: str, name: str) -> None:
 @pytest.mark.parametrize("name", [*STEERING, "metadata", "user", "n", "file[]", "model[]"])
 def test_a_form_steers_nothing(path: str, name: str) -> None:
     for value in ("x", UPLOAD):
-        with pytest.raises(requests.RequestError) as caught:
+        with pytest.raises(RequestError) as caught:
             requests.check_form(
                 requests.ENDPOINTS[path], [("file", UPLOAD), ("model", "chat"), (name, value)], requests.Limits()
             )
@@ -225,7 +223,7 @@ def test_a_form_steers_nothing(path: str, name: str) -> None:
     ],
 )
 def test_a_form_names_one_model_and_one_file(path: str, items: Any, param: str) -> None:
-    with pytest.raises(requests.RequestError) as caught:
+    with pytest.raises(RequestError) as caught:
         requests.check_form(requests.ENDPOINTS[path], items, requests.Limits())
     assert caught.value.param == param
 
@@ -425,7 +423,7 @@ def test_prompts_are_bounded_and_their_product_with_n() -> None:
         ("/v1/messages", {"messages": "hi"}),
         ("/v1/messages", {"max_tokens": None}),
         ("/v1/messages/count_tokens", {"messages": "hi"}),
-        ("/v1/completions", {"prompt": [1, 2, 3]}),
+        ("/v1/completions", {"prompt": [1, "a"]}),
         ("/v1/completions", {"prompt": []}),
         ("/v1/completions", {"stream": "true"}),
         ("/v1/chat/completions", {"response_format": "json"}),
@@ -595,7 +593,7 @@ def test_the_query_string_chooses_nothing() -> None:
     requests.check_query(messages, ["beta"])
     requests.check_query(chat, [])
     for name, status in (("model", 403), ("MODEL", 403), ("beta", 400), ("target_model_names", 400), ("key", 400)):
-        with pytest.raises(requests.RequestError) as caught:
+        with pytest.raises(RequestError) as caught:
             requests.check_query(chat, [name])
         assert (caught.value.status, caught.value.param) == (status, name)
 
@@ -604,3 +602,155 @@ def test_the_operator_lets_a_field_of_his_through() -> None:
     path = "/v1/chat/completions"
     body = {**PLAIN[path], "vllm_xargs": {"a": 1}}
     assert check(path, body, extra_fields=frozenset(("vllm_xargs",))) == body
+
+
+@pytest.mark.parametrize("prompt", ["a", ["a", "b"], [1, 2, 3], [[1, 2], [3]], [0]])
+def test_a_prompt_is_texts_or_tokens(prompt: Any) -> None:
+    body = {"model": "chat", "prompt": prompt}
+    assert check("/v1/completions", body) == body
+
+
+@pytest.mark.parametrize(
+    "prompt", [[], [[]], [1, "a"], [[1], "a"], [[1], []], [True], [-1], [1.5], [[1.5]], {"a": 1}, 5]
+)
+def test_a_prompt_that_is_neither(prompt: Any) -> None:
+    assert refusal("/v1/completions", {"model": "chat", "prompt": prompt}).param == "prompt"
+
+
+def test_a_prompt_of_tokens_is_one_and_lists_of_them_are_many() -> None:
+    path = "/v1/completions"
+    assert check(path, {"model": "chat", "prompt": [7] * 5000, "n": 8})
+    assert check(path, {"model": "chat", "prompt": [[7]] * 32})
+    assert refusal(path, {"model": "chat", "prompt": [[7]] * 33}).param == "prompt"
+    assert refusal(path, {"model": "chat", "prompt": [[7]] * 5, "n": 8}).param == "n"
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({}, "queries"),
+        ({"queries": "q"}, "queries"),
+        ({"queries": "q", "documents": ["a"], "items": ["b"]}, "documents"),
+        ({"queries": "q", "documents": ["a"], "text_1": "b", "text_2": "c"}, "documents"),
+        ({"text_1": "q", "documents": ["a"]}, "documents"),
+        ({"queries": "q", "documents": []}, "documents"),
+        ({"queries": ["q"] * 1001, "documents": "a"}, "queries"),
+        ({"queries": "q", "documents": [{"image_url": URL}]}, "documents"),
+        ({"data_1": {"content": []}, "data_2": "a"}, "data_1"),
+    ],
+)
+def test_a_score_is_of_one_pair_of_texts(change: dict[str, Any], param: str) -> None:
+    assert refusal("/v1/score", {"model": "chat", **change}).param == param
+
+
+@pytest.mark.parametrize(
+    "pair", [("queries", "documents"), ("queries", "items"), ("text_1", "text_2"), ("data_1", "data_2")]
+)
+def test_every_pair_of_texts_is_taken(pair: tuple[str, str]) -> None:
+    body = {"model": "chat", pair[0]: "a", pair[1]: ["a", "b"]}
+    assert check("/v1/score", body) == body
+
+
+def test_what_is_tokenized_is_a_prompt_or_a_chat() -> None:
+    tool = {"type": "function", "function": {"name": "f"}}
+    assert check("/tokenize", {"model": "chat", "messages": HELLO, "tools": [tool]})
+    assert refusal("/tokenize", {"model": "chat"}).param == "prompt"
+    assert refusal("/tokenize", {"model": "chat", "prompt": "a", "messages": HELLO}).param == "prompt"
+    assert refusal("/tokenize", {"model": "chat", "messages": [{"content": "a"}]}).param == "messages[0].role"
+    assert refusal("/tokenize", {"model": "chat", "prompt": "a", "chat_template": "{{ x }}"}).param == "chat_template"
+    for tokens in (["a"], [-1], 5, [[1]], [True]):
+        assert refusal("/detokenize", {"model": "chat", "tokens": tokens}).param == "tokens"
+
+
+def schema(entries: int) -> dict[str, Any]:
+    return {"type": "object", "properties": {"a": {"enum": [f"e{number}" for number in range(entries)]}}}
+
+
+def consts(entries: int) -> dict[str, Any]:
+    return {"anyOf": [{"const": number} for number in range(entries)]}
+
+
+def structures(grammar: Any, choices: list[str]) -> list[tuple[str, dict[str, Any], str]]:
+    """Every place in a request that becomes a grammar with these entries."""
+    text = json.dumps(grammar)
+    nested = json.dumps({"structures": [{"schema": text}]})
+    tool = {"name": "f", "parameters": grammar}
+    chat, messages, responses = "/v1/chat/completions", "/v1/messages", "/v1/responses"
+    return [
+        (chat, {"structured_outputs": {"choice": choices}}, "structured_outputs"),
+        (chat, {"structured_outputs": {"json": grammar}}, "structured_outputs"),
+        (chat, {"structured_outputs": {"json": text}}, "structured_outputs"),
+        (
+            chat,
+            {"structured_outputs": {"json": text.replace("enum", "\\u0065num").replace("const", "\\u0063onst")}},
+            "structured_outputs",
+        ),
+        (chat, {"structured_outputs": {"structural_tag": nested}}, "structured_outputs"),
+        (
+            chat,
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": grammar}}},
+            "response_format",
+        ),
+        (chat, {"tools": [{"type": "function", "function": tool}]}, "tools"),
+        (chat, {"functions": [tool]}, "functions"),
+        ("/v1/completions", {"response_format": {"type": "json_schema", "schema": grammar}}, "response_format"),
+        (messages, {"tools": [{"name": "f", "input_schema": grammar}]}, "tools"),
+        (messages, {"output_config": {"format": {"type": "json_schema", "schema": grammar}}}, "output_config"),
+        (messages, {"output_format": {"type": "json_schema", "schema": grammar}}, "output_format"),
+        (responses, {"tools": [{"type": "function", **tool}]}, "tools"),
+        (responses, {"text": {"format": {"type": "json_schema", "schema": grammar}}}, "text"),
+    ]
+
+
+@pytest.mark.parametrize("kind", [schema, consts])
+def test_a_grammar_has_a_number_of_entries(kind: Any) -> None:
+    few, many = kind(500), kind(501)
+    fine = structures(few, ["c"] * 500)
+    for number, (path, change, param) in enumerate(structures(many, ["c"] * 501)):
+        assert check(path, {**PLAIN[path], **fine[number][1]})
+        error = refusal(path, {**PLAIN[path], **change})
+        assert (error.status, error.param) == (400, param), change
+        assert "500" in error.message
+        assert check(path, {**PLAIN[path], **change}, grammar_entries=501)
+
+
+def test_entries_of_all_places_count_together() -> None:
+    path = "/v1/chat/completions"
+    tools = [{"type": "function", "function": {"name": "f", "parameters": schema(300)}}]
+    assert check(path, {**PLAIN[path], "tools": tools})
+    outputs = {"choice": ["c"] * 201}
+    assert refusal(path, {**PLAIN[path], "tools": tools, "structured_outputs": outputs}).param == "tools"
+
+
+def test_a_grammar_has_a_size() -> None:
+    path = "/v1/chat/completions"
+    long = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"description": "d" * (256 << 10)}}}
+    error = refusal(path, {**PLAIN[path], "response_format": long})
+    assert error.param == "response_format"
+    assert "262144" in error.message
+    assert check(path, {**PLAIN[path], "response_format": long}, grammar_bytes=300_000)
+    half = {"name": "f", "description": "d" * (200 << 10)}
+    body = {
+        **PLAIN[path],
+        "tools": [{"type": "function", "function": half}],
+        "structured_outputs": {"regex": "a" * 100_000},
+    }
+    assert refusal(path, body).param == "tools"
+
+
+def test_a_request_has_a_number_of_tools() -> None:
+    tool = {"type": "function", "function": {"name": "f"}}
+    path = "/v1/chat/completions"
+    assert check(path, {**PLAIN[path], "tools": [tool] * 512})
+    assert refusal(path, {**PLAIN[path], "tools": [tool] * 513}).param == "tools"
+    assert refusal(path, {**PLAIN[path], "functions": [{"name": "f"}] * 513}).param == "functions"
+    path = "/v1/messages"
+    assert refusal(path, {**PLAIN[path], "tools": [{"name": "f"}] * 513}).param == "tools"
+
+
+def test_schemas_in_strings_in_strings_have_an_end() -> None:
+    path = "/v1/chat/completions"
+    deep = "[" * 900 + '{"enum":[]}' + "]" * 900
+    assert refusal(path, {**PLAIN[path], "structured_outputs": {"json": deep}}).status == 400
+    example = {"type": "object", "default": {"json": "{not json", "enum": []}}
+    assert check(path, {**PLAIN[path], "structured_outputs": {"json": example}})
