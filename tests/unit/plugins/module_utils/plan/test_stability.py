@@ -113,7 +113,7 @@ def test_an_alias_restarts_no_engine() -> None:
     asked[0] = {**asked[0], "aliases": ["assistant"]}
     after = plan(asked, hosts, before)
     assert changed(before, after) == {}
-    assert [one["aliases"] for one in after["instances"] if one["model"] == asked[0]["name"]][0] == ["assistant"]
+    assert next(one["aliases"] for one in after["instances"] if one["model"] == asked[0]["name"]) == ["assistant"]
 
 
 def test_what_grew_stays_in_its_place_in_the_order_of_starts() -> None:
