@@ -165,6 +165,7 @@ def deeds() -> dict[str, tuple[Any, ...]]:
         ),
         "upload": ("/api/v1/files/", *form("a.txt", "text/plain", b"Text")),
         "large": ("/api/v1/files/", *form("b.txt", "text/plain", b"x" * 3_000_000)),
+        "quota": ("/api/v1/files/", *form("c.txt", "text/plain", b"x" * 1_200_000)),
         "update": ("/api/version/updates",),
         "memory": ("/api/v1/memories/add", {"content": "a private remark"}),
         "recall": ("/api/v1/memories/query", {"content": "remark"}),
@@ -228,7 +229,8 @@ def main(program: str, folder: Path) -> None:
         report = used(environment["WEBUI_ADMIN_EMAIL"], out.sent)
         gateway.shutdown()
         gateway.server_close()
-        report["down"] = ask(*deeds()["chat"][:1], report.pop("token"), deeds()["chat"][1])
+        path, chat = deeds()["chat"]
+        report["down"] = ask(path, report.pop("token"), chat)
         # What it does by itself from time to time, it has begun by now.
         time.sleep(5)
     finally:

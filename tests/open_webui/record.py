@@ -53,9 +53,8 @@ def asked(folder: str) -> dict[str, str]:
     os.environ.clear()
     os.environ.update(NEEDED, PATH="/usr/bin:/bin", HOME=folder, DATA_DIR=folder, STATIC_DIR=f"{folder}/static")
     reader = Reader()
-    environ: Any = os.environ
-    environ.get = reader
-    os.getenv = reader
+    system: Any = os
+    system.environ.get = system.getenv = reader
     importlib.import_module("open_webui.main")
     return {name: default for name, default in reader.asked.items() if folder not in default}
 

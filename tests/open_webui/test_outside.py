@@ -32,12 +32,13 @@ PARAMETERS = {
     "open_webui_embedding_model": "",
     "open_webui_admin_email": "admin@localhost",
     "open_webui_admin_name": "Administrator",
-    # Less than the file that the test uploads.
+    # Less than the files that the test uploads.
     "open_webui_file_max_size": 2,
+    "open_webui_user_files_max_size": 1,
 }
 # What users can do. Everything else is refused, to administrators only if the fleet has nothing for it.
 WORKS = {"chat", "picture", "upload", "update", "voices", "speech models", "image models", "avatar"}
-ADMINISTRATORS = WORKS | {"knowledge", "leaders"}
+ADMINISTRATORS = WORKS | {"knowledge", "leaders", "quota"}
 # What an embedding model brings.
 REMEMBERS = {"memory", "recall"}
 SEARCHES = {"search"}
@@ -114,7 +115,8 @@ def test_every_error_is_a_sentence(report: Any) -> None:
     texts = {name: error.get("detail") or error.get("error", {}).get("message") for name, error in errors.items()}
     assert {name for name, text in texts.items() if not SENTENCE.match(str(text))} == NOT_OFFERED
     assert texts["user: limited"] == "Too many requests of this key. Try again in 7 seconds."
-    assert "2 MB" in texts["user: large"]
+    assert "2 MB" in texts["admin: large"]
+    assert texts["user: quota"].startswith("Your files take 0 of 1 MB, and this one has 1 MB. Delete files first")
 
 
 def test_buttons_that_would_only_fail_are_not_shown(report: Any) -> None:

@@ -16,6 +16,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 ADMINISTRATOR = "admin"
+MEGABYTE = 1024 * 1024
 LIST_OF_USERS = "/api/v1/users/search"
 # Every model of Open WebUI that tells of a user has these; contents that people write have not.
 RECORD = frozenset({"id", "role", "email"})
@@ -23,6 +24,16 @@ RECORD = frozenset({"id", "role", "email"})
 IMPORTS = frozenset({"/api/v1/tools/load/url", "/api/v1/functions/load/url"})
 NO_IMPORT = {"detail": "Nothing is loaded from other sites here. Paste the code instead."}
 NO_LIST = {"detail": "Users are not listed here. An administrator can allow it by the permission to share with users."}
+
+
+def no_room(used: int, more: int, megabytes: int) -> str:
+    """Return why a user may not upload ``more`` bytes; empty if he may."""
+    if not megabytes or used + more <= megabytes * MEGABYTE:
+        return ""
+    return (
+        f"Your files take {used / MEGABYTE:.0f} of {megabytes} MB, and this one has {more / MEGABYTE:.0f} MB. "
+        "Delete files first: Settings > Data Controls > Manage Files."
+    )
 
 
 def without_addresses(value: Any, own: str) -> Any:

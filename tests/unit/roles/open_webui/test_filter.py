@@ -42,6 +42,22 @@ class Inner:
         await send({"type": "http.response.body", "body": self.body[7:]})
 
 
+@pytest.mark.parametrize(
+    ("used", "more", "megabytes", "refused"),
+    [(0, 1 << 20, 1, False), (1, 1 << 20, 1, True), (5 << 20, 1, 5, True), (5 << 20, 5 << 20, 0, False)],
+    ids=["fits exactly", "a byte too much", "full", "no limit"],
+)
+def test_files_of_a_user_have_a_limit(used: int, more: int, megabytes: int, refused: bool) -> None:
+    assert bool(filters.no_room(used, more, megabytes)) is refused
+
+
+def test_a_full_store_says_what_to_do() -> None:
+    assert filters.no_room(998 << 20, 20 << 20, 1000) == (
+        "Your files take 998 of 1000 MB, and this one has 20 MB. "
+        "Delete files first: Settings > Data Controls > Manage Files."
+    )
+
+
 def ask(inner: Inner, path: str, query: str = "", *, listed: bool = True) -> tuple[int, bytes]:
     sent: list[Any] = []
 
