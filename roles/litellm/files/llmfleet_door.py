@@ -36,6 +36,8 @@ HEADERS = frozenset(
     b"host accept accept-encoding user-agent anthropic-version"
     b" x-request-id x-real-ip x-forwarded-for x-forwarded-proto".split()
 )
+# The outermost proxy sets this header and overwrites what a client sends, so a request without it came from the fleet.
+FROM_OUTSIDE = b"x-llmfleet-door"
 # What LiteLLM tells of itself and of the engines in headers of answers: versions, addresses, costs, limits, times. Only
 # the names by which a request is found in logs go out.
 INSIDE = (b"x-litellm-", b"llm_provider-")
@@ -173,6 +175,9 @@ class Door:
             return self._inner(scope, ""), replay(b"", receive)
         key = key_of(scope["headers"])
         is_admin = await self._tools.is_admin(scope, key)
+        if is_admin and any(name.lower() == FROM_OUTSIDE for name, _value in scope["headers"]):
+            text = "This key is for the administration of the gateway on its own port. Use a key of a client."
+            raise RequestError(text, None, "master_key_not_allowed", 403)
         endpoint = ENDPOINTS.get(path)
         if endpoint is None:
             if path in (MODELS, *METRICS) or (path.startswith(f"{MODELS}/") and path.count("/") == 3):

@@ -288,3 +288,25 @@ def test_no_header_of_an_answer_tells_of_the_inside(status: int) -> None:
     ]
     inner = Inner(status, [*((name.encode(), b"x") for name in TOLD), *kept])
     assert Client(inner).ask().sent[0]["headers"] == kept
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/models", "/model/info"])
+@pytest.mark.parametrize("name", [b"x-llmfleet-door", b"X-LLMFleet-Door"])
+def test_the_master_key_is_refused_from_outside(client: Client, path: str, name: bytes) -> None:
+    outside = [(name, b"api")]
+    client.ask(path, key="sk-master", headers=outside)
+    assert (client.status, client.error["code"]) == (403, "master_key_not_allowed")
+    assert (client.read, client.inner.scope) == (0, None)
+    other = Client(Inner())
+    other.ask(key="sk-good", headers=outside)
+    assert other.status == 200
+    assert name.lower() not in {sent.lower() for sent, _value in other.inner.scope["headers"]}
+
+
+def test_the_master_key_works_inside(client: Client) -> None:
+    assert client.ask(key="sk-master").status == 200
+
+
+def test_the_outermost_proxy_says_that_a_request_is_from_outside() -> None:
+    template = (FILES.parents[1] / "nginx" / "templates" / "api.conf.j2").read_text()
+    assert f"proxy_set_header {door.FROM_OUTSIDE.decode()} api;" in template.lower()
