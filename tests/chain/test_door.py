@@ -92,6 +92,13 @@ def test_no_key_and_a_wrong_one(door: Any, headers: dict[str, str]) -> None:
 
 
 @pytest.mark.door
+@pytest.mark.parametrize("claimed", [{}, {"X-LLMFleet-Door": ""}])
+def test_the_master_key_is_refused(door: Any, master_key: str, claimed: dict[str, str]) -> None:
+    answer = door.send("GET", MODELS, {"Authorization": f"Bearer {master_key}", **claimed})
+    assert (answer.status, error_of(answer.body)["code"]) == (403, "master_key_not_allowed")
+
+
+@pytest.mark.door
 def test_a_body_that_is_too_large(door: Any, api_key: str) -> None:
     headers = {
         "Authorization": f"Bearer {api_key}",
