@@ -444,9 +444,3 @@ def test_a_preflight_opens_no_path_and_is_no_way_around_a_key(running: Any) -> N
     assert door.ask("/v1/models", method="OPTIONS", headers={"Origin": ORIGIN}).status == 405
     strange = preflight(door, ORIGIN, **{"Access-Control-Request-Headers": 'a"b'})
     assert "allow-headers" not in of_browsers(strange)
-
-
-def test_the_application_knows_that_a_request_is_from_outside(nginx: Any) -> None:
-    for headers in ({}, {"X-LLMFleet-Door": ""}, {"X-LLMFleet-Door": "inside"}):
-        sent = nginx.api.complete(headers=headers).json["headers"]
-        assert [value for name, value in sent if name.lower() == "x-llmfleet-door"] == ["api"]
