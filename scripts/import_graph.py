@@ -40,7 +40,8 @@ LAYERS: dict[str, set[str]] = {
     "plan": {"checkpoint", "engines"},
     "fleet": {"checkpoint", "engines", "plan"},
     # Applications: what their roles write.
-    "litellm": {"inventory"},
+    "gate": {"inventory"},
+    "litellm": set(),
     "nginx": {"inventory"},
     "doctor": {"checkpoint", "nvidia"},
     # What Ansible calls.
@@ -51,6 +52,7 @@ LAYERS: dict[str, set[str]] = {
         "doctor",
         "engines",
         "fleet",
+        "gate",
         "host",
         "inventory",
         "litellm",
@@ -60,7 +62,7 @@ LAYERS: dict[str, set[str]] = {
         "service",
         "vllm",
     },
-    "lookup": {"fleet", "inventory"},
+    "lookup": {"fleet", "inventory", "service"},
     "modules": {
         "checkpoint",
         "container_engine",

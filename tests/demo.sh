@@ -19,7 +19,8 @@ secret() {
 LLM_CHAT_PASSWORD=$(secret open_webui_admin_password)
 LLM_LIMITED_KEY=$(secret litellm_key_guest)
 LLM_OTHER_KEY=$(secret litellm_key_guide_only)
-export LLM_CHAT_PASSWORD LLM_LIMITED_KEY LLM_OTHER_KEY
+LLM_MASTER_KEY=$(secret litellm_master_key)
+export LLM_CHAT_PASSWORD LLM_LIMITED_KEY LLM_OTHER_KEY LLM_MASTER_KEY
 export LLM_CHAT_URL=https://localhost:8444
 export LLM_CHAT_EMAIL=admin@localhost
 export LLM_PROMETHEUS_URL=http://127.0.0.1:9090

@@ -31,6 +31,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "fleet_ids": {"type": "list", "elements": "str", "default": []},
     "rotate": {"type": "list", "elements": "str", "default": []},
     "adopt": {"type": "bool", "default": False},
+    "prune": {"type": "str", "default": ""},
+    "keep": {"type": "list", "elements": "str", "default": []},
 }
 HEADER = """\
 # The secrets of one fleet, made by llmfleet.serving.secrets. Keep a copy: another control node needs this file.
@@ -51,13 +53,9 @@ class ActionModule(ActionBase):
         path = os.path.realpath(self._loader.path_dwim(args["path"]))
         try:
             with lock(os.path.dirname(path)):
-                outcome = decide(
-                    parse_wishes(args["names"]),
-                    self._read(path),
-                    fleet_ids=args["fleet_ids"],
-                    rotate=args["rotate"],
-                    adopt=args["adopt"],
-                )
+                options = {name: args[name] for name in ("fleet_ids", "rotate", "adopt", "prune", "keep")}
+                stored = self._read(path)
+                outcome = decide(parse_wishes(args["names"]), stored, **options)
                 if outcome.write and not self._task.check_mode:
                     write(path, outcome.identity, outcome.stored)
         except SecretsError as error:
@@ -67,6 +65,8 @@ class ActionModule(ActionBase):
             id=outcome.identity,
             secrets=outcome.values,
             created=outcome.created,
+            pruned=[] if stored.encrypted else outcome.unused,
+            unused=outcome.unused if stored.encrypted else [],
             # The result sets no_log here, because no_log on the task would also hide the remedy of a failure, which
             # holds no secret.
             _ansible_no_log=True,

@@ -125,6 +125,12 @@ def litellm_workers(instances: Any, models: Any, gateways: Any) -> dict[str, int
 
 
 @checked
+def gate_models(instances: Any, models: Any) -> list[dict[str, Any]]:
+    """Derive the gate's models."""
+    return wiring.gate_models(instances, models)
+
+
+@checked
 def litellm_deployments(instances: Any, models: Any, south_url: str, workers: int = 1) -> list[dict[str, Any]]:
     """Derive LiteLLM's deployments."""
     return wiring.litellm_deployments(instances, models, south_url, int(workers))
@@ -186,6 +192,7 @@ class FilterModule:
             "instances_on": instances_on,
             "inventory_problems": inventory_problems,
             "remembered_hosts": remembered_hosts,
+            "gate_models": gate_models,
             "litellm_deployments": litellm_deployments,
             "litellm_workers": litellm_workers,
             "measured_overheads": measured_overheads,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Filters of the ``litellm`` and ``nginx`` roles: thin wrappers around plugin_utils."""
+"""Filters of the ``gate``, ``litellm`` and ``nginx`` roles: thin wrappers around plugin_utils."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any, Callable
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import key_checks, rules
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import plain
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.litellm import config, keyring
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.gate import keyring, settings
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.litellm import config
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.nginx import doors
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.nginx import problems as nginx
 
@@ -20,22 +21,38 @@ def litellm_config(deployments: list[dict[str, Any]], settings: dict[str, Any]) 
     return config.config(plain(deployments), plain(settings))
 
 
-def litellm_keyring(keys: list[dict[str, Any]], metrics_key: str) -> dict[str, Any]:
-    """Create the gateway's file of keys."""
+def gate_settings(models: list[dict[str, Any]], values: dict[str, Any]) -> dict[str, Any]:
+    """Create the gate's settings."""
+    return settings.settings(plain(models), plain(values))
+
+
+def gate_keyring(keys: list[dict[str, Any]], metrics_key: str) -> dict[str, Any]:
+    """Create the gate's file of keys."""
     return keyring.keyring(plain(keys), metrics_key)
 
 
-def litellm_problems(
-    keys: list[dict[str, Any]], deployments: list[dict[str, Any]], secrets: dict[str, Any], host: str = ""
+def gate_problems(
+    keys: list[dict[str, Any]],
+    models: list[dict[str, Any]],
+    other_models: list[str],
+    secrets: dict[str, Any],
+    host: str = "",
 ) -> list[dict[str, Any]]:
-    """Find all problems of the gateway's keys."""
-    found = key_checks.problems(keys, config.names(plain(deployments)), plain(secrets), resolved=True)
+    """Find all problems of the gate's keys."""
+    names = settings.names(plain(models), plain(other_models))
+    found = key_checks.problems(keys, names, plain(secrets), resolved=True)
     return [problem._replace(host=str(host))._asdict() for problem in found]
 
 
-def nginx_doors(api: dict[str, Any], chat: dict[str, Any], north: Any = True) -> dict[str, Any]:
+def nginx_doors(
+    api: dict[str, Any],
+    chat: dict[str, Any],
+    north: Any = True,
+    aliases: dict[str, list[str]] | None = None,
+    own_listen: str = "",
+) -> dict[str, Any]:
     """Return the open doors of the proxy with their names and ports."""
-    return doors.doors(plain(api), plain(chat), not rules.off(north))
+    return doors.doors(plain(api), plain(chat), not rules.off(north), plain(aliases), str(own_listen))
 
 
 def nginx_problems(values: dict[str, Any], host: str = "", names: dict[str, str] | None = None) -> list[dict[str, Any]]:
@@ -44,14 +61,15 @@ def nginx_problems(values: dict[str, Any], host: str = "", names: dict[str, str]
 
 
 class FilterModule:
-    """Filters of the litellm and nginx roles."""
+    """Filters of the gate, litellm and nginx roles."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
         return {
+            "gate_keyring": gate_keyring,
+            "gate_problems": gate_problems,
+            "gate_settings": gate_settings,
             "litellm_config": litellm_config,
-            "litellm_keyring": litellm_keyring,
-            "litellm_problems": litellm_problems,
             "nginx_doors": nginx_doors,
             "nginx_problems": nginx_problems,
         }

@@ -51,6 +51,11 @@ def reachable(listen: str) -> str:
     return str(address)
 
 
+def on_loopback(listen: str) -> bool:
+    """Return whether a listener can be reached from its own host alone."""
+    return bool(unmapped(_address(listen)).is_loopback)
+
+
 def bare(address: str) -> str:
     """Return an address in the form that programs listen on: an IPv6 address without brackets, any other unchanged."""
     return address.strip().strip("[]")

@@ -55,6 +55,19 @@ options:
         new.
     type: bool
     default: false
+  prune:
+    description:
+      - Beginning of the names whose stored values are removed from the file when O(names) does not have them, so that a
+        value that was revoked does not come back with its name. Empty removes none.
+      - An encrypted file is not written; RV(unused) says what to remove from it.
+    type: str
+    default: ""
+  keep:
+    description:
+      - Names that O(prune) keeps although O(names) does not have them.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - llmfleet.serving.attributes
   - llmfleet.serving.attributes.control_node
@@ -106,4 +119,16 @@ created:
   type: list
   elements: str
   sample: [litellm_master_key]
+pruned:
+  description: Names whose values were removed from the file.
+  returned: success
+  type: list
+  elements: str
+  sample: [litellm_key_contractor]
+unused:
+  description: Names whose values should be removed from the encrypted file.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 """

@@ -14,6 +14,8 @@ author: llmfleet contributors (@llmfleet)
 description:
   - Tests CUDA, and an all-reduce over each planned group of GPUs, in each engine's own environment. Checks driver,
     GPUs, Xid errors in the kernel's log, shared memory, the read rate of weights, the clock and the planned ports.
+  - Warns of services that run files which an update replaced, and of security updates that wait for packages whose
+    files services run (apt, from the lists that the host has; no network is used).
   - Every check has its own time limit. A process that hangs is killed, or left behind if the driver does not let it
     end.
   - A host that has not changed since it was last found without errors is not examined again, unless O(always=true).
@@ -176,9 +178,10 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import eng
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import finding as doctor_finding
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import gpu as doctor_gpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import host as doctor_host
+from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import updates as doctor_updates
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import xid as doctor_xid
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import disk_speed, programs
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import disk_speed, libraries, programs
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes as host_processes
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_json
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import refuse
@@ -190,6 +193,7 @@ IOMMU_GROUPS = "/sys/kernel/iommu_groups"
 SMALL_SECONDS = 15
 SMI_SECONDS = 60
 CUDA_SECONDS = 60
+APT_SIMULATION = ["apt-get", "--simulate", "-o", "Debug::NoLocking=1", "--with-new-pkgs", "upgrade"]
 
 ENGINE: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -283,6 +287,29 @@ def ports(params: dict[str, Any]) -> list[doctor_finding.Finding]:
     return doctor_host.ports(problems, instances)
 
 
+def installed(params: dict[str, Any]) -> list[doctor_finding.Finding]:
+    """Judge the distribution packages whose files the collection's services run."""
+    processes = host_processes.read_processes()
+    used: set[str] = set()
+    replaced: dict[str, set[str]] = {}
+    for process in processes.values():
+        if host_requirements.is_ours(process, processes, params["roots"], params["prefix"]):
+            files, deleted = doctor_updates.mapped(libraries.read_maps(process.pid))
+            used |= files
+            unit = re.search(rf"/({re.escape(params['prefix'])}[^/]+)\.service", process.cgroup)
+            if deleted:
+                replaced.setdefault(unit[1] if unit else process.user or process.name, set()).update(deleted)
+    found = doctor_updates.libraries(replaced)
+    if not shutil.which("apt-get"):
+        return found
+    asked = sorted({name for path in used for name in doctor_updates.spellings(path)})
+    owned = programs.run_program(["dpkg-query", "--search", *asked], SMALL_SECONDS)[0] if asked else ""
+    # A simulation needs no lock and no network.
+    said, _ending = programs.run_program(APT_SIMULATION, SMI_SECONDS)
+    waits, packages = doctor_updates.waiting(said), doctor_updates.owners(owned, asked)
+    return [doctor_updates.updates(waits, packages, libraries.lists_age()), *found]
+
+
 def _shared_memory_needed(name: str, params: dict[str, Any]) -> int:
     """Return the MiB of shared memory that an instance needs by its engine."""
     instance: dict[str, Any] = next((one for one in params["instances"] if one["name"] == name), {})
@@ -340,7 +367,8 @@ def examine(params: dict[str, Any]) -> tuple[list[doctor_finding.Finding], dict[
         [one for one in params["instances"] if registry.interface_of(one)["has_torch"]], params["engines"]
     )
     disk_found, sizes, rate = disk(params)
-    return found + disk_found + clock(params) + (ports(params) if params["instances"] else []), sizes, rate
+    found += disk_found + clock(params) + installed(params)
+    return found + (ports(params) if params["instances"] else []), sizes, rate
 
 
 def keep(path: str, record: dict[str, Any]) -> None:

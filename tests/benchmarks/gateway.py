@@ -8,10 +8,9 @@
 
 Every contender answers the same requests of the same stub backend (stub_backend.py), and they take turns in short
 rounds, so that whatever else the machine does hits them alike. `plain` is `pip install litellm[proxy]
-prometheus-client` with the same models, the same keys with the same limits and the prometheus callback, started as
-LiteLLM's documentation says; once with the bytecode that pip leaves, and once without, as a service user sees an
-environment that uv built and root owns: LiteLLM then compiles anew, in every request, what it fails to import. `ours`
-is what roles/litellm deploys, rendered by Ansible. Numbers of requests and rounds are bounded; the median counts.
+prometheus-client` with the same models, one key and the prometheus callback, started as LiteLLM's documentation says.
+`ours` is what roles/gate deploys, in front of what roles/litellm deploys, both rendered by Ansible; requests for chat
+completions pass the gate alone, as in a fleet. Numbers of requests and rounds are bounded; the median counts.
 """
 
 from __future__ import annotations
@@ -36,11 +35,13 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 HERE = Path(__file__).resolve().parent
-ROLE = HERE.parents[1] / "roles" / "litellm"
+ROLES = HERE.parents[1] / "roles"
 KEY, MASTER_KEY, METRICS_KEY = "sk-benchmark-of-a-client", "sk-benchmark-of-the-master", "sk-benchmark-of-metrics"
+GATE_KEY = "sk-benchmark-of-the-gate"
 # High enough never to be reached, so that their bookkeeping is measured.
 LIMITS = {"rpm": 10**6, "tpm": 10**9, "max_parallel_requests": 1000}
 START_DEADLINE = 180.0
@@ -188,85 +189,110 @@ def running(name: str, command: list[str], environment: Mapping[str, str], ready
             process.wait()
 
 
-def environment_of(uv: str, folder: Path, arguments: list[str], compiled: bool = True) -> Path:
+def environment_of(uv: str, folder: Path, arguments: list[str]) -> Path:
     """A Python environment; an existing one is used again."""
     python = folder / "bin" / "python"
     if not (folder / ".complete").exists():
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", "/usr/bin/python3", str(folder)], check=True)
-        bytecode = ["--compile-bytecode"] if compiled else ["--link-mode", "copy"]
-        subprocess.run([uv, "pip", *arguments, "--quiet", *bytecode, "--python", str(python)], check=True)
+        subprocess.run([uv, "pip", *arguments, "--quiet", "--compile-bytecode", "--python", str(python)], check=True)
         (folder / ".complete").touch()
     return folder / "bin"
 
 
-def render(bin_folder: Path, backend: str, workers: int, folder: Path) -> dict[str, object]:
-    """The role's own service, as Ansible renders it."""
-    parameters = {
+def locked(uv: str, work: Path, role: str) -> Path:
+    """The environment of a role's lock."""
+    lock = ROLES / role / "files" / f"{role}.txt"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    return environment_of(uv, work / f"venv-{role}-{digest}", ["sync", str(lock)])
+
+
+def render(application: str, parameters: dict[str, object], folder: Path) -> dict[str, Any]:
+    """A role's own service, as Ansible renders it."""
+    roots = {
+        "application": application,
         "service_config_root": str(folder / "etc"),
         "service_state_root": str(folder / "var"),
-        "service_packages": {
-            "litellm": {
-                "python": str(bin_folder / "python"),
-                "programs": {name: str(bin_folder / name) for name in ("litellm", "uvicorn")},
-            }
-        },
+        "render_validate": False,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "parameters.json").write_text(json.dumps({**roots, **parameters}))
+    beside = Path(sys.executable).with_name("ansible-playbook")
+    playbook = str(beside) if beside.exists() else str(shutil.which("ansible-playbook"))
+    command = [playbook, "-i", "localhost,", "-e", f"@{folder / 'parameters.json'}", str(HERE / "gateway_render.yml")]
+    subprocess.run(command, check=True, cwd=HERE.parents[1], stdout=subprocess.DEVNULL)
+    service: dict[str, Any] = json.loads((folder / "etc" / f"{application}.json").read_text())
+    return service
+
+
+def litellm_parameters(bin_folder: Path, backend: str) -> dict[str, object]:
+    """What the role litellm is given."""
+    programs = {name: str(bin_folder / name) for name in ("litellm", "uvicorn")}
+    return {
+        "service_packages": {"litellm": {"python": str(bin_folder / "python"), "programs": programs}},
         "litellm_listen": "127.0.0.1",
         "litellm_port": free_port(),
-        "litellm_num_workers": workers,
+        "litellm_num_workers": 1,
         "litellm_request_timeout": 600,
         "litellm_master_key": MASTER_KEY,
-        "litellm_metrics_key": METRICS_KEY,
+        "litellm_gate_key": GATE_KEY,
         "litellm_upstream_api_key": "stub",
-        "litellm_keys_resolved": [{"alias": "benchmark", "key": KEY, **LIMITS}],
         "litellm_deployments": [
             {
                 "name": "chat",
                 "aliases": [],
-                "api_base": backend,
+                "api_base": f"{backend}/chat/v1",
                 "max_input_tokens": 8192,
                 "max_parallel_requests": 1000,
                 "mode": "chat",
             }
         ],
-        "render_validate": False,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "parameters.json").write_text(json.dumps(parameters))
-    beside = Path(sys.executable).with_name("ansible-playbook")
-    playbook = str(beside) if beside.exists() else str(shutil.which("ansible-playbook"))
-    command = [playbook, "-i", "localhost,", "-e", f"@{folder / 'parameters.json'}", str(HERE / "gateway_render.yml")]
-    subprocess.run(command, check=True, cwd=HERE.parents[1], stdout=subprocess.DEVNULL)
-    service: dict[str, object] = json.loads((folder / "etc" / "service.json").read_text())
-    return service
+
+
+def gate_parameters(bin_folder: Path, backend: str, translator: str) -> dict[str, object]:
+    """What the role gate is given."""
+    python = str(bin_folder / "python")
+    return {
+        "service_packages": {"gate": {"python": python, "programs": {"python": python}}},
+        "gate_listen": "127.0.0.1",
+        "gate_port": free_port(),
+        "gate_engines_url": backend,
+        "gate_translator_url": translator,
+        "gate_engine_api_key": "stub-key-of-the-engines",
+        "gate_translator_api_key": GATE_KEY,
+        "gate_metrics_key": METRICS_KEY,
+        "gate_request_timeout": 600,
+        "gate_keys_resolved": [{"alias": "benchmark", "key": KEY, **LIMITS}],
+        "gate_models": [{"name": "chat", "context": 8192, "max_parallel_requests": 1000}],
+    }
+
+
+def started(service: dict[str, Any], folder: Path) -> contextlib.AbstractContextManager[int]:
+    """Run a rendered service until the block ends."""
+    values = {name: str(value) for name, value in {**service["environment"], **service["secrets"]}.items()}
+    return running(folder.name, [str(part) for part in service["command"]], values, service["ready"]["url"], folder)
 
 
 @contextlib.contextmanager
-def ours(bin_folder: Path, backend: str, workers: int, folder: Path) -> Iterator[Contender]:
-    """The gateway as the role deploys it."""
-    service = render(bin_folder, backend, workers, folder)
-    command, ready = service["command"], service["ready"]
-    environment, secrets = service["environment"], service["secrets"]
-    assert isinstance(command, list)
-    assert isinstance(ready, dict)
-    assert isinstance(environment, dict)
-    assert isinstance(secrets, dict)
-    values = {name: str(value) for name, value in {**environment, **secrets}.items()}
-    name = f"ours, {workers} workers" if workers > 1 else "ours"
-    with running(folder.name, [str(part) for part in command], values, ready["url"], folder) as session:
-        yield Contender(name, ready["url"].removesuffix("/health/liveliness") + "/v1", KEY, session)
+def ours(litellm_bin: Path, gate_bin: Path, backend: str, folder: Path) -> Iterator[Contender]:
+    """The gate in front of LiteLLM, as the roles deploy them; its processor time is the gate's alone."""
+    litellm = render("litellm", litellm_parameters(litellm_bin, backend), folder / "litellm")
+    translator = str(litellm["ready"]["url"]).removesuffix("/health/liveliness")
+    gate = render("gate", gate_parameters(gate_bin, backend, translator), folder / "gate")
+    with started(litellm, folder / "litellm"), started(gate, folder / "gate") as session:
+        yield Contender("ours", str(gate["ready"]["url"]).removesuffix("/health") + "/v1", KEY, session)
 
 
 @contextlib.contextmanager
-def plain(bin_folder: Path, backend: str, keys: Path, folder: Path) -> Iterator[Contender]:
+def plain(bin_folder: Path, backend: str, folder: Path) -> Iterator[Contender]:
     """LiteLLM with what its documentation asks for to serve the same models to the same keys with the same metrics."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in (*ROLE.glob("files/llmfleet_*.py"), keys):
-        shutil.copy(path, folder)
+    shutil.copy(ROLES / "litellm" / "files" / "llmfleet_gateway.py", folder)
     config = {
         "model_list": [
             {
                 "model_name": "chat",
-                "litellm_params": {"model": "hosted_vllm/chat", "api_base": backend, "api_key": "stub"},
+                "litellm_params": {"model": "hosted_vllm/chat", "api_base": f"{backend}/v1", "api_key": "stub"},
             }
         ],
         "litellm_settings": {"callbacks": ["prometheus"], "enable_post_custom_auth_checks": True},
@@ -284,8 +310,7 @@ def plain(bin_folder: Path, backend: str, keys: Path, folder: Path) -> Iterator[
         "PYTHONDONTWRITEBYTECODE": "1",
         "LITELLM_MASTER_KEY": MASTER_KEY,
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-        "LLMFLEET_KEYS_FILE": str(folder / "keys.json"),
-        "LLMFLEET_KEY_PATHS": "/v1/chat/completions",
+        "LLMFLEET_GATE_KEY": KEY,
     }
     url = f"http://127.0.0.1:{port}"
     command += ["--port", str(port)]
@@ -325,9 +350,6 @@ def main() -> int:
         "--work", type=Path, required=True, help="folder for environments and logs; kept for the next run"
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--workers", type=int, default=1, help="workers of a second gateway of ours, besides one with 1"
-    )
     parser.add_argument("--interval", type=int, default=8, help="tokens per chunk, as vLLM's --stream-interval")
     parser.add_argument(
         "--backend-port", type=int, default=0, help="port of the stub, for a proxy that is set up before"
@@ -341,37 +363,30 @@ def main() -> int:
 
     work: Path = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    version = re.search(r"^litellm\[proxy\]==(\S+)", (ROLE / "files" / "litellm.in").read_text(), re.M)
+    version = re.search(r"^litellm\[proxy\]==(\S+)", (ROLES / "litellm/files/litellm.in").read_text(), re.M)
     assert version
     requirements = [f"litellm[proxy]=={version[1]}", "prometheus-client"]
-    install = ["install", *requirements]
-    plain_bin = environment_of(options.uv, work / f"venv-plain-{version[1]}", install)
-    bare_bin = environment_of(options.uv, work / f"venv-bare-{version[1]}", install, compiled=False)
-    lock = ROLE / "files" / "litellm.txt"
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
-    our_bin = environment_of(options.uv, work / f"venv-ours-{digest}", ["sync", str(lock)])
+    plain_bin = environment_of(options.uv, work / f"venv-plain-{version[1]}", ["install", *requirements])
+    litellm_bin, gate_bin = (locked(options.uv, work, name) for name in ("litellm", "gate"))
 
     port = options.backend_port or free_port()
-    backend = f"http://127.0.0.1:{port}/v1"
+    backend = f"http://127.0.0.1:{port}"
     stub = [sys.executable, str(HERE / "stub_backend.py"), "--port", str(port)]
     with contextlib.ExitStack() as stack:
-        stack.enter_context(running("stub", stub, {}, f"http://127.0.0.1:{port}/health", work))
-        keys = work / "ours" / "etc" / "litellm" / "keys.json"
+        stack.enter_context(running("stub", stub, {}, f"{backend}/health", work))
         contenders = [
-            Contender("direct", backend, "stub"),
-            # The hooks need the role's key file.
-            stack.enter_context(ours(our_bin, backend, 1, work / "ours")),
-            stack.enter_context(plain(plain_bin, backend, keys, work / "plain")),
-            stack.enter_context(plain(bare_bin, backend, keys, work / "plain, no bytecode")),
+            Contender("direct", f"{backend}/v1", "stub"),
+            stack.enter_context(ours(litellm_bin, gate_bin, backend, work / "ours")),
+            stack.enter_context(plain(plain_bin, backend, work / "plain")),
         ]
-        if options.workers > 1:
-            contenders.append(stack.enter_context(ours(our_bin, backend, options.workers, work / "ours-many")))
         contenders += [Contender(*extra.split("=", 2)) for extra in options.url]
         loads = [
             Load("parallel", "tokens=16", 100, 16),
             Load("alone", "tokens=16", 20, 1),
             Load("stream", "tokens=400", 8, 8, stream=True),
             Load("chunked", f"tokens=400 interval={options.interval}", 24, 8, stream=True),
+            # What a person sees: eight answers at reading speed, of one token a chunk.
+            Load("paced", "tokens=120 rate=60", 8, 8, stream=True),
         ]
         context = ssl.create_default_context(cafile=options.ca) if options.ca else None
         measure(contenders, loads, options.rounds, context)

@@ -16,7 +16,7 @@ always              OPENAI_BASE_URL   the API door with its version path, e.g. h
 -m limits           LLM_LIMITED_KEY   a key with a small rpm
                     LLM_OTHER_KEY     a key that may not use LLM_MODEL
 -m chat_page        LLM_CHAT_URL      the chat page
--m door             nothing more; OPENAI_BASE_URL has to be https
+-m door             LLM_MASTER_KEY    the master key of the gateway; OPENAI_BASE_URL has to be https
 -m engine           nothing more; there has to be a real engine, as a stub refuses nothing
 -m supervisor       nothing more; it kills, as root, services on this machine that supervisor keeps
 
@@ -156,6 +156,11 @@ def limited_key() -> str:
 @pytest.fixture(scope="session")
 def other_key() -> str:
     return setting("LLM_OTHER_KEY", "a key that may not use LLM_MODEL")
+
+
+@pytest.fixture(scope="session")
+def master_key() -> str:
+    return setting("LLM_MASTER_KEY", "the master key of the gateway")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
+import urllib.error
 import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
@@ -90,6 +92,12 @@ def test_no_key_and_a_wrong_one(door: Any, headers: dict[str, str]) -> None:
 
 
 @pytest.mark.door
+def test_the_master_key_is_refused(door: Any, master_key: str) -> None:
+    answer = door.send("GET", MODELS, {"Authorization": f"Bearer {master_key}"})
+    assert (answer.status, error_of(answer.body)["code"]) == (401, "invalid_api_key")
+
+
+@pytest.mark.door
 def test_a_body_that_is_too_large(door: Any, api_key: str) -> None:
     headers = {
         "Authorization": f"Bearer {api_key}",
@@ -108,15 +116,8 @@ def test_the_server_does_not_tell_its_version(door: Any, api_key: str) -> None:
     assert "uvicorn" not in head
 
 
-@pytest.mark.door
-def test_an_unknown_host_is_rejected_before_anything_is_said(door: Any) -> None:
-    with pytest.raises((ssl.SSLError, ConnectionError)):
-        door.connect(server_name="unknown.invalid", verify=False)
-
-
-@pytest.mark.door
-def test_another_host_header_reaches_nothing(door: Any, api_key: str) -> None:
-    with door.connect() as connection:
+def refused_for_its_host(connection: socket.socket, api_key: str) -> None:
+    with connection:
         connection.sendall(
             f"GET {MODELS} HTTP/1.1\r\nHost: unknown.invalid\r\nAuthorization: Bearer {api_key}\r\n\r\n".encode()
         )
@@ -124,6 +125,59 @@ def test_another_host_header_reaches_nothing(door: Any, api_key: str) -> None:
     status = answer.split(b" ")[1:2]
     assert status in ([b"421"], [b"400"], [b"403"], [b"404"]), f"no refusal in HTTP: {answer[:100]!r}"
     assert api_key.encode() not in answer
+
+
+@pytest.mark.door
+@pytest.mark.parametrize("model", ["", "there-is-no-such-model"])
+def test_no_header_tells_of_the_inside(door: Any, api_key: str, client: Any, model: str) -> None:
+    body = {"model": model or client.models.list().data[0].id, "messages": [{"role": "user", "content": "hi"}]}
+    request = urllib.request.Request(
+        f"https://{door.authority}/v1/chat/completions",
+        json.dumps({**body, "max_tokens": 1}).encode(),
+        {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            headers = answer.headers
+    except urllib.error.HTTPError as refusal:
+        headers = refusal.headers
+    names = {name.lower() for name in headers if name.lower().startswith(("x-litellm-", "llm_provider-"))}
+    assert names <= {"x-litellm-model-id", "x-litellm-call-id"}
+
+
+@pytest.mark.door
+def test_an_unknown_host_is_told_nothing(door: Any, api_key: str) -> None:
+    """A door on loopback has addresses as names, which clients do not send, so it refuses after the handshake."""
+    try:
+        connection = door.connect(server_name="unknown.invalid", verify=False)
+    except (ssl.SSLError, ConnectionError):
+        return
+    refused_for_its_host(connection, api_key)
+
+
+@pytest.mark.door
+def test_another_host_header_reaches_nothing(door: Any, api_key: str) -> None:
+    refused_for_its_host(door.connect(), api_key)
+
+
+@pytest.mark.door
+def test_no_page_of_a_browser_may_call_the_api_by_default(door: Any, api_key: str) -> None:
+    headers = {"Origin": "https://app.example.org"}
+    answer = door.send("GET", MODELS, {**headers, "Authorization": f"Bearer {api_key}"})
+    assert answer.status == 200
+    assert "access-control-" not in answer.head
+    wished = {**headers, "Access-Control-Request-Method": "POST"}
+    assert door.send("OPTIONS", "/v1/chat/completions", wished).status == 405
+
+
+@pytest.mark.door
+def test_names_of_loopback_are_one_door(door: Any, api_key: str) -> None:
+    """Some clients put 127.0.0.1 in the place of `localhost`."""
+    for name in ("localhost", "127.0.0.1") if door.host == "localhost" else (door.host,):
+        url = f"https://{name}:{door.port}{MODELS}"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {api_key}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert answer.status == 200
 
 
 @pytest.mark.door

@@ -85,7 +85,7 @@ def _kept_by_supervisor() -> None:
 
 
 @pytest.mark.supervisor
-@pytest.mark.parametrize("service", ["nginx", "litellm", "vllm"])
+@pytest.mark.parametrize("service", ["nginx", "gate", "litellm", "vllm"])
 def test_a_killed_main_process_comes_back_and_leaves_no_orphan(
     service: str, client: openai.OpenAI, model: str, is_served: Callable[[], None]
 ) -> None:

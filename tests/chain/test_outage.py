@@ -61,7 +61,10 @@ def test_requests_that_the_engine_refuses(client: openai.OpenAI, model: str, is_
     for _request in range(6):
         with pytest.raises(openai.BadRequestError):
             client.chat.completions.create(
-                model=model, messages=[{"role": "user", "content": "Hello"}], max_tokens=100_000_000
+                model=model,
+                messages=[{"role": "user", "content": "Hello"}],
+                max_tokens=5,
+                extra_body={"min_tokens": 50},
             )
     is_served()
 

@@ -104,12 +104,19 @@ FAMILIES = sorted(attacks(""))
 
 
 def refused(answer: urllib.error.HTTPError, named: set[str] | None = None) -> dict[str, Any]:
-    """The error of a refusal in OpenAI's shape, naming the parameter."""
-    error: dict[str, Any] = json.loads(answer.read())["error"]
+    """The error of a refusal in the shape of the API, naming the parameter."""
+    whole: dict[str, Any] = json.loads(answer.read())
+    error: dict[str, Any] = whole["error"]
     assert error["message"]
-    assert {"type", "code", "param"} <= set(error)
+    if whole.get("type") == "error":
+        # Anthropic's has no field for the parameter, so the message begins with it.
+        assert set(error) == {"type", "message"}
+        param = error["message"].split()[0]
+    else:
+        assert {"type", "code", "param"} <= set(error)
+        param = str(error["param"])
     if named is not None:
-        assert str(error["param"]).split(".")[0].split("[")[0] in named, error
+        assert param.split(".")[0].split("[")[0] in named, error
     return error
 
 

@@ -7,10 +7,10 @@ when asked to.
 
     with_stub.py [PYTEST_ARGUMENT ...]     with the test environment's Python
 
-LITELLM_BIN names the folder of another environment of LiteLLM than the demo's.
+LITELLM_BIN and GATE_BIN name the folders of other environments than the demo's.
 
-No real engine answers 500 or keeps a pace on demand, so this one backend is a stand-in; the gateway is the demo's own
-installation of LiteLLM.
+No real engine answers 500 or keeps a pace on demand, so this one backend is a stand-in; the gate and LiteLLM are the
+demo's own installations.
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ import gateway  # noqa: E402
 
 def main(arguments: list[str]) -> int:
     """Start both, run the tests, and return pytest's exit code."""
-    installed = glob.glob(os.environ.get("LITELLM_BIN") or "/opt/llmfleet/venvs/litellm-*/bin")
-    if not installed:
-        print("with_stub.py: LiteLLM is not installed on this machine: run `make demo` first.", file=sys.stderr)
+    litellm = glob.glob(os.environ.get("LITELLM_BIN") or "/opt/llmfleet/venvs/litellm-*/bin")
+    gate = glob.glob(os.environ.get("GATE_BIN") or "/opt/llmfleet/venvs/gate-*/bin")
+    if not litellm or not gate:
+        print("with_stub.py: the gateway is not installed on this machine: run `make demo` first.", file=sys.stderr)
         return 1
     port = gateway.free_port()
-    backend = f"http://127.0.0.1:{port}/v1"
+    backend = f"http://127.0.0.1:{port}"
     stub = [sys.executable, str(gateway.HERE / "stub_backend.py"), "--port", str(port)]
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stack.enter_context(gateway.running("stub", stub, {}, f"http://127.0.0.1:{port}/health", work))
-        ours = stack.enter_context(gateway.ours(Path(installed[0]), backend, 1, work / "ours"))
+        stack.enter_context(gateway.running("stub", stub, {}, f"{backend}/health", work))
+        ours = stack.enter_context(gateway.ours(Path(litellm[0]), Path(gate[0]), backend, work / "ours"))
         environment = {
             **os.environ,
             "OPENAI_BASE_URL": ours.url,
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> int:
             "LLM_MODEL": "chat",
             "LLM_FAIL_PROMPT": "fail=500",
             "LLM_PACED_PROMPT": "tokens=10 rate=4",
-            "LLM_STUB_URL": backend.removesuffix("/v1"),
+            "LLM_STUB_URL": backend,
         }
         command = [sys.executable, "-m", "pytest", str(HERE), *arguments]
         return subprocess.run(command, env=environment, check=False).returncode

@@ -26,7 +26,7 @@ INVENTORY = ROOT / os.environ.get("DEMO_INVENTORY", "inventories/local")
 OUTPUT = ROOT / "tests" / "output"
 CONTROL = ROOT / ".venv" / "control" / "bin"
 KEY = "litellm_key_guide_only"
-ENGINE, LITELLM, PAGE = 8100, 4000, 3000
+ENGINE, GATE, PAGE = 8100, 4200, 3000
 
 
 def environment() -> dict[str, str]:
@@ -76,10 +76,8 @@ def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
 
 
 def ask(key: str) -> int:
-    """Return the status that LiteLLM answers to a key."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{LITELLM}/v1/models", headers={"Authorization": f"Bearer {key}"}
-    )
+    """Return the status that the gate answers to a key."""
+    request = urllib.request.Request(f"http://127.0.0.1:{GATE}/v1/models", headers={"Authorization": f"Bearer {key}"})
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return int(answer.status)
@@ -97,14 +95,14 @@ def masters() -> dict[str, str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _demo() -> None:
-    if not (INVENTORY / ".llm_secrets.yml").exists() or not listens(LITELLM):
+    if not (INVENTORY / ".llm_secrets.yml").exists() or not listens(GATE):
         pytest.fail("there is no demo on this machine: make demo", pytrace=False)
 
 
 def test_a_rotated_key_is_another_one_and_nothing_restarts() -> None:
     before, old = masters(), secret(KEY)
     assert ask(old) == 200
-    play("rotate", "site.yml", "--tags", "litellm", "-e", f"llm_rotate={KEY}")
+    play("rotate", "site.yml", "--tags", "gate", "-e", f"llm_rotate={KEY}")
     new = secret(KEY)
     assert new != old
     wait_for("the new key is accepted", lambda: ask(new) == 200, 10)
@@ -119,15 +117,22 @@ def test_a_rotated_key_is_another_one_and_nothing_restarts() -> None:
 def test_stopped_then_a_run_killed_in_the_middle_then_a_run_that_finishes() -> None:
     play("stop", "playbooks/stop.yml")
     assert not masters()
-    assert not [port for port in (ENGINE, LITELLM, PAGE) if listens(port)]
+    assert not [port for port in (ENGINE, GATE, PAGE) if listens(port)]
     killed = start("killed", "site.yml")
     wait_for("the first engine is started", lambda: "llm-vllm-chat-0" in masters() or killed.poll() is not None, 240)
     assert killed.poll() is None, "the run ended before it could be killed"
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
-    assert not listens(LITELLM), "nothing is left to do for the second run"
+    assert not listens(GATE), "nothing is left to do for the second run"
     play("finished", "site.yml")
-    assert {"llm-vllm-chat-0", "llm-litellm", "llm-nginx", "llm-open-webui", "llm-prometheus"} <= masters().keys()
+    assert {
+        "llm-vllm-chat-0",
+        "llm-litellm",
+        "llm-gate",
+        "llm-nginx",
+        "llm-open-webui",
+        "llm-prometheus",
+    } <= masters().keys()
     assert ask(secret(KEY)) == 200
     recap: Any = (OUTPUT / "changes-finished.log").read_text().rpartition("PLAY RECAP")[2]
     assert "failed=0" in recap

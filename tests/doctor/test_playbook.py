@@ -64,6 +64,10 @@ class cuda:
 """
 
 
+# What every host is examined for, with this machine's apt and processes.
+ALWAYS = ("clock", "libraries", "updates")
+
+
 class Fleet:
     """One host, which is this machine, with a model and stand-ins."""
 
@@ -128,7 +132,7 @@ def test_a_healthy_host(fleet: Fleet) -> None:
     assert "changed=0" in fleet.said
     assert {one["severity"] for one in fleet.findings.values()} <= {"ok", "warning"}
     assert fleet.findings["cuda"]["found"] == "torch 2.99, CUDA 13.0 computes on 1 x NVIDIA H100 80GB HBM3"
-    assert {"clock", "cuda", "disk", "driver", "gpu", "port", "shared memory", "xid"} == set(fleet.findings)
+    assert {"cuda", "disk", "driver", "gpu", "port", "shared memory", "xid", *ALWAYS} == set(fleet.findings)
     # The table for people.
     assert re.search(r"HOST +CHECK +SUBJECT +FOUND\n +gpu1 ", fleet.said), fleet.said
     assert "1 host: 0 errors" in fleet.said
@@ -162,7 +166,7 @@ def test_a_host_that_does_not_answer_is_an_error_and_the_others_are_examined(fle
     assert fleet.doctor() != 0
     reports = json.loads(fleet.output.read_text())
     assert not reports["127.0.0.2"]
-    assert {"clock", "driver", "gpu", "xid"} == set(fleet.findings), fleet.said
+    assert {"driver", "gpu", "xid", *ALWAYS} == set(fleet.findings), fleet.said
     assert "127.0.0.2: connection of 127.0.0.2: no answer" in fleet.said
     assert "No plan could be made" in fleet.said
 
@@ -171,7 +175,7 @@ def test_a_host_on_processors_in_check_mode(fleet: Fleet) -> None:
     assert fleet.doctor("--check", "--diff", device="cpu") == 0, fleet.said
     assert "changed=0" in fleet.said
     assert not (fleet.state / "doctor.json").exists()
-    assert set(fleet.findings) == {"clock", "cuda", "disk", "port", "shared memory"}
+    assert set(fleet.findings) == {"cuda", "disk", "port", "shared memory", *ALWAYS}
     assert fleet.findings["cuda"]["found"] == "torch 2.99, without CUDA, on processors"
 
 

@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 RULES = Path(__file__).resolve().parents[2] / "roles" / "prometheus" / "templates" / "recording.rules.yml"
-METRIC = re.compile(r"\b(?:vllm:|litellm_|nginx_|node_)[a-zA-Z0-9_]+")
+METRIC = re.compile(r"\b(?:vllm:|llmfleet_gate_|nginx_|node_)[a-zA-Z0-9_]+")
 
 
 @pytest.fixture(scope="session")

@@ -308,9 +308,12 @@ def variants(stubs: dict[str, Stub]) -> dict[str, dict[str, Any]]:
             nginx_connections_per_address=3,
             nginx_connections_total=4,
         ),
-        "address": doors(nginx_api=door("localhost", "application", aliases=["127.0.0.1"])),
+        "address": doors(
+            nginx_api_aliases=["127.0.0.1", "::1"], nginx_tls_certificate="(given)", nginx_tls_key="(given)"
+        ),
         "given": {**given, "nginx_tls_certificate": "(given)", "nginx_tls_key": "(given)"},
         "files": doors(nginx_tls_certificate_file="/srv/chain.pem", nginx_tls_key_file="/srv/key.pem"),
+        "browsers": doors(nginx_api_cors_origins=["https://app.example.org", "http://localhost:3000"]),
         "south": {"nginx_north": False, "nginx_south_upstreams": south},
         "new": doors(__nginx_version_output={"stderr": "nginx version: nginx/1.26.3"}),
         "unknown": doors(__nginx_version_output={"stderr": ""}),
@@ -341,7 +344,7 @@ def shipped() -> dict[str, Any]:
 
 
 def certificate(
-    mode: str, ca: Path, *names: str, pem: str = "", days: int = 825, renew: int = 30
+    mode: str, ca: Path, *names: str, pem: str = "", days: int = 397, renew: int = 30
 ) -> subprocess.CompletedProcess[str]:
     """Run the role's certificate script as its task does."""
     script = (ROLE / "files/certificate.sh").read_text()
@@ -404,6 +407,8 @@ def rendered(stubs: dict[str, Stub]) -> Iterator[Variants]:
     assert run.returncode == 0, run.stdout + run.stderr
     for variant in found.values():
         variant.config.write_text(variant.rendered()["nginx.conf"])
+        if not variant.variables["nginx_north"]:
+            continue
         made = certificate("make", variant.ca, *variant.rendered()["names"])
         assert made.returncode == 10, made.stderr
         pem = variant.config.parent / "tls.pem"

@@ -36,6 +36,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
+        # As LiteLLM does, which lets every page read its answers.
+        self.send_header("Access-Control-Allow-Origin", "*")
+        self.send_header("Access-Control-Allow-Credentials", "true")
         for key, value in headers.items():
             self.send_header(key, value)
         self.end_headers()

@@ -136,7 +136,6 @@ def test_models_are_read(nginx: Any, path: str) -> None:
         "/v1/messages/count_tokens",
         "/v1/responses",
         "/v1/rerank",
-        "/v1/score",
         "/v1/audio/transcriptions",
         "/v1/audio/translations",
         "/v1/audio/speech",
@@ -321,10 +320,29 @@ def test_tls_and_http2(nginx: Any) -> None:
             handshake(nginx, "api.test", old)
 
 
-@pytest.mark.parametrize("name", ["other.test", "chat.test", None])
-def test_a_name_that_is_not_ours_gets_no_certificate(nginx: Any, name: str | None) -> None:
+@pytest.mark.parametrize("name", ["other.test", "localhost", None])
+def test_a_name_that_is_not_ours_gets_no_certificate(running: Any, name: str | None) -> None:
     with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
-        handshake(nginx, name)
+        handshake(running("given"), name)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_a_door_on_loopback_answers_to_every_name_of_its_own_certificate(nginx: Any, host: str) -> None:
+    """Some clients put an address in the place of `localhost`, and send no server name then."""
+    name = host if host == "localhost" else None
+    with handshake(nginx, name) as connection:
+        names = [value for _kind, value in connection.getpeercert()["subjectAltName"]]
+    assert {"api.test", "chat.test", "localhost", "127.0.0.1", "0:0:0:0:0:0:0:1"} == set(names)
+    for door, status in ((nginx.api, 200), (nginx.chat, 308)):
+        connection = door.open(name)
+        connection.request(
+            "GET", "/v1/models", headers={"Host": f"{host}:{door.port}", "Authorization": f"Bearer {door.KEY}"}
+        )
+        response = connection.getresponse()
+        assert response.status == status
+        if status == 308:
+            assert response.headers["location"] == f"https://chat.test:{door.port}/v1/models"
+        connection.close()
 
 
 def test_another_host_behind_our_name_is_misdirected(nginx: Any) -> None:
@@ -342,11 +360,14 @@ def test_plain_http_on_the_tls_port_is_refused(nginx: Any) -> None:
 
 def test_a_door_that_goes_by_an_address_takes_those_without_a_name(running: Any) -> None:
     variant = running("address")
-    door = variant.door("nginx_api", "127.0.0.1")
-    connection = door.open(None)
-    connection.request("GET", "/v1/models", headers={"Authorization": "Bearer x"})
-    assert connection.getresponse().status == 200
-    assert variant.door("nginx_api", "localhost").complete().status == 200
+    for host in ("127.0.0.1", "[::1]"):
+        connection = variant.api.open(None)
+        connection.request("GET", "/v1/models", headers={"Host": host, "Authorization": "Bearer x"})
+        assert connection.getresponse().status == 200
+        connection.close()
+    assert variant.api.complete().status == 200
+    with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+        variant.chat.open(None).connect()
     assert variant.api.ask("/v1/models", headers={"Host": "other.test"}, key="x").status == 421
 
 
@@ -366,3 +387,60 @@ def test_two_doors_on_one_port_and_plain_http_before_them(running: Any) -> None:
 def test_a_certificate_of_its_own_sends_no_hsts(nginx: Any) -> None:
     """A browser would hold every port of localhost to HTTPS."""
     assert nginx.api.complete().header("strict-transport-security") == ""
+
+
+ORIGIN = "https://app.example.org"
+
+
+def of_browsers(answer: Any) -> dict[str, str]:
+    return {name.removeprefix("access-control-"): value for name, value in answer.headers if "access-control" in name}
+
+
+def preflight(door: Any, origin: str, path: str = "/v1/chat/completions", **headers: str) -> Any:
+    sent = {"Origin": origin, "Access-Control-Request-Method": "POST", **headers}
+    return door.ask(path, method="OPTIONS", headers=sent)
+
+
+def test_no_browser_may_call_the_api_unless_its_page_is_named(nginx: Any) -> None:
+    assert preflight(nginx.api, ORIGIN).status == 405
+    for wish in ({}, {"status": 500}):
+        assert of_browsers(nginx.api.complete(wish, headers={"Origin": ORIGIN})) == {}
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "http://localhost:3000"])
+def test_a_page_that_is_named_may_call_the_api(running: Any, stubs: Any, origin: str) -> None:
+    door = running("browsers").api
+    before = stubs["application"].seen()["requests"]
+    wished = "authorization, content-type, x-stainless-lang"
+    answer = preflight(door, origin, **{"Access-Control-Request-Headers": wished})
+    assert (answer.status, answer.body, answer.header("vary")) == (204, b"", "Origin")
+    assert of_browsers(answer) == {
+        "allow-origin": origin,
+        "allow-methods": "POST",
+        "allow-headers": wished,
+        "max-age": "600",
+        "expose-headers": "X-Request-Id, Retry-After",
+    }
+    assert stubs["application"].seen()["requests"] == before
+    readable = {"allow-origin": origin, "expose-headers": "X-Request-Id, Retry-After"}
+    for wish, options, status in (({}, {}, 200), ({"status": 503}, {}, 503), ({}, {"key": ""}, 401)):
+        answer = door.complete(wish, headers={"Origin": origin}, **options)
+        assert (answer.status, of_browsers(answer), answer.header("vary")) == (status, readable, "Origin")
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://other.example.org", "http://app.example.org", f"{ORIGIN}:444", f"{ORIGIN}.evil.test", "null"]
+)
+def test_a_page_that_is_not_named_may_not(running: Any, origin: str) -> None:
+    door = running("browsers").api
+    assert preflight(door, origin).status == 405
+    answer = door.complete(headers={"Origin": origin})
+    assert (answer.status, of_browsers(answer), answer.header("vary")) == (200, {}, "Origin")
+
+
+def test_a_preflight_opens_no_path_and_is_no_way_around_a_key(running: Any) -> None:
+    door = running("browsers").api
+    assert preflight(door, ORIGIN, "/key/generate").status == 404
+    assert door.ask("/v1/models", method="OPTIONS", headers={"Origin": ORIGIN}).status == 405
+    strange = preflight(door, ORIGIN, **{"Access-Control-Request-Headers": 'a"b'})
+    assert "allow-headers" not in of_browsers(strange)

@@ -7,10 +7,13 @@
 from __future__ import annotations
 
 import subprocess
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.x509 import verification
 
 NAMES = ("llm.test", "localhost", "127.0.0.1", "::1")
 
@@ -62,9 +65,29 @@ def test_strict_clients_trust_it_for_each_name(certificate_script: Any, ca: Path
     assert "NOT match" in openssl("x509", "-in", leaf(ca), "-noout", "-checkhost", "other.test")
 
 
-def test_it_lasts_825_days(certificate_script: Any, ca: Path) -> None:
+def test_the_strictest_verifier_trusts_it(certificate_script: Any, ca: Path) -> None:
+    """It holds certificates to the CA/Browser Forum's rules, as sslyze does."""
+    pem = certificate_script("make", ca, *NAMES).stdout
+    store = verification.Store([x509.load_pem_x509_certificate(ca.read_bytes())])
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    for name in NAMES:
+        subject = x509.IPAddress(ip_address(name)) if name[-1] == "1" else x509.DNSName(name)
+        chain = verification.PolicyBuilder().store(store).build_server_verifier(subject).verify(certificate, [])
+        assert len(chain) == 2
+
+
+def test_one_of_an_earlier_version_is_made_anew(certificate_script: Any, ca: Path) -> None:
+    first = certificate_script("make", ca, *NAMES, days=825)
+    ca.with_name("server.names").write_text(" ".join(NAMES) + "\n")
+    assert certificate_script("check", ca, *NAMES).returncode == 10
+    second = certificate_script("make", ca, *NAMES)
+    assert second.stdout != first.stdout
+    assert certificate_script("make", ca, *NAMES).returncode == 0
+
+
+def test_it_lasts_397_days(certificate_script: Any, ca: Path) -> None:
     certificate_script("make", ca, *NAMES)
-    for days, outcome in ((824, "will not"), (826, "will expire")):
+    for days, outcome in ((396, "will not"), (398, "will expire")):
         run = subprocess.run(
             ["openssl", "x509", "-in", leaf(ca), "-noout", "-checkend", str(days * 86400)],
             capture_output=True,

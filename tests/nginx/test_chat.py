@@ -57,6 +57,8 @@ def test_uploads_are_limited(nginx: Any) -> None:
     assert nginx.chat.ask("/api/v1/files/", b"x" * 2_900_000).json["length"] == 2_900_000
     answer = nginx.chat.ask("/api/v1/files/", b"x" * 3_200_000)
     assert (answer.status, answer.json["error"]["code"]) == (413, "request_too_large")
+    # The page shows this sentence.
+    assert answer.json["detail"] == "The request body is too large."
 
 
 def test_keys_of_a_session_pass_untouched(nginx: Any) -> None:

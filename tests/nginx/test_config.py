@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-SERVED = ("main", "tight", "address", "given", "south", "unknown")
+SERVED = ("main", "tight", "address", "given", "browsers", "south", "unknown")
 CHECK = Path(__file__).resolve().parents[2] / "roles" / "nginx" / "files" / "check_config.sh"
 GIXY = Path(sys.executable).with_name("gixy")
 
@@ -62,6 +62,13 @@ def test_only_the_doors_of_the_host_are_there(rendered: Any) -> None:
     assert "model-chat" in south
 
 
+def test_the_doors_keep_nginx_own_limit_of_requests_of_a_connection(rendered: Any) -> None:
+    """It is the brake on clients that open and reset streams of HTTP/2."""
+    text = rendered["main"].config.read_text()
+    outside = re.sub(r"upstream \S+ \{.*?\n    \}", "", text, flags=re.S)
+    assert ("keepalive_requests" in text, "keepalive_requests" in outside) == (True, False)
+
+
 def test_files_kept_by_others_are_read_where_they_are(rendered: Any) -> None:
     text = rendered["files"].config.read_text()
     assert "ssl_certificate /srv/chain.pem;" in text
@@ -97,6 +104,13 @@ def test_the_role_checks_a_configuration_with_its_own_script(rendered: Any, tmp_
         assert (result.returncode == 0) == (name == "good"), result.stderr
         assert ("nonsense" in result.stderr) == (name == "bad")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "good"]
+
+
+def test_the_check_creates_no_log_that_other_users_can_read(tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").write_text("")
+    group = grp.getgrgid(os.getgid()).gr_name
+    command = ["/bin/sh", str(CHECK), str(tmp_path / "nginx.conf"), group, "/bin/sh", "-c", "umask"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "0077"
 
 
 def test_a_rollout_changes_the_lines_of_its_model_alone(rendered: Any) -> None:

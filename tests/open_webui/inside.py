@@ -17,12 +17,22 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.error import URLError
-from urllib.request import Request, urlopen
+from typing import Any, ClassVar
+from urllib.error import HTTPError, URLError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 PAGE = "http://127.0.0.1:3000"
+JSON = "application/json"
+PASSWORD = "a-password-of-a-user"
+# A function of an administrator, which would leave a file in the service's directory.
+CODE = "open('ran', 'w')\n\n\nclass Filter:\n    pass\n"
 IPV4 = 0x0800
+STREAMED = {"content": "streamed"}
+# What the gateway answers for these models.
+REFUSALS = {
+    "limited": (429, "Too many requests of this key. Try again in 7 seconds."),
+    "gone": (503, "The model chat is not available. Try again soon."),
+}
 SECRETS = {
     "WEBUI_SECRET_KEY": "0123456789abcdef0123456789abcdef",
     "WEBUI_ADMIN_PASSWORD": "a-password-for-this-test",
@@ -30,27 +40,42 @@ SECRETS = {
 }
 
 
-class Gateway(BaseHTTPRequestHandler):
-    """As much of the gateway as a chat needs."""
+class Stay(HTTPRedirectHandler):
+    def redirect_request(self, *_args: Any) -> None:
+        """Leave a redirection as it is."""
 
-    def reply(self, kind: str, body: bytes) -> None:
-        self.send_response(200)
+
+OPENER = build_opener(Stay)
+
+
+class Gateway(BaseHTTPRequestHandler):
+    """As much of the gateway as a page needs."""
+
+    asked: ClassVar[list[str]] = []
+
+    def reply(self, kind: str, body: bytes, status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def do_GET(self) -> None:
-        self.reply("application/json", json.dumps({"data": [{"id": "chat", "object": "model"}]}).encode())
+        models = [{"id": name, "object": "model"} for name in ("chat", "limited", "gone")]
+        self.reply("application/json", json.dumps({"data": models}).encode())
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        chunk = {
-            "id": "1",
-            "object": "chat.completion.chunk",
-            "choices": [{"index": 0, "delta": {"content": "streamed"}}],
-        }
-        self.reply("text/event-stream", f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode())
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append(f"{self.path} {body['model']}")
+        if self.path == "/v1/embeddings":
+            vectors = [{"index": place, "embedding": [0.5, 0.25, 0.125]} for place in range(len(body["input"]))]
+            self.reply("application/json", json.dumps({"data": vectors}).encode())
+        elif body["model"] in REFUSALS:
+            status, message = REFUSALS[body["model"]]
+            self.reply("application/json", json.dumps({"error": {"message": message, "code": "x"}}).encode(), status)
+        else:
+            chunk = {"id": "1", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": STREAMED}]}
+            self.reply("text/event-stream", f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode())
 
     def log_message(self, *_args: object) -> None:
         """Say nothing."""
@@ -88,13 +113,25 @@ class WayOut:
             self.sent.append(f"{ipaddress.ip_address(packet[16:20])}:{port} {printable}")
 
 
-def call(path: str, token: str = "", body: Any = None, kind: str = "application/json") -> bytes:
+def ask(path: str, token: str = "", body: Any = None, kind: str = JSON, method: str | None = None) -> tuple[int, str]:
+    """Status and text of an answer; a redirection is not followed."""
     data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = Request(PAGE + path, data, {"Content-Type": kind})
+    request = Request(PAGE + path, data, {"Content-Type": kind}, method=method)
     if token:
         request.add_header("Authorization", f"Bearer {token}")
-    with urlopen(request, timeout=60) as answer:
-        return bytes(answer.read())
+    try:
+        with OPENER.open(request, timeout=60) as answer:
+            return int(answer.status), answer.read().decode(errors="replace")
+    except HTTPError as error:
+        return error.code, f"{error.headers.get('Location', '')}{error.read().decode(errors='replace')}"
+
+
+def call(path: str, token: str = "", body: Any = None) -> Any:
+    """What an answer says; any refusal ends the test."""
+    status, text = ask(path, token, body)
+    if status != 200:
+        sys.exit(f"{path}: {status} {text[:500]}")
+    return json.loads(text) if text.startswith(("{", "[")) else text
 
 
 def wait_until_ready(process: subprocess.Popen[bytes]) -> None:
@@ -105,6 +142,68 @@ def wait_until_ready(process: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(0.5)
     sys.exit("Open WebUI did not become ready")
+
+
+def form(name: str, kind: str, content: bytes) -> tuple[bytes, str]:
+    """A form with one file."""
+    head = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: {kind}\r\n\r\n'
+    return head.encode() + content + b"\r\n--b--\r\n", "multipart/form-data; boundary=b"
+
+
+def deeds() -> dict[str, tuple[Any, ...]]:
+    """What a person can do that could reach the outside, by what it is: path, body, kind."""
+    page = {"url": "https://pages.example/a", "collection_name": "pages"}
+    chat = {"stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+    picture = {"type": "image_url", "image_url": {"url": "https://pictures.example/a.png"}}
+    return {
+        "chat": ("/api/chat/completions", {**chat, "model": "chat"}),
+        "limited": ("/api/chat/completions", {**chat, "model": "limited"}),
+        "gone": ("/api/chat/completions", {**chat, "model": "gone"}),
+        "picture": (
+            "/api/chat/completions",
+            {**chat, "model": "chat", "messages": [{"role": "user", "content": [picture]}]},
+        ),
+        "upload": ("/api/v1/files/", *form("a.txt", "text/plain", b"Text")),
+        "large": ("/api/v1/files/", *form("b.txt", "text/plain", b"x" * 3_000_000)),
+        "quota": ("/api/v1/files/", *form("c.txt", "text/plain", b"x" * 1_200_000)),
+        "update": ("/api/version/updates",),
+        "memory": ("/api/v1/memories/add", {"content": "a private remark"}),
+        "recall": ("/api/v1/memories/query", {"content": "remark"}),
+        "knowledge": ("/api/v1/knowledge/create", {"name": "private name", "description": "private text"}),
+        "search": ("/api/v1/retrieval/query/collection", {"collection_names": ["file-1"], "query": "private"}),
+        "page": ("/api/v1/retrieval/process/web", page),
+        "address": ("/api/v1/retrieval/process/url", page),
+        "film": ("/api/v1/retrieval/process/youtube", {**page, "url": "https://www.youtube.com/watch?v=dQw4w9WgXcQ"}),
+        "web": ("/api/v1/retrieval/process/web/search", {"queries": ["private"]}),
+        "speak": ("/api/v1/audio/speech", {"input": "private words", "model": "tts-1", "voice": "alloy"}),
+        "voices": ("/api/v1/audio/voices",),
+        "speech models": ("/api/v1/audio/models",),
+        "listen": ("/api/v1/audio/transcriptions", *form("a.wav", "audio/wav", b"RIFF")),
+        "image": ("/api/v1/images/generations", {"prompt": "private picture"}),
+        "edit": ("/api/v1/images/edit", {"prompt": "private picture", "image": "https://pictures.example/a.png"}),
+        "image models": ("/api/v1/images/models",),
+        "skill": ("/api/v1/skills/load/url", {"url": "https://github.com/a/b"}),
+        "tool": ("/api/v1/tools/load/url", {"url": "https://github.com/a/b/blob/main/c.py"}),
+        "function": ("/api/v1/functions/load/url", {"url": "https://github.com/a/b/blob/main/c.py"}),
+        "code": ("/api/v1/functions/create", {"id": "code", "name": "code", "meta": {}, "content": CODE}),
+        "avatar": ("/api/v1/utils/gravatar?email=person@mail.example",),
+        "leaders": ("/api/v1/evaluations/leaderboard?query=private",),
+    }
+
+
+def log_in(email: str, password: str) -> str:
+    return str(call("/api/v1/auths/signin", body={"email": email, "password": password})["token"])
+
+
+def tried(token: str, sent: list[str]) -> dict[str, Any]:
+    """Status and text of each deed, and what left meanwhile."""
+    found: dict[str, Any] = {}
+    for name, (path, *rest) in deeds().items():
+        before = len(sent)
+        status, text = ask(path, token, *rest)
+        time.sleep(0.2)
+        found[name] = {"status": status, "text": text[:2000], "sent": sent[before:]}
+    return found
 
 
 def main(program: str, folder: Path) -> None:
@@ -123,25 +222,59 @@ def main(program: str, folder: Path) -> None:
     made = {key: str(value) for key, value in json.loads((folder / "environment").read_text()).items()}
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(state), **made, **SECRETS}
     with (folder / "log").open("wb") as log:
-        command = [program, "serve", "--host", "127.0.0.1", "--port", "3000"]
+        command = [program, "-m", "uvicorn", "llmfleet_page:app", "--host", "127.0.0.1", "--port", "3000"]
         process = subprocess.Popen(command, env=environment, cwd=state, stdout=log, stderr=subprocess.STDOUT)
     try:
         wait_until_ready(process)
-        account = {"email": environment["WEBUI_ADMIN_EMAIL"], "password": SECRETS["WEBUI_ADMIN_PASSWORD"]}
-        token = json.loads(call("/api/v1/auths/signin", body=account))["token"]
-        models = [model["id"] for model in json.loads(call("/api/models", token))["data"]]
-        chat = {"model": "chat", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
-        answer = call("/api/chat/completions", token, chat).decode()
-        part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n'
-        part += b"Content-Type: text/plain\r\n\r\nText\r\n--b--\r\n"
-        call("/api/v1/files/", token, part, "multipart/form-data; boundary=b")
-        call("/api/version/updates", token)
+        report = used(environment["WEBUI_ADMIN_EMAIL"], out.sent)
+        gateway.shutdown()
+        gateway.server_close()
+        path, chat = deeds()["chat"]
+        report["down"] = ask(path, report.pop("token"), chat)
         # What it does by itself from time to time, it has begun by now.
         time.sleep(5)
     finally:
         process.terminate()
         process.wait(30)
-    print(json.dumps({"control": control, "models": models, "answer": answer, "sent": out.sent}))
+    told = {"control": control, "gateway": Gateway.asked, "sent": out.sent, "ran": (state / "ran").exists()}
+    print(json.dumps({**report, **told}))
+
+
+def used(administrator: str, sent: list[str]) -> dict[str, Any]:
+    """The page, used by its administrator and by a user."""
+    admin = log_in(administrator, SECRETS["WEBUI_ADMIN_PASSWORD"])
+    people = [
+        {"name": name, "email": f"{name.lower()}@mail.example", "password": PASSWORD, "role": "user"}
+        for name in ("Ann", "Bob")
+    ]
+    ids = {person["name"]: call("/api/v1/auths/add", admin, person)["id"] for person in people}
+    ann, bob = (log_in(person["email"], PASSWORD) for person in people)
+    again = log_in(people[0]["email"], PASSWORD)
+    picture = {"name": "Ann", "profile_image_url": "https://pictures.example/a.png"}
+    report = {
+        "models": [model["id"] for model in call("/api/models", ann)["data"]],
+        "settings": call("/api/config", ann),
+        "permissions": call("/api/v1/users/permissions", ann),
+        "admin": tried(admin, sent),
+        "user": tried(ann, sent),
+        "users of admin": call("/api/v1/users/search", admin),
+        "users of user": call("/api/v1/users/search", ann),
+        "users by address": call("/api/v1/users/search?query=mail.example", ann),
+        "users by name": call("/api/v1/users/search?query=bo", ann),
+        "other": call(f"/api/v1/users/{ids['Bob']}/info", ann),
+        "own": call("/api/v1/auths/", ann),
+        "administrator": ask("/api/v1/auths/admin/details", ann),
+        "picture set": ask("/api/v1/auths/update/profile", ann, picture),
+        "picture": ask(f"/api/v1/users/{ids['Ann']}/profile/image", bob)[0],
+        "before": ask("/api/v1/auths/", again)[0],
+    }
+    call("/api/v1/auths/signout", ann, {})
+    report["after"] = {
+        name: ask("/api/v1/auths/", token)[0] for name, token in {"ann": ann, "again": again, "bob": bob}.items()
+    }
+    report["token"] = log_in(people[0]["email"], PASSWORD)
+    report["later"] = ask("/api/v1/auths/", report["token"])[0]
+    return report
 
 
 if __name__ == "__main__":

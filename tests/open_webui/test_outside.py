@@ -4,29 +4,47 @@
 
 """Open WebUI sends nothing to the outside: it runs in a network of its own, where all that leaves is written down.
 
-OPEN_WEBUI_BIN  where `open-webui` is (default: the environment that the role made on this host). Root is needed.
+OPEN_WEBUI_BIN  where its `python` is (default: the environment that the role made on this host). Root is needed.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+ROLE = ROOT / "roles" / "open_webui"
+RECORD = ROOT / "tests" / "unit" / "roles" / "open_webui" / "release.json"
 PARAMETERS = {
     "open_webui_url": "http://127.0.0.1:3000",
     "open_webui_api_base_url": "http://127.0.0.1:4000/v1",
     "open_webui_default_models": "chat",
+    "open_webui_embedding_model": "",
     "open_webui_admin_email": "admin@localhost",
     "open_webui_admin_name": "Administrator",
+    # Less than the files that the test uploads.
+    "open_webui_file_max_size": 2,
+    "open_webui_user_files_max_size": 1,
 }
+# What users can do. Everything else is refused, to administrators only if the fleet has nothing for it.
+WORKS = {"chat", "picture", "upload", "update", "voices", "speech models", "image models", "avatar"}
+ADMINISTRATORS = WORKS | {"knowledge", "leaders", "quota"}
+# What an embedding model brings.
+REMEMBERS = {"memory", "recall"}
+SEARCHES = {"search"}
+# Open WebUI says only "401 Unauthorized" to a user who asks for what the page does not offer to users.
+NOT_OFFERED = {"user: knowledge"}
+SENTENCE = re.compile(r"\[?[A-Z][^<>{}]{8,}")
 
 
 def programs() -> Path:
@@ -37,28 +55,107 @@ def programs() -> Path:
     return found[-1]
 
 
-def test_start_login_chat_and_upload_send_nothing_outside(tmp_path: Path) -> None:
-    defaults = yaml.safe_load((ROOT / "roles" / "open_webui" / "defaults" / "main.yml").read_text())
+def used(folder: Path, changes: dict[str, Any]) -> Any:
+    """What two persons got of a page with these parameters, and what left meanwhile."""
+    shutil.copytree(ROLE / "files", folder / "config" / "open-webui")
     wanted = {
-        **defaults,
+        **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()),
         **PARAMETERS,
-        "service_state_root": str(tmp_path),
-        "result_file": str(tmp_path / "environment"),
+        **changes,
+        "service_state_root": str(folder),
+        "service_config_root": str(folder / "config"),
+        "result_file": str(folder / "environment"),
+        "ansible_python_interpreter": sys.executable,
     }
-    inventory = tmp_path / "inventory.yml"
-    inventory.write_text(
-        json.dumps({"all": {"hosts": {"page": {**wanted, "ansible_python_interpreter": sys.executable}}}})
-    )
+    inventory = folder / "inventory.yml"
+    inventory.write_text(json.dumps({"all": {"hosts": {"page": wanted}}}))
     playbook = ROOT / "tests" / "unit" / "roles" / "open_webui" / "environment.yml"
     ansible = Path(sys.executable).with_name("ansible-playbook")
     subprocess.run([str(ansible), "-i", str(inventory), str(playbook)], check=True, stdout=subprocess.DEVNULL)
 
     namespace = ["unshare", "--net", "--mount", "--propagation", "private"]
-    inside = [sys.executable, str(HERE / "inside.py"), str(programs() / "open-webui"), str(tmp_path)]
+    inside = [sys.executable, str(HERE / "inside.py"), str(programs() / "python"), str(folder)]
     run = subprocess.run([*namespace, *inside], text=True, capture_output=True, timeout=300, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    report = json.loads(run.stdout.splitlines()[-1])
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module", params=["", "embed"])
+def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A page of a fleet without and with an embedding model."""
+    found = used(tmp_path_factory.mktemp("page"), {"open_webui_embedding_model": request.param})
+    return {**found, "embeds": request.param}
+
+
+def test_nothing_leaves_whatever_a_person_does(report: Any) -> None:
     assert report["control"], "nothing at all was written down: this test proves nothing here"
-    assert report["models"] == ["chat"]
-    assert "streamed" in report["answer"]
+    deeds = {f"{who}: {name}": deed["sent"] for who in ("admin", "user") for name, deed in report[who].items()}
+    assert {name: sent for name, sent in deeds.items() if sent} == {}
     assert report["sent"] == []
+
+
+def test_what_the_fleet_has_works_and_everything_else_is_refused(report: Any) -> None:
+    embedded = {"admin": REMEMBERS | SEARCHES, "user": REMEMBERS} if report["embeds"] else {}
+    for who, works in {"admin": ADMINISTRATORS, "user": WORKS}.items():
+        got = {name for name, deed in report[who].items() if deed["status"] == 200}
+        assert got == works | embedded.get(who, set()), who
+    assert "streamed" in report["user"]["chat"]["text"]
+    assert report["ran"] is False, "an administrator ran code on the host"
+
+
+def test_embeddings_come_from_the_gateway(report: Any) -> None:
+    asked = {line for line in report["gateway"] if line.startswith("/v1/embeddings")}
+    assert asked == ({"/v1/embeddings embed"} if report["embeds"] else set())
+
+
+def test_every_error_is_a_sentence(report: Any) -> None:
+    deeds = {f"{who}: {name}": deed for who in ("admin", "user") for name, deed in report[who].items()}
+    errors = {name: json.loads(deed["text"]) for name, deed in deeds.items() if deed["status"] != 200}
+    errors["down"] = json.loads(report["down"][1])
+    texts = {name: error.get("detail") or error.get("error", {}).get("message") for name, error in errors.items()}
+    assert {name for name, text in texts.items() if not SENTENCE.match(str(text))} == NOT_OFFERED
+    assert texts["user: limited"] == "Too many requests of this key. Try again in 7 seconds."
+    assert "2 MB" in texts["admin: large"]
+    assert texts["user: quota"].startswith("Your files take 0 of 1 MB, and this one has 1 MB. Delete files first")
+
+
+def test_buttons_that_would_only_fail_are_not_shown(report: Any) -> None:
+    features, embeds = report["settings"]["features"], bool(report["embeds"])
+    off = ("enable_web_search", "enable_image_generation", "enable_direct_connections", "enable_community_sharing")
+    assert [name for name in (*off, "enable_plugins", "enable_version_update_check") if features[name]] == []
+    assert features["enable_memories"] is embeds
+    allowed = report["permissions"]
+    assert [name for name in ("stt", "tts", "call", "web_upload") if allowed["chat"][name]] == []
+    assert [name for name in ("web_search", "image_generation") if allowed["features"][name]] == []
+    assert allowed["features"]["memories"] is embeds
+    hidden = report["settings"]["ui"]["visibility"]
+    assert hidden["chat.attach_webpage"] is False
+    assert ("chat.attach_knowledge" in hidden) is not embeds
+
+
+def test_signing_out_ends_the_sessions_of_that_account(report: Any) -> None:
+    assert (report["before"], report["after"], report["later"]) == (200, {"ann": 401, "again": 401, "bob": 200}, 200)
+
+
+def test_users_see_no_addresses_of_others(report: Any) -> None:
+    listed = {user["name"]: user["email"] for user in report["users of user"]["users"]}
+    assert listed == {"Administrator": "", "Ann": "ann@mail.example", "Bob": ""}
+    assert (report["other"]["name"], report["other"]["email"]) == ("Bob", "")
+    assert report["own"]["email"] == "ann@mail.example"
+    assert report["users by address"] == {"users": [], "total": 0}
+    assert [user["name"] for user in report["users by name"]["users"]] == ["Bob"]
+    assert report["administrator"][0] == 400
+    seen = {user["email"] for user in report["users of admin"]["users"]}
+    assert seen == {"admin@localhost", "ann@mail.example", "bob@mail.example"}
+
+
+def test_a_picture_of_a_user_leads_nowhere(report: Any) -> None:
+    assert report["picture set"][0] == 200
+    assert report["picture"] == 200
+
+
+def test_the_record_is_of_this_release(tmp_path: Path) -> None:
+    """What the unit tests compare the role with."""
+    command = [str(programs() / "python"), str(HERE / "record.py")]
+    run = subprocess.run(command, text=True, capture_output=True, cwd=tmp_path, timeout=200, check=True)
+    assert json.loads(run.stdout) == json.loads(RECORD.read_text())

@@ -71,7 +71,7 @@ class Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.end_headers()
         if allowed:
-            self.wfile.write(b'litellm_proxy_total_requests_metric_total{requested_model="chat",status_code="200"} 5\n')
+            self.wfile.write(b'llmfleet_gate_requests_total{model="chat",status="200"} 5\n')
 
     def log_message(self, *_args: object) -> None:
         """Say nothing."""
@@ -108,7 +108,7 @@ class Bench:
             "prometheus_evaluation_interval": "1s",
             "prometheus_scrape_targets": [
                 {
-                    "job": "litellm",
+                    "job": "gate",
                     "targets": [{"address": target.address, "labels": {}}],
                     "bearer_token": TOKEN,
                     "metrics_path": "/metrics/",

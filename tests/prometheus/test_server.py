@@ -18,8 +18,8 @@ from prometheus_bench import TOKEN, Bench, Target, get, wait_for
 
 def test_tokens_are_in_files_of_their_own_and_nowhere_else(bench: Bench) -> None:
     holders = sorted(path.name for path in bench.config.iterdir() if TOKEN in path.read_text())
-    assert holders == ["litellm.token"]
-    assert (bench.config / "litellm.token").stat().st_mode & 0o777 == 0o640
+    assert holders == ["gate.token"]
+    assert (bench.config / "gate.token").stat().st_mode & 0o777 == 0o640
     assert not [
         part for part in json.loads((bench.config / "commands.json").read_text())["prometheus"] if TOKEN in part
     ]
@@ -27,9 +27,9 @@ def test_tokens_are_in_files_of_their_own_and_nowhere_else(bench: Bench) -> None
 
 def test_configuration_says_what_the_parameters_say(bench: Bench) -> None:
     config: dict[str, Any] = yaml.safe_load((bench.config / "prometheus.yml").read_text())
-    litellm, node = config["scrape_configs"]
-    assert litellm["authorization"] == {"type": "Bearer", "credentials_file": str(bench.config / "litellm.token")}
-    assert litellm["metrics_path"] == "/metrics/"
+    gate, node = config["scrape_configs"]
+    assert gate["authorization"] == {"type": "Bearer", "credentials_file": str(bench.config / "gate.token")}
+    assert gate["metrics_path"] == "/metrics/"
     assert "authorization" not in node
     assert node["metrics_path"] == "/metrics"
     assert node["static_configs"][0]["labels"] == {"rack": "r 1"}

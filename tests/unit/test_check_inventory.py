@@ -23,7 +23,11 @@ all:
     ansible_connection: local
     ansible_python_interpreter: /nonexistent
     llm_models: [{name: chat, source: "demo:"}, {name: second, sourc: "demo:"}]
-    litellm_keys: [{alias: me, value: sk-canary-0123456789}]
+    litellm_keys:
+      - {alias: me, value: sk-canary-0123456789, expires: 2027-01-31, rpm: "60"}
+      - {alias: late, expires: 2027-01-31T18:00:00Z}
+      - {alias: master, expires: tomorrow, rpm: "6O"}
+      - {alias: prometheus}
     nginx_rate_per_key: many
     llm_images: {vlm: a}
   children:
@@ -42,11 +46,15 @@ all:
           open_webui_admin_name: !vault "$ANSIBLE_VAULT;1.1;AES256\\n3031"
     llm_inference:
       hosts:
-        gpu1: {llm_device: gpu, llm_gpus: GPU-1, llm_address: "{{ ansible_facts.default_ipv4.address }}"}
+        gpu1:
+          llm_device: gpu
+          llm_gpus: GPU-1
+          llm_address: "{{ ansible_facts.default_ipv4.address }}"
+          vllm_requirements: /of-nobody.txt
 """
 # The lines, long ones as far as they fit here.
 EXPECTED = """\
-15 problems:
+20 problems:
 gateway1, gateway2, page, gpu1: nginx_rate_per_key is "many": a whole number is needed; give a whole number from 0 up.
 gateway1: litellm_environment[A] is "(hidden)": it has a line break or another control character; write it on one line.
 gateway1: litellm_port is "{{ of_nobody }}": of_nobody is not defined; define of_nobody, or correct the name.
@@ -56,8 +64,13 @@ gateway2: litellm_redis_url is "(hidden)": it is not a valid URL of a Redis; wri
 gateway2: llm_api_port is 70000: it is out of range; give a whole number from 1 to 65535.
 gateway2: llm_chat_port is "{{ 443 }}": a port is needed; give a whole number from 1 to 65535.
 gpu1: llm_device is "gpu": there is no such choice; did you mean cpu? Choose from cuda, cpu.
+gpu1: vllm_requirements is "/of-nobody.txt": this file cannot be read on the control node; name a file that can.
 gpu1: llm_gpus is "GPU-1": a list is needed; write a list, such as [a, b], or [] for none.
 llm_images.vlm is "a": the collection has no image of this name; did you mean vllm.
+litellm_keys[master].alias is "master": the collection has a key of that name; choose another.
+litellm_keys[master].expires is "tomorrow": it is neither a date nor a time in ISO 8601; write the last day on which the
+litellm_keys[master].rpm is "6O": a whole number is needed; give a whole number from 1 up.
+litellm_keys[prometheus].alias is "prometheus": the collection has a key of that name; choose another.
 llm_models[second].sourc is "demo:": there is no such key; did you mean source.
 llm_models[second].source is missing: every model needs it; use hf://ORGANISATION
 page: llm_api_server_name is "{{ 1 / 0 }}": it cannot be computed
@@ -111,3 +124,19 @@ def test_what_is_unambiguous_or_known_later_is_right(tmp_path: Path) -> None:
     options = ["-e", "llm_secrets_adopt=false", "-e", "litellm_port=4001"]
     done = run(tmp_path, "playbooks/check_inventory.yml", yaml.safe_dump(inventory), *options)
     assert "TASK [Gather facts]" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_lock_without_hashes_is_refused_before_a_host_is_contacted(tmp_path: Path) -> None:
+    lock = tmp_path / "vllm.txt"
+    lock.write_text(f"six==1.17.0 --hash=sha256:{'0' * 64}\nvllm==0.32.0\n")
+    variables = {"ansible_connection": "local", "ansible_python_interpreter": "/nonexistent"}
+    variables |= {"llm_models": [{"name": "chat", "source": "demo:"}], "vllm_requirements": str(lock)}
+    hosts = {"gpu1": None, "gpu2": {"vllm_requirements": "vllm-cpu.txt"}}
+    inventory = {"all": {"vars": variables, "children": {"llm_inference": {"hosts": hosts}}}}
+    done = run(tmp_path, "playbooks/site.yml", yaml.safe_dump(inventory))
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0
+    assert f'gpu1: vllm_requirements is "{lock}": 1 of 2 lines of this lock have no hash (vllm)' in said
+    assert "uv pip compile --generate-hashes" in said
+    assert "gpu2: " not in said
+    assert "/nonexistent" not in done.stdout + done.stderr

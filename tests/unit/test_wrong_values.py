@@ -111,7 +111,7 @@ MODEL: dict[str, Any] = {
 KEY = {"alias": "me", "value": CANARY, "models": ["chat"], "rpm": 1, "tpm": 1, "expires": "2027-01-31"}
 ENGINE = {"role": "me.mine.engine", "file": "/no/such/file.py"}
 IMAGE = {"image": "docker.io/me/mine:1@sha256:" + 64 * "0", "programs": {"python": "python3"}}
-DOOR = {"server_name": "a.test", "port": 443, "aliases": ["b.test"], "upstream": ["192.0.2.1:4000"]}
+DOOR = {"server_name": "a.test", "port": 443, "upstream": ["192.0.2.1:4000"]}
 ROW = {
     "name": "mine",
     "title": "Mine",

@@ -20,6 +20,7 @@ SERVICES = {
     "vllm-chat-0": ("vllm", 8100, "/health"),
     "vllm-guide-0": ("vllm", 8101, "/health"),
     "litellm": ("litellm", 4000, "/health/liveliness"),
+    "gate": ("litellm", 4200, "/health"),
     "nginx": ("nginx", 4101, "/health"),
     "nginx-exporter": ("nginx_exporter", 9113, "/metrics"),
     "open-webui": ("open_webui", 3000, "/ready"),

@@ -30,7 +30,7 @@ def secrets(scenario: Path) -> Secrets:
 def door(secrets: Secrets, address_of: Callable[[str], str]) -> Callable[[str], Door]:
     def open_door(host: str) -> Door:
         context = ssl.create_default_context(cadata=in_host(host, "cat", "/etc/llmfleet/tls/ca.pem"))
-        return Door(address_of(host), 443, host, context, secrets["litellm_master_key"])
+        return Door(address_of(host), 443, host, context, secrets["litellm_key_verify"])
 
     return open_door
 

@@ -33,7 +33,7 @@ def test_every_target_is_up(query: Callable[[str], Any]) -> None:
 
     wait_for(all_up, 90, "every target up")
     jobs = {target["labels"]["job"] for target in query("targets")["activeTargets"]}
-    assert {"vllm", "litellm", "node"} <= jobs
+    assert {"vllm", "gate", "node"} <= jobs
 
 
 def test_recording_rules_have_values(host: Any, query: Callable[[str], Any], door: Callable[[str], Door]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from bench_hosts import listeners
 
-GATEWAY = {"litellm", "nginx", "nginx-exporter", "prometheus", "node-exporter"}
+GATEWAY = {"litellm", "gate", "nginx", "nginx-exporter", "prometheus", "node-exporter"}
 EXPECTED = {
     "aio": GATEWAY | {"vllm-chat-0", "vllm-chat-1", "open-webui"},
     "gw-ubuntu": GATEWAY,
@@ -23,11 +23,11 @@ DISTRIBUTION_UNITS = [
     "prometheus-node-exporter.service",
 ]
 PUBLIC_PORTS = {443}
-# LiteLLM, the exporters of Nginx and of the machine; and where they are, the chat page and the engines.
-GATEWAY_PORTS = {4000, 9113, 9100}
+# The gate, the exporters of Nginx and of the machine; and where they are, the chat page and the engines.
+GATEWAY_PORTS = {4200, 9113, 9100}
 FLEET_PORTS = {"aio": GATEWAY_PORTS | {3000, 8100, 8101}, "gw-ubuntu": GATEWAY_PORTS, "gw-debian13": GATEWAY_PORTS}
-# The inner proxy, its status page, and Prometheus, which has no log-in.
-LOOPBACK_PORTS = {4100, 4101, 9090}
+# LiteLLM, the inner proxy, its status page, and Prometheus, which has no log-in.
+LOOPBACK_PORTS = {4000, 4100, 4101, 9090}
 EXPOSURE_LIMIT = 3.0
 
 

@@ -19,7 +19,8 @@ AT_ONCE = 4
 BACK_WITHIN_SECONDS = 240
 HEALTH: dict[str, Callable[[Door], bool]] = {
     "nginx": lambda api: api.chat().status == 200,
-    "litellm": lambda api: api.chat().status == 200,
+    "litellm": lambda api: local_status("aio", 4000, "/health/liveliness") == "200",
+    "gate": lambda api: api.chat().status == 200,
     "open-webui": lambda api: local_status("aio", 3000, "/health") == "200",
     "prometheus": lambda api: local_status("aio", 9090, "/-/ready") == "200",
     "node-exporter": lambda api: local_status("aio", 9100, "/metrics") == "200",

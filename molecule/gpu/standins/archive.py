@@ -13,6 +13,7 @@ them: packages.py says what. dpkg-deb makes them, apt-ftparchive lists them, gpg
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,6 +93,8 @@ def main(target: Path) -> None:
             list(pool.map(partial(make_package, folder=folder, scratch=scratch / path), packages))
         sign(folder, environment)
     shutil.rmtree(scratch)
+    listed = run("gpg", "--with-colons", "--list-keys", env=environment)
+    (target / "fingerprint").write_text("\n".join(re.findall(r"^fpr:+([0-9A-F]+):", listed, re.MULTILINE)) + "\n")
     shutil.copy(HOME / "key.asc", target / "key.asc")
     shutil.copy(HOME / "key.asc", target / "libnvidia-container/gpgkey")
     (target / "ready").touch()

@@ -16,6 +16,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import 
 # Prometheus.
 CHAT_PAGE, VERIFY, METRICS = "chat-page", "verify", "prometheus"
 INTERNAL = (CHAT_PAGE, VERIFY)
+# The gateway counts and logs the requests of its master key under this name (llmfleet_gateway.py).
+MASTER = "master"
 KEY_FIELDS = ("models", "rpm", "tpm", "max_parallel_requests", "expires")
 
 
@@ -36,13 +38,17 @@ def given(key: dict[str, Any]) -> Any:
 
 
 def secret_names(keys: list[dict[str, Any]], fixed: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Return every secret the fleet needs, with its kind: the fixed ones and one for each key without a value.
+    """Return every secret the fleet needs, with its kind: the fixed ones and one for each key, with the value that is
+    set, if any.
 
     :param keys: ``litellm_keys`` of the inventory.
     :param fixed: secrets that do not depend on keys, e.g. ``{vllm_api_key: {kind: key}}``.
     """
-    aliases = [*INTERNAL, *(str(key["alias"]) for key in keys if not given(key))]
-    return {**fixed, **{secret_name(alias): {"kind": "key"} for alias in aliases}}
+    found = {secret_name(alias): {"kind": "key"} for alias in INTERNAL}
+    for key in keys:
+        value = given(key)
+        found[secret_name(str(key["alias"]))] = {"kind": "key", **({"given": str(value)} if value else {})}
+    return {**fixed, **found}
 
 
 def resolve_keys(keys: list[dict[str, Any]], secrets: dict[str, str]) -> list[dict[str, Any]]:

@@ -92,13 +92,13 @@ def problems(
 ) -> list[Problem]:
     """Return the problems of the clients' keys and of the fleet's own.
 
-    :param keys: ``litellm_keys``, or ``litellm_keys_resolved``.
+    :param keys: ``litellm_keys``, or ``gate_keys_resolved``.
     :param known_models: names and aliases of the models that are served.
     :param secrets: values of the fleet's own keys by the variables that give them; empty ones are made later.
     :param resolved: whether the keys have their values already, and those of the collection are among them.
     """
-    variable = "litellm_keys_resolved" if resolved else "litellm_keys"
-    reserved = [client_keys.METRICS, *(() if resolved else client_keys.INTERNAL)]
+    variable = "gate_keys_resolved" if resolved else "litellm_keys"
+    reserved = [client_keys.METRICS, client_keys.MASTER, *(() if resolved else client_keys.INTERNAL)]
     ring = Ring(variable, known_models, reserved)
     found = []
     for name, value in (secrets or {}).items():

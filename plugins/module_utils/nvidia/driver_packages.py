@@ -37,6 +37,17 @@ DEBIAN_BRANCHES = {12: 535, 13: 550}
 UBUNTU_KERNELS: dict[tuple[int, ...], str] = {(22, 4): "5.15.", (24, 4): "6.8.", (26, 4): "7.0."}
 # From this branch on NVIDIA's packages for Ubuntu do without the branch in their names.
 PLAIN_NAMES_FROM = 590
+# SHA-256 of cuda-keyring_1.1-1_all.deb in NVIDIA's repositories, which differs although its name does not.
+KEYRINGS = {
+    "debian12/x86_64": "e7f219eab6fe4819cdb5c15b98233dc3420302d9c00883219cd3d896857cf48d",
+    "debian12/sbsa": "bf2f53b1a19259501119f732bdef2699f8c80c69a18e6a78dad78d67d96766dc",
+    "debian13/x86_64": "dd28f1f6ba0038180d6b23f846cefca1e3de4c9327751665241370bacea452a1",
+    "ubuntu2204/x86_64": "d93190d50b98ad4699ff40f4f7af50f16a76dac3bb8da1eaaf366d47898ff8df",
+    "ubuntu2204/sbsa": "36d1aed84dfcf93ee9a0212d149f1c4187db92e03ab96a759ec0689aa438fd9e",
+    "ubuntu2404/x86_64": "d2a6b11c096396d868758b86dab1823b25e14d70333f1dfa74da5ddaf6a06dba",
+    "ubuntu2404/sbsa": "6ea7d2737648936820e85677177957a0f6521b840d98eb0bbae0a4f003fa7249",
+    "ubuntu2604/x86_64": "f7f474b5f6a4adf987aa587920df00e713285958ef6a913dda1945a544a3099e",
+}
 EPEL = "https://dl.fedoraproject.org/pub/epel/epel-release-latest-{}.noarch.rpm"
 
 
@@ -90,6 +101,17 @@ def upstream(version: str) -> str:
 def repository(of: System) -> str:
     """Return the address of NVIDIA's repository."""
     return f"{REPOSITORIES}/{of.slug}/{of.architecture}/"
+
+
+def repository_key(of: System) -> str:
+    """Return the file with the key of NVIDIA's repository for dnf."""
+    return "CDF6BA43.pub" if of.release >= (10,) else "D42D0685.pub"
+
+
+def keyring_checksum(of: System) -> str:
+    """Return the checksum of the package with the key of NVIDIA's repository for apt; empty where it is not known."""
+    known = KEYRINGS.get(f"{of.slug}/{of.architecture}", "")
+    return known and f"sha256:{known}"
 
 
 def pinning(of: System, source: str, branch: int, version: str) -> str:

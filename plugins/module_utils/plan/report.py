@@ -27,7 +27,6 @@ STARTED_WITH = (
     "listen",
     "source",
     "revision",
-    "aliases",
     "args",
     "env",
     "tensor_parallel_size",

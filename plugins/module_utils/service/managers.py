@@ -181,18 +181,11 @@ class Supervisor:
     def prepare(self, names: list[str]) -> None:
         """Start supervisord where it does not run; let it read its files."""
         if not self._is_up():
-            # Services must not inherit the environment of the user who runs the play.
-            self._run(
-                [
-                    "env",
-                    "-i",
-                    "LANG=C.UTF-8",
-                    f"PATH={PATH}",
-                    self._daemon,
-                    "-c",
-                    f"{self._config_root}/supervisord.conf",
-                ]
-            )
+            # Services must not inherit the environment of the user who runs the play. supervisord creates its own log
+            # before it sets the umask of its configuration.
+            configuration = ["-c", f"{self._config_root}/supervisord.conf"]
+            closed = ["/bin/sh", "-c", 'umask 027; exec "$0" "$@"']
+            self._run(["env", "-i", "LANG=C.UTF-8", f"PATH={PATH}", *closed, self._daemon, *configuration])
         self._control("reread")
 
     def act(self, name: str, action: str, reload_signal: str) -> None:

@@ -63,6 +63,8 @@ class Outcome:
     created: list[str]
     write: bool
     stored: dict[str, str]
+    # Stored names that nothing asks for any more. They are not in `stored`, unless the file is encrypted.
+    unused: list[str] = field(default_factory=list)
 
 
 def _refuse(variable: str, value: Any, problem: str, remedy: str) -> NoReturn:
@@ -131,9 +133,14 @@ def decide(
     fleet_ids: Iterable[str] = (),
     rotate: Iterable[str] = (),
     adopt: bool = False,
+    prune: str = "",
+    keep: Iterable[str] = (),
 ) -> Outcome:
     """Decide on the secrets: set values win over stored ones, these over generated ones. Nothing is generated for a
     running fleet.
+
+    :param prune: beginning of the names whose stored values are removed when nothing asks for them; empty for none.
+    :param keep: names that are kept even so.
     """
     wishes = list(wishes)
     rotate = [name for name in rotate if name]
@@ -156,12 +163,15 @@ def decide(
     elif not identity and len(fleet) == 1:
         identity = fleet[0]
 
-    kept = dict(stored.values)
+    asked = {wish.name for wish in wishes}.union(keep)
+    unused = sorted(name for name in stored.values if prune and name.startswith(prune) and name not in asked)
+    pruned = bool(unused) and not stored.encrypted
+    kept = {name: value for name, value in stored.values.items() if not pruned or name not in unused}
     for wish in wishes:
         if wish.name in created:
             kept[wish.name] = generate(wish.kind, wish.length)
     values = {wish.name: wish.given or kept[wish.name] for wish in wishes}
-    return Outcome(identity, values, created, bool(created) or new_identity, kept)
+    return Outcome(identity, values, created, bool(created) or new_identity or pruned, kept, unused)
 
 
 def _check_rotation(rotate: list[str], wishes: list[Wish], ours: set[str]) -> None:

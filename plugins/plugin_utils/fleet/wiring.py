@@ -18,8 +18,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limit
 
 # Fields of an instance with its address for other hosts; its own host does not need them.
 FLEET_FIELDS = ("host", "address")
-# Nginx lets a quarter more through than LiteLLM asks for, and 16: connections that are being closed, and what rounding
-# per worker adds. So it is always LiteLLM that says 429, with its reason.
+# Nginx lets a quarter more through than the gate does, and 16, for connections that are being closed. So it is always
+# the gate that says 429, with its reason.
 CONNECTION_SLACK = 1.25
 CONNECTION_RESERVE = 16
 
@@ -57,6 +57,27 @@ def litellm_deployments(
             }
         )
     return deployments
+
+
+def gate_models(instances: list[dict[str, Any]], models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one model of the gate per model that has an instance, in the order of the models.
+
+    ``context`` is in tokens and 0 where nobody knows it.
+    """
+    served = {instance["model"] for instance in instances}
+    return [
+        {
+            "name": model["name"],
+            "aliases": model["aliases"],
+            "context": context(model, instances) or 0,
+            "max_parallel_requests": limits.parallel_requests(model, instances),
+            "rpm": model["limits"]["rpm"],
+            "tpm": model["limits"]["tpm"],
+            "request_defaults": model["request_defaults"],
+        }
+        for model in models
+        if model["name"] in served
+    ]
 
 
 def provider(model: dict[str, Any], instances: list[dict[str, Any]]) -> str:

@@ -14,6 +14,10 @@ from typing import Iterable
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
 RENAMED = {
+    "litellm_extra_fields": "gate_extra_fields",
+    "litellm_key_paths": "nginx_api_paths",
+    "litellm_max_choices": "gate_max_choices",
+    "litellm_max_prompts": "gate_max_prompts",
     "llm_vllm_port_base": "llm_engine_port_base",
     "vllm_api_key": "llm_engine_api_key",
     "vllm_download_environment": "models_download_environment",

@@ -78,8 +78,7 @@ _ORIGIN = rules.matching(
     "it is not a valid registry",
     "give it as HOST:PORT",
 )
-# The lists below reach a program as one text with commas between the entries, so no entry may have one.
-_KEY_PATH = rules.matching(
+_API_PATH = rules.matching(
     re.compile(r"(/[A-Za-z0-9._-]+)+"), "it is not a valid path", "write it as /a/b, without a / at its end"
 )
 _FIELD = rules.matching(
@@ -101,23 +100,14 @@ def _webui_url(value: Any) -> str:
     return clean
 
 
-def _some(item: rules.Rule) -> rules.Rule:
-    """Return a rule for a list that is not empty."""
-
-    def rule(value: Any) -> list[Any]:
-        if value == []:
-            raise rules.RefusedError("it is empty", "name at least one, or remove the line to get the default")
-        return list(parts.listing(item)(value))
-
-    return rule
-
-
 # Rules of single variables, of variables by the end of their names, and of all others by their types.
 BY_NAME: dict[str, rules.Rule] = {
     "container_engine_insecure_registries": parts.listing(_ORIGIN),
     "container_engine_registry_mirrors": parts.listing(_HTTP),
-    "litellm_extra_fields": parts.listing(_FIELD),
-    "litellm_key_paths": _some(_KEY_PATH),
+    "gate_extra_fields": parts.listing(_FIELD),
+    "gate_key_share": rules.number(0.01, 1, whole=False),
+    "gate_other_models": parts.listing(rules.line),
+    "gate_translated_paths": parts.listing(_API_PATH),
     "litellm_redis_url": _REDIS,
     "llm_address": rules.address,
     "llm_cores": _CORES,
@@ -136,7 +126,11 @@ BY_NAME: dict[str, rules.Rule] = {
     "nvidia_driver_user_space_only": _driver_switch,
     "open_webui_api_base_url": _webui_url,
     "open_webui_api_key": _WEBUI_KEY,
+    "open_webui_file_max_count": rules.whole(1, None, "a number of files"),
+    "open_webui_file_max_size": rules.whole(1, None, "a number of megabytes"),
+    "open_webui_session_hours": rules.whole(1, None, "a number of hours"),
     "open_webui_trusted_proxies": parts.listing(rules.network),
+    "open_webui_user_permissions": parts.mapping(rules.switch),
     "prometheus_retention_size": _SIZE,
     "service_python_archives": rules.line,
 }
@@ -149,6 +143,8 @@ BY_END: tuple[tuple[re.Pattern[str], rules.Rule], ...] = (
     (re.compile(r".*_memory_max"), _MEMORY),
     (ENVIRONMENT, parts.mapping(_environment_value, rules.ENVIRONMENT)),
 )
+# Variables without a default that an empty text turns off.
+MAY_BE_EMPTY = re.compile(r".*_server_name|open_webui_embedding_model")
 BY_TYPE: dict[str, rules.Rule] = {
     "bool": rules.switch,
     "dict": parts.mapping(),
@@ -206,7 +202,7 @@ def value_problems(name: str, value: Any, spec: Spec, host: str = "") -> list[Pr
     if value is None:
         remedy = "give it a value, or remove the line to get the default"
         return [Problem(name, None, "it has no value", remedy, host)]
-    if value == "" and (_optional(spec) or name.endswith("_server_name")):
+    if value == "" and (_optional(spec) or MAY_BE_EMPTY.fullmatch(name)):
         return []
     if value == "":
         remedy = "give it a value, or remove the line to get the default"

@@ -54,11 +54,6 @@ def aliases(deployments: list[dict[str, Any]]) -> dict[str, str]:
     return {alias: item["name"] for item in deployments for alias in item.get("aliases") or []}
 
 
-def names(deployments: list[dict[str, Any]]) -> list[str]:
-    """Return every name that a client may ask for."""
-    return [item["name"] for item in deployments] + list(aliases(deployments))
-
-
 def merged(base: Any, over: Any) -> Any:
     """Merge two values: dictionaries key by key; otherwise the second wins."""
     if not (isinstance(base, dict) and isinstance(over, dict)):
@@ -90,7 +85,7 @@ def config(deployments: list[dict[str, Any]], settings: dict[str, Any]) -> dict[
         router["optional_pre_call_checks"] = ["enforce_model_rate_limits"]
     litellm: dict[str, Any] = {
         "drop_params": True,
-        "callbacks": ["prometheus", "llmfleet_gateway.retry_after"],
+        "callbacks": ["prometheus"],
         "enable_post_custom_auth_checks": True,
         "disable_hf_tokenizer_download": True,
         "prometheus_exclude_labels": settings["metrics_exclude_labels"],
@@ -101,7 +96,7 @@ def config(deployments: list[dict[str, Any]], settings: dict[str, Any]) -> dict[
     general: dict[str, Any] = {
         "master_key": "os.environ/LITELLM_MASTER_KEY",
         "custom_auth": "llmfleet_gateway.authenticate",
-        # LiteLLM checks models, fallbacks and routes itself for the keys that the hook knows.
+        # LiteLLM itself keeps the gate's key away from its routes of an administrator.
         "custom_auth_run_common_checks": True,
         # The engine then stops computing an answer whose client has disconnected.
         "cancel_on_disconnect": True,

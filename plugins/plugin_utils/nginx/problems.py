@@ -22,9 +22,14 @@ MODEL = re.compile(r"[A-Za-z0-9._-]+")
 PATH = re.compile(r"(/([A-Za-z0-9._-]+|[*]))+")
 METHOD = re.compile(r"[A-Z]+")
 SIZE = re.compile(r"[0-9]+[kKmMgG]?")
+# As browsers write it: in lower case, and without the port that the scheme implies.
+ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+IMPLIED_PORT = re.compile(r"http:.*:80|https:.*:443")
 # A path is written into the configuration as it is.
 FILE = re.compile(r"/[^\s;{}\"'$\\]+")
 
+# What a door has; the addresses of the applications behind the chat page are not known at every check.
+DOORS = {"nginx_api": ("server_name", "port", "upstream"), "nginx_chat": ("server_name", "port")}
 UPSTREAM = "write a list of {name: MODEL, servers: [{address: HOST:PORT}]}"
 
 Values = Dict[str, Any]
@@ -38,10 +43,29 @@ def _listen(value: Any) -> str:
     return clean
 
 
+def _host(value: Any) -> str:
+    """Take a name or an address that clients use."""
+    if not isinstance(value, str) or not HOST.fullmatch(value):
+        raise rules.RefusedError("it is no host name", "give a host name or an address, without port and path")
+    return value
+
+
+def _origin(value: Any) -> str:
+    """Take the origin of a web page as browsers send it."""
+    if not isinstance(value, str) or not ORIGIN.fullmatch(value) or IMPLIED_PORT.fullmatch(value):
+        remedy = (
+            "write it as browsers send it, such as https://app.example.org or http://localhost:3000, without a path"
+        )
+        raise rules.RefusedError("it is not an origin of a web page", remedy)
+    return value
+
+
 _SIZE = rules.matching(SIZE, "it is not a valid size", "give a number of bytes, k, m or g, such as 32m")
 _FILE = rules.matching(FILE, "it is not a valid path", "give an absolute path without spaces and quotes")
 SINGLE: dict[str, rules.Rule] = {
     **{f"nginx_{name}listen": _listen for name in ("", "south_", "exporter_")},
+    **{f"nginx_{door}_aliases": parts.listing(_host) for door in ("api", "chat")},
+    "nginx_api_cors_origins": parts.listing(_origin),
     "nginx_trusted_proxies": parts.listing(rules.network),
     "nginx_hsts_max_age": rules.whole(0, None, "a number of seconds"),
     "nginx_request_timeout": rules.whole(1, None, "a number of seconds"),
@@ -83,18 +107,19 @@ def _tls(given: Values) -> Iterable[Problem]:
             yield Problem(f"nginx_tls_{name}", HIDDEN, f"there is no {label} in PEM in it", remedy)
 
 
-def _names(door: Values) -> list[Any]:
-    """Return the names that a door is known by."""
-    aliases = door.get("aliases") or []
-    return [door["server_name"], *(aliases if isinstance(aliases, list) else [aliases])]
+def _names(given: Values, variable: str) -> set[str]:
+    """Return the names that a door is known by, in lower case."""
+    aliases = given.get(f"{variable}_aliases") or []
+    further = aliases if isinstance(aliases, list) else [aliases]
+    return {str(name).lower() for name in (given[variable]["server_name"], *further)}
 
 
 def _door(variable: str, door: Values) -> Iterable[Problem]:
-    remedy = "give a host name or an address, without port and path"
-    for position, name in enumerate(_names(door)):
-        if not isinstance(name, str) or not HOST.fullmatch(name):
-            field = "aliases" if position else "server_name"
-            yield Problem(f"{variable}.{field}", name, "it is no host name", remedy)
+    if "aliases" in door:
+        remedy = f"set {variable}_aliases instead"
+        yield Problem(f"{variable}.aliases", door["aliases"], "a door has no such field", remedy)
+    for refused in parts.refusals(_host, door["server_name"]):
+        yield Problem(f"{variable}.server_name", door["server_name"], refused.problem, refused.remedy)
     port = rules.whole_number(door.get("port"))
     if port is None or not 1 <= port <= 65535:
         yield Problem(f"{variable}.port", door.get("port"), "it is no port", "give a whole number from 1 to 65535")
@@ -122,6 +147,12 @@ def _doors(given: Values) -> Iterable[Problem]:
         door = given.get(name, {})
         if not isinstance(door, dict):
             yield Problem(name, door, "a dictionary is needed", "write {server_name: ..., port: ..., upstream: [...]}")
+            continue
+        missing = [field for field in DOORS[name] if field not in door]
+        if door and missing and door.get("server_name") != "":
+            problem = f"a door that is set replaces the whole of it, and {', '.join(missing)} is missing"
+            remedy = f"leave {name} out and set the part that differs, such as {name}_aliases, or write all of it"
+            yield Problem(name, door, problem, remedy)
         elif door.get("server_name", "") != "":
             found.append({**door, "variable": name})
             yield from _door(name, door)
@@ -131,7 +162,7 @@ def _doors(given: Values) -> Iterable[Problem]:
         problem = f"{taken[0]} has this port"
         yield Problem("nginx_http_port", http, problem, "choose a port that no door uses, or 0")
     if len(found) == 2 and rules.whole_number(found[0].get("port")) == rules.whole_number(found[1].get("port")):
-        api, chat = ({str(name).lower() for name in _names(door)} for door in found)
+        api, chat = (_names(given, door["variable"]) for door in found)
         for name in sorted(api & chat):
             remedy = "on one port each door needs names of its own; give the chat page another name or another port"
             yield Problem("nginx_chat.server_name", name, "nginx_api has this name on the same port", remedy)

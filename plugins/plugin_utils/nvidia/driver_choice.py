@@ -249,6 +249,8 @@ def choose(machine: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, A
         "repository_architecture": system.architecture,
         "source": choice.source,
         "repository": (wanted["repository_url"] or driver_packages.repository(system)).rstrip("/") + "/",
+        "repository_key": driver_packages.repository_key(system),
+        "keyring_checksum": driver_packages.keyring_checksum(system),
         "branch": choice.branch,
         "version": choice.version,
         "modules": "none" if choice.guest else choice.modules,

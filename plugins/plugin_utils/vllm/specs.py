@@ -87,7 +87,8 @@ def own_flags(instance: dict[str, Any], path: str, settings: dict[str, Any]) -> 
     kv_cache_dtype = instance.get("kv_cache_dtype") or "auto"
     return {
         "model": path,
-        "served-model-name": [instance["model"], *instance["aliases"]],
+        # The gateway alone knows aliases, so a change of them restarts no engine.
+        "served-model-name": [instance["model"]],
         "host": instance["listen"],
         "port": instance["port"],
         "max-model-len": instance.get("max_model_len"),

@@ -7,7 +7,7 @@
     python gate.py --check /etc/llmfleet/gate/gate.json    read the settings, say what is wrong with them, and end
 
 The key of the engines and that of the translator come from the environment: GATE_ENGINE_KEY, GATE_TRANSLATOR_KEY.
-SIGHUP reads the settings again, except where and how it listens; SIGTERM lets requests in flight end.
+SIGHUP reads the settings again; SIGTERM lets requests in flight end.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ async def run(path: str) -> None:
     if not all(keys):
         raise gate_settings.SettingsError("GATE_ENGINE_KEY and GATE_TRANSLATOR_KEY must be in the environment")
     gate = Gate(read(path), *keys)
-    stopping = asyncio.Event()
+    stopping, changed = asyncio.Event(), asyncio.Event()
 
     def reload() -> None:
         try:
             gate.configure(read(path))
+            changed.set()
         except (OSError, ValueError) as error:
             LOG.error("%s cannot be used (%s); the settings read before stay in force", path, error)
 
@@ -52,7 +53,7 @@ async def run(path: str) -> None:
         loop.add_signal_handler(number, stopping.set)
     # What is imported by now lives as long as the process, so the collector need not look at it again.
     gc.freeze()
-    await serve(gate, stopping)
+    await serve(gate, stopping, changed)
 
 
 def main() -> int:

@@ -57,6 +57,8 @@ class RefusalError(Exception):
         self, status: int, message: str, code: str, param: str | None = None, headers: dict[str, str] | None = None
     ) -> None:
         super().__init__(message)
+        # The model's own name, once it is known.
+        self.model = ""
         self.status, self.message, self.code, self.param, self.headers = status, message, code, param, headers or {}
 
 
@@ -108,12 +110,17 @@ class Gate:
                 return self._models(request, path, key)
             return await self._inference(request, path, query, key)
         except RefusalError as refusal:
-            self.metrics.refusals.labels(key.alias if key else "", refusal.code).inc()
+            self._refused(refusal, key.alias if key else "", path)
             return refused(request, path, refusal)
         except Exception as error:  # noqa: BLE001
             # A mistake of ours; a traceback could quote a prompt.
             LOG.error("%s failed (%s, %s)", path[:100], type(error).__name__, errors.place(error))
             return refused(request, path, RefusalError(500, "The gateway failed.", "internal_error"))
+
+    def _refused(self, refusal: RefusalError, alias: str, path: str) -> None:
+        self.metrics.refusals.labels(alias, refusal.code).inc()
+        if path in ENDPOINTS:
+            self.metrics.requests.labels(alias, refusal.model, path, str(refusal.status)).inc()
 
     def _key(self, request: web.BaseRequest) -> Key:
         """The one key of a request."""
@@ -172,7 +179,9 @@ class Gate:
             slot = self.limits.admit(key.alias, key, model.name, model, time.time())
         except LimitReachedError as reached:
             headers = {"retry-after": str(reached.retry_after)}
-            raise RefusalError(429, reached.message, reached.limit, headers=headers) from None
+            refusal = RefusalError(429, reached.message, reached.limit, headers=headers)
+            refusal.model = model.name
+            raise refusal from None
         forward = Forward(path, "", {}, body)
         started = time.monotonic()
         gauge = self.metrics.running.labels(slot.model)
@@ -405,10 +414,9 @@ class Server(web.Server):
         return Connection(self, loop=self._loop, **self._kwargs)
 
 
-async def serve(gate: Gate, stopping: asyncio.Event) -> None:
-    """Listen until it is time to stop, and then let requests in flight end."""
-    settings = gate.settings
-    gate.relay = Relay(settings.request_timeout)
+async def serve(gate: Gate, stopping: asyncio.Event, changed: asyncio.Event) -> None:
+    """Listen until it is time to stop, and then let requests in flight end; `changed` says that settings were read."""
+    gate.relay = Relay(gate.settings.request_timeout)
     server = Server(
         gate.handle,
         access_log=None,
@@ -419,11 +427,23 @@ async def serve(gate: Gate, stopping: asyncio.Event) -> None:
         max_field_size=32_768,
         lingering_time=1.0,
     )
-    runner = web.ServerRunner(server, shutdown_timeout=settings.stop_timeout)
+    runner = web.ServerRunner(server, shutdown_timeout=gate.settings.stop_timeout)
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.listen, settings.port, backlog=1024).start()
-        await stopping.wait()
+        at: tuple[str, int] | None = None
+        site: web.TCPSite | None = None
+        while not stopping.is_set():
+            changed.clear()
+            wanted = (gate.settings.listen, gate.settings.port)
+            if wanted != at:
+                before, site, at = site, web.TCPSite(runner, *wanted, backlog=1024), wanted
+                await site.start()
+                if before is not None:
+                    await before.stop()
+            done = [asyncio.ensure_future(event.wait()) for event in (stopping, changed)]
+            await asyncio.wait(done, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.cancel()
     finally:
         with contextlib.suppress(asyncio.CancelledError):
             await runner.cleanup()

@@ -18,7 +18,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "llmfleet_gate_requests",
-            "Requests that were passed on, by the status that the client got; 499 if it left.",
+            "Requests by the status that the client got; 499 if it left.",
             ["key", "model", "path", "status"],
             registry=self.registry,
         )

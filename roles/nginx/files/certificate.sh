@@ -5,7 +5,8 @@
 #
 # Prints a certificate chain with its key and says by its exit status whether it had to make them.
 #   certificate make|check CA_FILE DAYS RENEW_DAYS NAME...   one signed by the host's own authority, made anew where it is missing,
-#                                                            has other names or ends soon; `check` only says what `make` would do
+#                                                            has other names or days or ends soon; `check` only says what `make`
+#                                                            would do
 #   certificate given CA_FILE DAYS RENEW_DAYS NAME...        the one on standard input, if it is good for the names
 # Exit status: 0 as it was, 10 made (or would be), 1 unusable, with the reason on standard error.
 set -eu
@@ -99,7 +100,7 @@ keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
-subjectAltName = critical, ${list#,}
+subjectAltName = ${list#,}
 CONFIG
   run_openssl req -new -config "$scratch/server.cnf" -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -sha256 \
     -keyout "$scratch/server.key" -out "$scratch/server.csr"
@@ -107,15 +108,16 @@ CONFIG
     -extfile "$scratch/server.cnf" -extensions extensions -out "$scratch/server.crt"
   cat "$scratch/server.crt" "$scratch/server.key" >"$scratch/server.pem"
   mv "$scratch/server.pem" "$server"
-  echo "$*" >"$names"
+  echo "$days $*" >"$terms"
 }
 
 own() {
   server=$folder/server.pem
-  names=$folder/server.names
+  # What the certificate was made for. The earlier form of this file has no days: such a certificate is made anew.
+  terms=$folder/server.names
   status=0
   lasts "$ca" "$renew" && [ -s "$ca_key" ] || status=10
-  lasts "$server" "$renew" && [ "$(cat "$names" 2>/dev/null)" = "$*" ] || status=10
+  lasts "$server" "$renew" && [ "$(cat "$terms" 2>/dev/null)" = "$days $*" ] || status=10
   if [ "$mode" = make ] && [ "$status" -eq 10 ]; then
     if ! lasts "$ca" "$renew" || [ ! -s "$ca_key" ]; then make_authority; fi
     make_certificate "$@"

@@ -11,6 +11,8 @@
 # the log and take the ports. It cannot read what Ansible writes, so it gets a copy. The process id of the running nginx
 # is left alone.
 set -eu
+# The check creates the access log where there is none.
+umask 077
 file=$1 user=$2
 shift 2
 folder=$(mktemp -d)

@@ -48,7 +48,7 @@ apt_install() {
 
 environment() {
   inside "$1" "uv venv --quiet --python /usr/bin/python3 $2
-    uv pip sync --quiet --compile-bytecode --python $2/bin/python $shared/roles/$3"
+    uv pip sync --quiet --require-hashes --compile-bytecode --python $2/bin/python $shared/roles/$3"
 }
 
 package_version() { inside "$1" "dpkg-query --show --showformat '\${Version}' $2" | sed -E 's/^[0-9]+://; s/[-+~].*//'; }

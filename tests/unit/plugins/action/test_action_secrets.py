@@ -94,6 +94,24 @@ def test_rotation_replaces_the_file_whole(path: Path, call: Call) -> None:
     assert CANARY not in path.read_text()
 
 
+def test_values_of_keys_that_are_gone_are_removed_and_named(path: Path, call: Call) -> None:
+    put(path, {"master_key": "sk-m", "admin_password": "a", "litellm_key_a": CANARY, "litellm_key_b": "sk-b"})
+    for check_mode, changed, pruned in ((True, True, True), (False, True, True), (False, False, False)):
+        result = call(check_mode, prune="litellm_key_", keep=["litellm_key_b"])
+        assert (result["changed"], result["created"], result["unused"]) == (changed, [], [])
+        assert result["pruned"] == (["litellm_key_a"] if pruned else [])
+        assert (CANARY in path.read_text()) == check_mode
+    assert set(yaml.safe_load(path.read_text())["secrets"]) == {"master_key", "admin_password", "litellm_key_b"}
+
+
+def test_an_encrypted_file_is_not_pruned(path: Path, call: Call) -> None:
+    vaulted(path, {"master_key": "sk-m", "admin_password": "x", "litellm_key_a": CANARY})
+    before = path.read_bytes()
+    result = call(vault=VAULT_SECRETS, prune="litellm_key_")
+    assert (result["changed"], result["pruned"], result["unused"]) == (False, [], ["litellm_key_a"])
+    assert path.read_bytes() == before
+
+
 def test_a_link_stays_a_link(path: Path, call: Call, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     path.symlink_to(tmp_path / "real" / "secrets.yml")

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import authority, reachable
+from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import authority, on_loopback, reachable
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,13 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import 
 def test_a_listener_is_asked_where_it_answers(listen: str, address: str, url: str) -> None:
     assert reachable(listen) == address
     assert authority(listen, 80) == url
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "127.8.0.1", "::1", "[::1]", "localhost", "::ffff:127.0.0.1"])
+def test_a_listener_for_its_own_host(listen: str) -> None:
+    assert on_loopback(listen)
+
+
+@pytest.mark.parametrize("listen", ["", "0.0.0.0", "::", "192.0.2.1", "[fd00::5]", "gpu1.example.com"])
+def test_a_listener_for_other_hosts(listen: str) -> None:
+    assert not on_loopback(listen)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.engine import MARK
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import disk_speed, programs
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import disk_speed, libraries, programs
 from ansible_collections.llmfleet.serving.plugins.modules import host_doctor_facts
 from module_runner import documented_options, run_module
 
@@ -60,6 +60,11 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     add(tmp_path, "timedatectl", "echo yes")
     add(tmp_path, "chronyc", "exit 1")
     add(tmp_path, "journalctl", "echo 1763741000.5 host kernel: all is quiet")
+    add(tmp_path, "apt-get", "exit 0")
+    add(tmp_path, "dpkg-query", "exit 1")
+    monkeypatch.setattr(libraries, "LISTS", str(tmp_path))
+    # A demo of this machine is not examined.
+    monkeypatch.setattr(libraries, "read_maps", lambda _pid: "")
     return tmp_path
 
 
@@ -150,8 +155,10 @@ def test_a_host_is_examined_once(
         "disk",
         "driver",
         "gpu",
+        "libraries",
         "port",
         "shared memory",
+        "updates",
         "xid",
     }
     assert first["ansible_facts"]["doctor_start_deadlines"]["chat-0"] >= 360
@@ -206,7 +213,7 @@ def test_a_host_without_gpus_is_asked_for_none(
 ) -> None:
     add(machine, "nvidia-smi", f"touch {machine}/was-asked")
     result = run(monkeypatch, capsys)
-    assert [one["check"] for one in result["report"]["findings"]] == ["clock"]
+    assert [one["check"] for one in result["report"]["findings"]] == ["clock", "updates", "libraries"]
     assert not (machine / "was-asked").exists()
 
 
@@ -332,6 +339,50 @@ def test_clock(machine: Path, timedatectl: str, chronyc: str, severity: str, wor
     (judged,) = host_doctor_facts.clock(params(machine))
     assert judged.severity == severity
     assert word in judged.found
+
+
+SHELL = os.path.realpath("/bin/sh")
+READ_MAPS = libraries.read_maps
+
+
+def test_updates_that_wait_and_files_that_were_replaced(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real process of ours runs a program; dpkg says whose it is, apt what waits for that, and /proc what is gone."""
+    program = machine / "waits"
+    program.write_text(f"#!{SHELL}\nwhile :; do sleep 9; done\n")
+    add(machine, "dpkg-query", f"echo 'dash: {SHELL}'; echo 'dpkg-query: no path found' >&2; exit 1")
+    waits = "Inst dash [1.0] (1.1 Debian-Security:12/oldstable-security [amd64])"
+    add(machine, "apt-get", f'echo "$*" > {machine}/asked; echo "{waits}"; echo "Inst other [1] (2 Debian:12 [amd64])"')
+    process = subprocess.Popen([SHELL, str(program)], start_new_session=True)
+    options = params(machine, roots=[str(machine)], prefix="llm-test-")
+    try:
+        wait_for(lambda: SHELL in READ_MAPS(process.pid))
+        monkeypatch.setattr(libraries, "read_maps", READ_MAPS)
+        updates, replaced = host_doctor_facts.installed(options)
+        assert (updates.severity, updates.found) == ("warning", "security updates wait for dash (1.0 -> 1.1)")
+        assert replaced.severity == "ok"
+        assert "--simulate" in (machine / "asked").read_text()
+        monkeypatch.setattr(libraries, "read_maps", lambda pid: READ_MAPS(pid).replace(SHELL, f"{SHELL} (deleted)"))
+        (replaced,) = [one for one in host_doctor_facts.installed(options) if one.check == "libraries"]
+        assert replaced.severity == "warning"
+        assert SHELL in replaced.found
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()
+    monkeypatch.setattr(host_doctor_facts.shutil, "which", lambda _name: None)
+    assert [one.check for one in host_doctor_facts.installed(options)] == ["libraries"]
+
+
+def test_what_is_not_there_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert READ_MAPS(2**22 + 1) == ""
+    monkeypatch.setattr(libraries, "LISTS", str(tmp_path / "none"))
+    assert libraries.lists_age() == 0
+
+
+def wait_for(what: Any) -> None:
+    deadline = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_clock_far_from_the_control_nodes(machine: Path) -> None:

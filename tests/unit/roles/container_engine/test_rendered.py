@@ -160,6 +160,7 @@ def test_repository_of_docker(rendered: dict[str, dict[str, Any]]) -> None:
     repository = rendered["rhel-9"]["engine_repository"]
     assert repository["baseurl"] == f"{root}/rhel/$releasever/$basearch/stable"
     assert repository["gpgcheck"] is True
+    assert repository["gpgkey"] == "file:///etc/pki/rpm-gpg/RPM-GPG-KEY-llmfleet-docker"
 
 
 def test_packages_of_the_engine(rendered: dict[str, dict[str, Any]]) -> None:
@@ -188,6 +189,7 @@ def test_toolkit(rendered: dict[str, dict[str, Any]]) -> None:
     assert not any(line.startswith(("Components", "Architectures")) for line in flat)
     repository = rendered["rhel-9"]["toolkit_repository"]
     assert (repository["baseurl"], repository["repo_gpgcheck"]) == (f"{base}/rpm/$basearch", True)
+    assert repository["gpgkey"] == "file:///etc/pki/rpm-gpg/RPM-GPG-KEY-llmfleet-nvidia-container-toolkit"
     assert rendered["rhel-9"]["toolkit_dnf"]["name"] == ["nvidia-container-toolkit-base"]
     assert rendered["rhel-9"]["toolkit_missing"] == ["nvidia-container-toolkit-base"]
     assert rendered["rhel-9"]["toolkit_other"] == []

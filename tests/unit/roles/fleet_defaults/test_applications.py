@@ -75,7 +75,11 @@ def render(inventory: str, package: str, folder: Path) -> dict[str, Any]:
         {"ansible.builtin.set_fact": FACTS},
         {"ansible.builtin.set_fact": {"llm_host": told, "llm_planned": {"plan": {"instances": [INSTANCE]}}}},
         {"ansible.builtin.set_fact": {"checked_before": CHECKED}},
-        {"ansible.builtin.set_fact": {"llm_secrets": {"litellm_metrics_key": "sk-metrics"}}},
+        {
+            "ansible.builtin.set_fact": {
+                "llm_secrets": {"litellm_metrics_key": "sk-metrics", "litellm_gate_key": "sk-gate"}
+            }
+        },
         {
             "ansible.builtin.copy": {
                 "content": "{{ checked_before | combine(derived) | to_json }}",

@@ -34,9 +34,11 @@ GATEWAYS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "paths": ({"nginx_api_paths": {"/v1;": ["GET"]}}, ["nginx_api_paths"]),
     "master": ({"litellm_master_key": "canary"}, ["litellm_master_key"]),
     "vault": ({"nginx_tls_certificate": "{{ of_a_vault }}", "nginx_tls_key": "{{ of_a_vault }}"}, []),
+    "aliases": ({"nginx_api_aliases": ["127.0.0.1"]}, []),
+    "part": ({"nginx_api": {"aliases": ["127.0.0.1"]}}, ["nginx_api"]),
     "doors": (
-        {"nginx_chat": {"server_name": "c.test", "port": 0, "aliases": ["a b"], "upstream": []}},
-        ["nginx_chat.aliases", "llm_chat_port", "nginx_chat.upstream"],
+        {"nginx_chat": {"server_name": "c.test", "port": 0, "upstream": []}, "nginx_chat_aliases": ["a b"]},
+        ["nginx_chat_aliases[0]", "llm_chat_port", "nginx_chat.upstream"],
     ),
 }
 # As YAML writes them.

@@ -50,7 +50,8 @@ def rows(lines: list[str], service: str) -> list[list[str]]:
 
 def test_every_row_has_the_address_of_its_host(lines: list[str]) -> None:
     assert rows(lines, "vllm-chat-0") == [["gpu1", "http://10.0.0.1:8100"]]
-    assert rows(lines, "litellm") == [["gw1", "http://10.0.0.2:4000"], ["gw2", "http://10.0.0.3:4000"]]
+    assert rows(lines, "gate") == [["gw1", "http://10.0.0.2:4200"], ["gw2", "http://10.0.0.3:4200"]]
+    assert rows(lines, "litellm") == [["gw1", "http://127.0.0.1:4000"], ["gw2", "http://127.0.0.1:4000"]]
     assert rows(lines, "nginx") == [["gw1", "https://gw1/v1"], ["gw2", "https://gw2/v1"]]
     assert rows(lines, "open-webui") == [["chat1", "http://10.0.0.4:3000"]]
     assert rows(lines, "prometheus") == [["gw1", "http://127.0.0.1:9090"]]

@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the role makes of its parameters: LiteLLM's configuration, the key file, the service."""
+"""What the role makes of its parameters: LiteLLM's configuration and the service."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from ansible_playbook import played
 ROOT = Path(__file__).resolve().parents[4]
 ROLE = ROOT / "roles" / "litellm"
 MASTER_KEY = "sk-master-0123456789"
-CLIENT_KEY = "sk-client-0123456789"
+GATE_KEY = "sk-gate-0123456789"
 
 CHAT = {
     "name": "chat",
@@ -47,12 +46,9 @@ PARAMETERS: dict[str, Any] = {
     "litellm_num_workers": 1,
     "litellm_request_timeout": 620,
     "litellm_master_key": MASTER_KEY,
-    "litellm_metrics_key": "sk-metrics-0123456789",
+    "litellm_gate_key": GATE_KEY,
     "litellm_upstream_api_key": "sk-engine-0123456789",
     "litellm_deployments": [CHAT, EMBEDDING],
-    "litellm_keys_resolved": [
-        {"alias": "team", "key": CLIENT_KEY, "models": ["chat"], "rpm": 60, "tpm": None, "expires": "2030-01-31"}
-    ],
 }
 
 
@@ -63,9 +59,7 @@ class Rendered:
         folder = root / "etc" / "litellm"
         self.text = {path.name: path.read_text() for path in folder.iterdir()}
         self.config = yaml.safe_load(self.text["config.yaml"])
-        self.keys = {key["alias"]: key for key in json.loads(self.text["keys.json"])["keys"]}
-        self.service = json.loads((root / "etc" / "service.json").read_text())
-        self.problems = self.service["problems"]
+        self.service = json.loads((root / "etc" / "litellm.json").read_text())
 
 
 def render(folder: Path, **changes: Any) -> Rendered:
@@ -73,6 +67,7 @@ def render(folder: Path, **changes: Any) -> Rendered:
         "service_config_root": str(folder / "etc"),
         "service_state_root": str(folder / "var"),
         "render_validate": False,
+        "application": "litellm",
     }
     parameters = folder / "parameters.json"
     parameters.write_text(json.dumps({**PARAMETERS, **roots, **changes}))
@@ -93,9 +88,7 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
         litellm_listen="0.0.0.0",
         litellm_redis_url="redis://:secret-of-redis@127.0.0.1:6379/0",
         litellm_metrics=[],
-        litellm_master_key="short",
         litellm_deployments=[{**CHAT, "rpm": 100}],
-        litellm_keys_resolved=[{"alias": "team", "key": CLIENT_KEY, "models": ["assistant", "chart"]}],
         litellm_config={"router_settings": {"num_retries": 5}, "litellm_settings": {"json_logs": True}},
         litellm_environment={"LITELLM_LOG": "INFO"},
     )
@@ -144,21 +137,11 @@ def test_aliases_and_timeouts(plain: Rendered) -> None:
     assert plain.config["router_settings"]["timeout"] == plain.config["litellm_settings"]["request_timeout"] == 620
 
 
-def test_litellm_itself_enforces_what_keys_may(plain: Rendered) -> None:
+def test_litellm_knows_the_gate_and_no_client(plain: Rendered) -> None:
     assert plain.config["general_settings"]["custom_auth"] == "llmfleet_gateway.authenticate"
     assert plain.config["general_settings"]["custom_auth_run_common_checks"] is True
-    assert plain.config["litellm_settings"]["enable_post_custom_auth_checks"] is True
-
-
-def test_the_key_file_holds_hashes_alone(plain: Rendered) -> None:
-    assert plain.keys["team"] == {
-        "alias": "team",
-        "sha256": hashlib.sha256(CLIENT_KEY.encode()).hexdigest(),
-        "models": ["chat"],
-        "rpm": 60,
-        "expires": "2030-01-31",
-    }
-    assert plain.keys["prometheus"]["scope"] == "metrics"
+    assert plain.config["litellm_settings"]["callbacks"] == ["prometheus"]
+    assert plain.service["secrets"]["LLMFLEET_GATE_KEY"] == GATE_KEY
 
 
 def test_no_secret_is_outside_of_the_secrets(plain: Rendered, rich: Rendered) -> None:
@@ -166,23 +149,8 @@ def test_no_secret_is_outside_of_the_secrets(plain: Rendered, rich: Rendered) ->
         secrets = rendered.service.pop("secrets")
         assert secrets["LITELLM_MASTER_KEY"]
         elsewhere = json.dumps(rendered.service) + "".join(rendered.text.values())
-        assert not [value for value in (MASTER_KEY, CLIENT_KEY, "0123456789", "secret-of-redis") if value in elsewhere]
+        assert not [value for value in (MASTER_KEY, GATE_KEY, "0123456789", "secret-of-redis") if value in elsewhere]
         rendered.service["secrets"] = secrets
-
-
-def test_keys_change_without_a_restart(plain: Rendered) -> None:
-    changes = {Path(entry["dest"]).name: entry.get("on_change", "restart") for entry in plain.service["files"]}
-    assert changes == {
-        "llmfleet_keyring.py": "restart",
-        "llmfleet_fields.py": "restart",
-        "llmfleet_content.py": "restart",
-        "llmfleet_requests.py": "restart",
-        "llmfleet_door.py": "restart",
-        "llmfleet_gateway.py": "restart",
-        "llmfleet_app.py": "restart",
-        "keys.json": "none",
-        "config.yaml": "restart",
-    }
 
 
 def test_the_hooks_arrive_as_they_are(plain: Rendered) -> None:
@@ -218,25 +186,3 @@ def test_settings_of_ones_own_win_and_leave_the_others(rich: Rendered) -> None:
 
 def test_the_ready_probe_goes_to_an_address(rich: Rendered) -> None:
     assert rich.service["ready"]["url"] == "http://127.0.0.1:4000/health/liveliness"
-
-
-def test_problems_name_variable_value_and_remedy(plain: Rendered, rich: Rendered) -> None:
-    assert plain.problems == []
-    short, unknown = rich.problems
-    assert (short["host"], short["variable"], short["value"]) == ("localhost", "litellm_master_key", "(hidden)")
-    assert short["problem"] == "it has fewer than 16 characters"
-    assert (unknown["variable"], unknown["value"]) == ("litellm_keys_resolved[team].models", "chart")
-    assert unknown["remedy"] == "did you mean chat"
-
-
-def test_clients_meet_the_door_before_litellm(plain: Rendered) -> None:
-    assert plain.service["command"][1] == "llmfleet_app:app"
-    limits = {
-        name: plain.service["environment"][f"LLMFLEET_{name}"]
-        for name in ("MAX_CHOICES", "MAX_PROMPTS", "EXTRA_FIELDS")
-    }
-    assert {name: str(value) for name, value in limits.items()} == {
-        "MAX_CHOICES": "8",
-        "MAX_PROMPTS": "32",
-        "EXTRA_FIELDS": "",
-    }

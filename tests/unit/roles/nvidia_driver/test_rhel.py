@@ -74,7 +74,8 @@ def tasks(name: str) -> list[dict[str, Any]]:
         keep = {key: task[key] for key in ("name", "loop") if key in task}
         when = task.get("when", [])
         conditions = [f"'{name}' in files", *(when if isinstance(when, list) else [when])]
-        told = {"rendered": [module.rpartition(".")[2], task[module]]}
+        arguments = task["vars"] if module.endswith("include_role") else task[module]
+        told = {"rendered": [module.rpartition(".")[2], arguments]}
         # On the control node: no process for each task and host.
         keeping = {"told": "{{ told | default([]) + [rendered] }}"}
         variables = {**task.get("vars", {}), **told}
@@ -135,12 +136,20 @@ def installed(rendered: list[Any]) -> list[Any]:
     return [args["name"] for module, args in rendered if module == "dnf"]
 
 
+def key_of(rendered: list[Any]) -> str:
+    (key,) = [args["service_repository_key"] for module, args in rendered if module == "include_role"]
+    assert key["variable"] == "nvidia_driver_repository_fingerprints"
+    assert "610C7B14E068A878070DA4E99CD0A493D42D0685" in key["fingerprints"]
+    return str(key["key"])
+
+
 def test_rocky_9_takes_a_stream(rendered: dict[str, list[Any]]) -> None:
     found = rendered["rocky-9"]
     (repository,) = [args for module, args in found if module == "yum_repository"]
     assert repository["name"] == "cuda-rhel9-x86_64"
     assert repository["baseurl"] == f"{SERVER}/rhel9/x86_64/"
-    assert repository["gpgkey"] == f"{SERVER}/rhel9/x86_64/D42D0685.pub"
+    assert repository["gpgkey"] == "file:///etc/pki/rpm-gpg/RPM-GPG-KEY-llmfleet-nvidia-driver"
+    assert key_of(found) == f"{SERVER}/rhel9/x86_64/D42D0685.pub"
     assert repository["gpgcheck"] is True
     assert calls(found) == [
         "dnf --assumeyes module reset nvidia-driver",
@@ -158,6 +167,7 @@ def test_rocky_9_takes_a_stream(rendered: dict[str, list[Any]]) -> None:
 def test_alma_10_takes_a_lock(rendered: dict[str, list[Any]]) -> None:
     found = rendered["alma-10"]
     assert calls(found) == ["dnf versionlock add *nvidia*580.105.08*"]
+    assert key_of(found) == f"{SERVER}/rhel10/x86_64/CDF6BA43.pub"
     assert installed(found)[-1] == ["nvidia-open-580.105.08", "nvidia-persistenced"]
 
 
@@ -165,8 +175,9 @@ def test_rhel_8_with_an_old_card_and_a_mirror(rendered: dict[str, list[Any]]) ->
     found = rendered["rhel-8-mirror"]
     assert found[0][0] == "rpm_key"
     assert found[0][1]["key"].endswith("RPM-GPG-KEY-EPEL-8")
+    assert found[0][1]["fingerprint"] == "94E279EB8D8F25B21810ADF121EA45AB2F86D6A1"
     (repository,) = [args for module, args in found if module == "yum_repository"]
-    assert (repository["baseurl"], repository["gpgkey"]) == ("http://mirror/rhel8/", "http://mirror/key")
+    assert (repository["baseurl"], key_of(found)) == ("http://mirror/rhel8/", "http://mirror/key")
     assert calls(found)[-1] == "dnf --assumeyes module enable nvidia-driver:580-dkms"
     assert "python3-dnf-plugin-versionlock" not in installed(found)
     assert installed(found)[-1] == ["cuda-drivers", "nvidia-persistenced"]

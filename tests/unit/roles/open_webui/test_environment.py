@@ -19,9 +19,11 @@ HERE = Path(__file__).resolve().parent
 ROLE = HERE.parents[3] / "roles" / "open_webui"
 PARAMETERS = {
     "service_state_root": "/var/lib/llmfleet",
+    "service_config_root": "/etc/llmfleet",
     "open_webui_url": "https://chat.example:8444",
     "open_webui_api_base_url": "http://127.0.0.1:4000/v1",
     "open_webui_default_models": "chat",
+    "open_webui_embedding_model": "",
     "open_webui_admin_email": "admin@localhost",
     "open_webui_admin_name": "Administrator",
     "open_webui_admin_password": "canary-password",
@@ -44,7 +46,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "open_webui_request_defaults": {"temperature": 0.2, "max_tokens": 64},
         "open_webui_builtin_tools": True,
         "open_webui_environment": {"ENABLE_NOTES": "false", "GLOBAL_LOG_LEVEL": "DEBUG"},
+        "open_webui_embedding_model": "embed",
+        "open_webui_session_hours": 8,
+        "open_webui_signup": True,
+        "open_webui_new_user_role": "user",
+        "open_webui_plugins": True,
+        "open_webui_file_max_size": 50,
+        "open_webui_file_max_count": 3,
+        "open_webui_user_permissions": {"chat_stt": True, "chat_file_upload": False, "features_memories": False},
     },
+    "unknown": {"open_webui_user_permissions": {"chat_speech": True, "chat_stt": True}},
     **{name: {"open_webui_url": url} for name, (url, _origin, _secure) in URLS.items()},
 }
 
@@ -62,6 +73,8 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
     inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": {"ansible_python_interpreter": sys.executable}}}))
     played("-i", inventory, HERE / "environment.yml")
     read = {name: json.loads((folder / name).read_text()) for name in VARIANTS}
+    for name, made in read.items():
+        made["problem"] = (folder / f"{name}.problem").read_text()
     return {name: {key: str(value) for key, value in made.items()} for name, made in read.items()}
 
 
@@ -75,13 +88,60 @@ def test_environment_says_what_the_parameters_say(environments: dict[str, dict[s
     ]
     assert json.loads(made["DEFAULT_MODEL_PARAMS"]) == {"temperature": 0.2, "max_tokens": 64}
     assert json.loads(made["DEFAULT_MODEL_METADATA"]) == {"capabilities": {"builtin_tools": True}}
+    assert (made["JWT_EXPIRES_IN"], made["ENABLE_SIGNUP"], made["DEFAULT_USER_ROLE"]) == ("8h", "True", "user")
+    assert (made["RAG_FILE_MAX_SIZE"], made["RAG_FILE_MAX_COUNT"], made["ENABLE_PLUGINS"]) == ("50", "3", "True")
     assert made["ENABLE_NOTES"] == "false"
     assert made["GLOBAL_LOG_LEVEL"] == "DEBUG", "what the user sets wins"
 
 
+def test_permissions_of_the_inventory_win(environments: dict[str, dict[str, str]]) -> None:
+    plain, full = environments["plain"], environments["full"]
+    off = [name for name, value in plain.items() if name.startswith("USER_PERMISSIONS_") and value == "False"]
+    assert sorted(name.removeprefix("USER_PERMISSIONS_") for name in off) == [
+        "CHAT_CALL",
+        "CHAT_STT",
+        "CHAT_TTS",
+        "CHAT_WEB_UPLOAD",
+        "FEATURES_IMAGE_GENERATION",
+        "FEATURES_MEMORIES",
+        "FEATURES_WEB_SEARCH",
+    ]
+    assert full["USER_PERMISSIONS_CHAT_STT"] == "True"
+    assert full["USER_PERMISSIONS_CHAT_FILE_UPLOAD"] == "False"
+    assert full["USER_PERMISSIONS_FEATURES_MEMORIES"] == "False", "an embedding model does not win over the inventory"
+    assert full["USER_PERMISSIONS_CHAT_TTS"] == "False"
+    # A browser asks nobody for a place or a voice that no user may give.
+    assert (plain["PERMISSIONS_POLICY"], full["PERMISSIONS_POLICY"]) == (
+        "geolocation=(),microphone=()",
+        "geolocation=()",
+    )
+
+
+def test_a_permission_that_does_not_exist_is_refused(environments: dict[str, dict[str, str]]) -> None:
+    problems = {name: made["problem"] for name, made in environments.items() if made["problem"]}
+    assert set(problems) == {"unknown"}
+    assert problems["unknown"].startswith(
+        "unknown: open_webui_user_permissions has chat_speech: Open WebUI has no such permission"
+    )
+
+
+def test_embeddings_are_the_gateways_or_nobodys(environments: dict[str, dict[str, str]]) -> None:
+    plain, full = environments["plain"], environments["full"]
+    assert (plain["RAG_OPENAI_API_BASE_URL"], plain["ENABLE_MEMORIES"]) == ("http://127.0.0.1:9", "False")
+    assert (full["RAG_OPENAI_API_BASE_URL"], full["ENABLE_MEMORIES"]) == ("http://127.0.0.1:4000/v1", "True")
+    assert full["RAG_EMBEDDING_MODEL"] == "embed"
+    bypassed = [made["BYPASS_EMBEDDING_AND_RETRIEVAL"] for made in (plain, full)]
+    assert bypassed == ["True", "False"], "documents are searched where there is a model for it"
+    hidden = [json.loads(made["UI_VISIBILITY"]) for made in (plain, full)]
+    assert ["chat.attach_knowledge" in names for names in hidden] == [True, False]
+
+
 def test_environment_by_default_is_closed(environments: dict[str, dict[str, str]]) -> None:
     made = environments["plain"]
-    assert made["ENABLE_SIGNUP"] == "false"
+    assert made["ENABLE_SIGNUP"] == "False"
+    assert made["DEFAULT_USER_ROLE"] == "pending"
+    assert made["JWT_EXPIRES_IN"] == "24h"
+    assert made["ENABLE_PLUGINS"] == "False"
     assert made["OFFLINE_MODE"] == "true"
     assert made["ENABLE_PERSISTENT_CONFIG"] == "false"
     assert json.loads(made["DEFAULT_PROMPT_SUGGESTIONS"]) is None

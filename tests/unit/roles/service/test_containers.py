@@ -25,10 +25,11 @@ from role_files import default_files
 
 ROOT = Path(__file__).resolve().parents[4]
 GOLDEN = Path(__file__).resolve().parent / "golden"
-APPLICATIONS = ("vllm", "litellm", "nginx", "open_webui", "prometheus", "node_exporter", "dcgm_exporter")
+APPLICATIONS = ("vllm", "litellm", "gate", "nginx", "open_webui", "prometheus", "node_exporter", "dcgm_exporter")
 SERVICES = (
     "vllm-chat-0",
     "litellm",
+    "gate",
     "nginx",
     "nginx-exporter",
     "open-webui",
@@ -42,6 +43,7 @@ SECRETS = {
     for name in (
         "litellm_master_key",
         "litellm_metrics_key",
+        "litellm_gate_key",
         "vllm_api_key",
         "open_webui_secret_key",
         "open_webui_admin_password",
@@ -246,7 +248,7 @@ def test_services_listen_where_they_are_told_and_nothing_is_published(rendered: 
         assert "--publish" not in arguments
         assert arguments[arguments.index("--network") + 1] == "host"
         listening = re.findall(r"(?:--host[= ]|listen-address=|--address=)(\S+?)(?::\d+)?(?=\s|$)", " ".join(arguments))
-        expected = {"nginx": set(), "prometheus": {"127.0.0.1"}}
+        expected = {"nginx": set(), "gate": set(), "prometheus": {"127.0.0.1"}, "litellm": {"127.0.0.1"}}
         assert set(listening) == expected.get(name, {"192.0.2.1"}), name
 
 

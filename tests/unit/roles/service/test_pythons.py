@@ -168,6 +168,16 @@ def test_an_archive_that_is_not_the_release_is_refused(tmp_path: Path, mirror: d
     assert not list((tmp_path / "opt").glob("venvs/*/.complete"))
 
 
+def test_a_lock_without_hashes_is_refused_on_the_control_node(tmp_path: Path, release: str) -> None:
+    lock = tmp_path / "bare.txt"
+    lock.write_text("six==1.17.0\n")
+    run = build(tmp_path, release, {}, probe_requirements=str(lock))
+    assert run.returncode != 0
+    said = " ".join(run.stdout.replace('\\"', '"').split())
+    assert f'here: service_package.requirements is "{lock}": 1 of 1 lines of this lock have no hash (six)' in said
+    assert list((tmp_path / "opt/venvs").iterdir()) == []
+
+
 def test_the_page_says_what_the_table_says() -> None:
     """Each row of docs/pythons.md: the versions of the lock, and what becomes of the Python of each distribution."""
     rows = [

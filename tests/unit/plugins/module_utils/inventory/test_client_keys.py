@@ -11,11 +11,11 @@ import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys
 
 
-def test_a_key_with_a_value_of_its_own_needs_no_secret():
+def test_a_key_with_a_value_of_its_own_is_generated_no_secret():
     names = client_keys.secret_names([{"alias": "a"}, {"alias": "b", "value": "sk-given"}], {"x": {"kind": "hex"}})
     assert names["litellm_key_a"] == {"kind": "key"}
     assert names["x"] == {"kind": "hex"}
-    assert "litellm_key_b" not in names
+    assert names["litellm_key_b"] == {"kind": "key", "given": "sk-given"}
 
 
 def test_keys_carry_their_value_and_their_limits():

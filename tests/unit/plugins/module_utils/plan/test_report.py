@@ -103,6 +103,7 @@ def test_every_instance_starts_restarts_stops_or_stays() -> None:
         ),
         # What an older plan did not know, and what no engine is started with.
         ({}, {"aliases": [], "kv_cache_dtype": None, "env": {}}, []),
+        ({"aliases": ["a"]}, {"aliases": ["a", "b"]}, []),
         ({"kv_cache_tokens": 1, "reasons": ["x"], "memory": {}}, {"kv_cache_tokens": 2, "start_after": "b-0"}, []),
     ],
 )

@@ -107,6 +107,15 @@ def test_one_changed_model_changes_its_instances_alone() -> None:
         assert old[name] == new[name]
 
 
+def test_an_alias_restarts_no_engine() -> None:
+    asked, hosts = fleet()
+    before = plan(asked, hosts)
+    asked[0] = {**asked[0], "aliases": ["assistant"]}
+    after = plan(asked, hosts, before)
+    assert changed(before, after) == {}
+    assert next(one["aliases"] for one in after["instances"] if one["model"] == asked[0]["name"]) == ["assistant"]
+
+
 def test_what_grew_stays_in_its_place_in_the_order_of_starts() -> None:
     hosts = {"h": machine(1)}
     asked = [model(name, SMALL, context=2048) for name in "abc"]

@@ -120,6 +120,7 @@ def test_supervisord_starts_without_the_environment_of_the_caller():
     manager.prepare(["a"])
     started = next(argv for argv in run.commands if "/opt/tools/bin/supervisord" in argv)
     assert started[:2] == ["env", "-i"]
+    assert 'umask 027; exec "$0" "$@"' in started
     manager, run = supervisor({"pid": "12\n"})
     manager.prepare(["a"])
     assert not any("/opt/tools/bin/supervisord" in argv for argv in run.commands)

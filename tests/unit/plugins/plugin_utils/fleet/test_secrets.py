@@ -199,3 +199,42 @@ def test_an_encrypted_file_is_never_written(stored: Stored, rotate: list[str], w
 
 def test_an_encrypted_file_that_has_everything() -> None:
     assert decide([KEY], ENCRYPTED, fleet_ids=[OURS]).values == {"key": "sk-stored"}
+
+
+REVOKED = Stored(PATH, True, False, OURS, {"key": "sk-stored", "key_b": "sk-b", "key_c": "sk-c", "other": "x"})
+
+
+@pytest.mark.parametrize(
+    ("prune", "keep", "unused"),
+    [("", [], []), ("key_", [], ["key_b", "key_c"]), ("key_", ["key_c"], ["key_b"]), ("key", [], ["key_b", "key_c"])],
+)
+def test_values_that_nothing_asks_for_go_where_that_is_wanted(prune: str, keep: list[str], unused: list[str]) -> None:
+    outcome = decide([KEY], REVOKED, [OURS], prune=prune, keep=keep)
+    assert (outcome.unused, outcome.write, outcome.created) == (unused, bool(unused), [])
+    assert set(REVOKED.values) - set(outcome.stored) == set(unused)
+    assert outcome.values == {"key": "sk-stored"}
+
+
+def test_a_key_whose_value_is_set_keeps_the_stored_one() -> None:
+    """It is in use as soon as the value is not set any more."""
+    outcome = decide([KEY, Wish("key_b", "key", 32, "mine"), Wish("key_c", "key", 32, "mine")], REVOKED, prune="key_")
+    assert (outcome.unused, outcome.write) == ([], False)
+
+
+def test_a_name_that_returns_gets_a_new_value() -> None:
+    outcome = decide([KEY], REVOKED, prune="key_")
+    again = decide([KEY, Wish("key_b", "key", 32)], Stored(PATH, True, False, OURS, outcome.stored), prune="key_")
+    assert again.created == ["key_b"]
+    assert again.values["key_b"] != "sk-b"
+
+
+def test_an_encrypted_file_keeps_what_nothing_asks_for_and_says_so() -> None:
+    encrypted = Stored(PATH, True, True, OURS, REVOKED.values)
+    outcome = decide([KEY], encrypted, prune="key_")
+    assert (outcome.unused, outcome.write) == (["key_b", "key_c"], False)
+    assert outcome.stored == REVOKED.values
+
+
+def test_secrets_of_another_fleet_are_not_pruned() -> None:
+    with pytest.raises(SecretsError):
+        decide([KEY], REVOKED, [THEIRS], prune="key_")

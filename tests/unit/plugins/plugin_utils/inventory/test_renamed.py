@@ -11,7 +11,8 @@ import role_files
 from ansible_collections.llmfleet.serving.plugins.filter import inventory
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import renamed
 
-DEFAULTS = {name for role in ("fleet_defaults", "models", "vllm") for name in role_files.defaults(role)}
+ROLES = ("fleet_defaults", "models", "vllm", "gate", "nginx")
+DEFAULTS = {name for role in ROLES for name in role_files.defaults(role)}
 
 
 def test_an_old_name_is_refused_with_the_new_one_and_without_its_value() -> None:

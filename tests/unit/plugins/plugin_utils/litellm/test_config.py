@@ -57,10 +57,9 @@ def test_a_deployment(given: dict[str, Any], params: dict[str, Any], info: dict[
     ]
 
 
-def test_every_name_that_a_client_may_ask_for() -> None:
+def test_further_names_are_aliases() -> None:
     deployments = [{**PLAIN, "aliases": ["a", "b"]}, {**PLAIN, "name": "embed", "aliases": None}]
     assert config.aliases(deployments) == {"a": "chat", "b": "chat"}
-    assert config.names(deployments) == ["chat", "embed", "a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,8 @@ def variables(**changes: Any) -> list[str]:
         {"nginx_chat": {**CHAT, "server_name": "api.test", "port": 8443}},
         {"nginx_north": False, "nginx_api": {"server_name": "a;b"}},
         {"nginx_of_another_role": "a;b"},
+        {"nginx_api_cors_origins": ["https://app.example.org", "http://localhost:3000", "https://[2001:db8::1]:8443"]},
+        {"nginx_api_aliases": ["127.0.0.1", "::1", "b.test"], "nginx_chat_aliases": []},
     ],
 )
 def test_what_is_right(changes: dict[str, Any]) -> None:
@@ -85,10 +87,15 @@ def test_nothing_set_is_right() -> None:
         ),
         ({"nginx_api": {**API, "server_name": "https://api.test/"}}, ["nginx_api.server_name"]),
         ({"nginx_api": {**API, "server_name": 5}}, ["nginx_api.server_name"]),
-        ({"nginx_api": {**API, "aliases": ["a b", "c"]}}, ["nginx_api.aliases"]),
-        ({"nginx_api": {**API, "aliases": "a b"}}, ["nginx_api.aliases"]),
+        ({"nginx_api_aliases": ["a b", "c", 5]}, ["nginx_api_aliases[0]", "nginx_api_aliases[2]"]),
+        ({"nginx_api_aliases": "a.test"}, ["nginx_api_aliases"]),
+        ({"nginx_chat_aliases": ["https://a.test"]}, ["nginx_chat_aliases[0]"]),
+        ({"nginx_api": {**API, "aliases": ["a.test"]}}, ["nginx_api.aliases"]),
+        ({"nginx_api": {"aliases": ["127.0.0.1"]}}, ["nginx_api"]),
+        ({"nginx_api": {"port": 444}}, ["nginx_api"]),
+        ({"nginx_chat": {"port": 444}}, ["nginx_chat"]),
         ({"nginx_api": "api.test"}, ["nginx_api"]),
-        ({"nginx_api": {"server_name": "a"}}, ["nginx_api.port"]),
+        ({"nginx_api": {"server_name": "a"}}, ["nginx_api"]),
         ({"nginx_api": {**API, "upstream": "192.0.2.1:4000"}}, ["nginx_api.upstream"]),
         ({"nginx_api": {**API, "port": 0}}, ["nginx_api.port"]),
         ({"nginx_api": {**API, "port": "https"}}, ["nginx_api.port"]),
@@ -98,7 +105,26 @@ def test_nothing_set_is_right() -> None:
         ({"nginx_api": {**API, "upstream": ["192.0.2.1"]}}, ["nginx_api.upstream"]),
         ({"nginx_api": {**API, "upstream": ["2001:db8::1:4000"]}}, ["nginx_api.upstream"]),
         ({"nginx_chat": {**CHAT, "server_name": "API.test"}}, ["nginx_chat.server_name"]),
-        ({"nginx_chat": {**CHAT, "aliases": ["api.test"]}}, ["nginx_chat.server_name"]),
+        ({"nginx_chat_aliases": ["API.test"]}, ["nginx_chat.server_name"]),
+        ({"nginx_api_aliases": ["chat.test"]}, ["nginx_chat.server_name"]),
+        *(
+            ({"nginx_api_cors_origins": [origin]}, ["nginx_api_cors_origins[0]"])
+            for origin in (
+                "*",
+                "null",
+                "app.example.org",
+                "https://app.example.org/",
+                "https://App.example.org",
+                "https://app.example.org:443",
+                "http://app.example.org:80",
+                "https://*.example.org",
+                "ftp://app.example.org",
+                'https://a";',
+                "https://a\n",
+                5,
+            )
+        ),
+        ({"nginx_api_cors_origins": "https://app.example.org"}, ["nginx_api_cors_origins"]),
         ({"nginx_http_port": 443}, ["nginx_http_port"]),
         ({"nginx_http_port": "443"}, ["nginx_http_port"]),
         ({"nginx_http_port": 70000}, ["nginx_http_port"]),
@@ -149,6 +175,12 @@ def test_a_sentence_says_host_variable_value_and_remedy() -> None:
     assert problem.sentence() == (
         "gw: nginx_http_port is 443: nginx_api has this port; choose a port that no door uses, or 0."
     )
+
+
+def test_a_part_of_a_door_names_what_is_missing_and_what_to_set_instead() -> None:
+    (problem,) = problems({**GOOD, "nginx_api": {"aliases": ["127.0.0.1"]}}, "gw")
+    assert "server_name, port, upstream is missing" in problem.sentence()
+    assert "nginx_api_aliases" in problem.sentence()
 
 
 def test_a_sentence_names_what_the_user_sets() -> None:

@@ -285,6 +285,23 @@ def test_a_mirror() -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "architecture", "begins"),
+    [
+        ("Debian 13", "x86_64", "sha256:dd28f1f6"),
+        ("Ubuntu 24.04", "x86_64", "sha256:d2a6b11c"),
+        ("Ubuntu 24.04", "aarch64", "sha256:6ea7d273"),
+        ("Debian 13", "aarch64", ""),
+        ("Rocky 9.6", "x86_64", ""),
+    ],
+)
+def test_the_package_with_the_key_is_known_by_its_checksum(host: str, architecture: str, begins: str) -> None:
+    checksum = chosen(host, architecture=architecture)["keyring_checksum"]
+    assert checksum.startswith(begins)
+    assert bool(checksum) == bool(begins)
+    assert not checksum or len(checksum) == len("sha256:") + 64
+
+
+@pytest.mark.parametrize(
     ("host", "epel"),
     [
         ("RedHat 9.6", "https://dl.fedoraproject.org/pub/epel/epel-release-latest-9.noarch.rpm"),

@@ -8,7 +8,7 @@ import hashlib
 from typing import Any
 
 import pytest
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.litellm import keyring
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.gate import keyring
 
 VALUE = "sk-'\"$ %`-0123456789"
 SUM = hashlib.sha256(VALUE.encode()).hexdigest()

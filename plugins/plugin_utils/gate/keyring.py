@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The gateway's file of keys: their SHA-256 sums with the rights of each key. The keys themselves stay on the control
+"""file of keys: their SHA-256 sums with the rights of each key. The keys themselves stay on the control
 node.
 """
 
@@ -25,7 +25,7 @@ def entry(key: dict[str, Any]) -> dict[str, Any]:
 def keyring(keys: list[dict[str, Any]], metrics_key: str) -> dict[str, list[dict[str, Any]]]:
     """Return the whole file: every client's key, and the one of Prometheus, which opens /metrics and nothing else.
 
-    :param keys: ``litellm_keys_resolved``.
+    :param keys: ``gate_keys_resolved``.
     :param metrics_key: value of the key of Prometheus.
     """
     own = {"alias": METRICS, "key": metrics_key, "scope": "metrics"}

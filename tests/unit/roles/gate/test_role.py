@@ -1,0 +1,135 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the role makes of its parameters: the settings, the file of keys and the service."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_playbook import played
+from load_file import load_file
+
+FILES = Path(__file__).resolve().parents[4] / "roles" / "gate" / "files"
+ENGINE_KEY, TRANSLATOR_KEY = "sk-engine-0123456789", "sk-translator-0123456789"
+CLIENT_KEY = "sk-client-0123456789"
+CHAT = {
+    "name": "chat",
+    "aliases": ["assistant", "gpt"],
+    "context": 8192,
+    "max_parallel_requests": 32,
+    "rpm": None,
+    "tpm": 5000,
+    "request_defaults": {"temperature": 0.2, "top_p": None},
+}
+PARAMETERS: dict[str, Any] = {
+    "application": "gate",
+    "service_packages": {"gate": {"python": "/venv/bin/python", "programs": {"python": "/venv/bin/python"}}},
+    "gate_listen": "[::1]",
+    "gate_port": "4200",
+    "gate_engines_url": "http://127.0.0.1:4100",
+    "gate_translator_url": "http://127.0.0.1:4000",
+    "gate_request_timeout": "625",
+    "gate_models": [CHAT, {"name": "embed"}],
+    "gate_other_models": ["far-away"],
+    "gate_keys_resolved": [
+        {"alias": "team", "key": CLIENT_KEY, "models": ["assistant"], "rpm": 60, "tpm": None, "expires": "2030-01-31"}
+    ],
+    "gate_metrics_key": "sk-metrics-0123456789",
+    "gate_engine_api_key": ENGINE_KEY,
+    "gate_translator_api_key": TRANSLATOR_KEY,
+}
+
+
+class Rendered:
+    """The role's output for some parameters."""
+
+    def __init__(self, root: Path) -> None:
+        self.text = {path.name: path.read_text() for path in (root / "etc" / "gate").iterdir()}
+        self.service = json.loads((root / "etc" / "gate.json").read_text())
+        self.problems = self.service.pop("problems")
+
+
+def render(folder: Path, **changes: Any) -> Rendered:
+    roots = {
+        "service_config_root": str(folder / "etc"),
+        "service_state_root": str(folder / "var"),
+        "render_validate": False,
+    }
+    parameters = folder / "parameters.json"
+    parameters.write_text(json.dumps({**PARAMETERS, **roots, **changes}))
+    played("-i", "localhost,", "-e", f"@{parameters}", "tests/benchmarks/gateway_render.yml")
+    return Rendered(folder)
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+    return render(tmp_path_factory.mktemp("gate"))
+
+
+def test_the_program_reads_the_settings_that_the_role_writes(rendered: Rendered) -> None:
+    gate_settings = load_file(FILES / "gate_settings.py")
+    settings = gate_settings.parse(rendered.text["gate.json"])
+    assert (settings.listen, settings.port) == ("::1", 4200)
+    assert (settings.key_share, settings.max_json_bytes, settings.request_timeout) == (0.5, 4 << 20, 625)
+    assert settings.translated_paths == gate_settings.Settings.translated_paths, "the defaults of both are the same"
+    chat, embed, other = settings.models
+    assert chat == gate_settings.Model(
+        name="chat",
+        aliases=("assistant", "gpt"),
+        context=8192,
+        max_parallel_requests=32,
+        tpm=5000,
+        request_defaults={"temperature": 0.2},
+    )
+    assert (embed.name, embed.context, embed.rpm, embed.translated) == ("embed", 0, None, False)
+    assert (other.name, other.translated) == ("far-away", True)
+
+
+def test_the_key_file_holds_hashes_alone(rendered: Rendered) -> None:
+    keys = {key["alias"]: key for key in json.loads(rendered.text["keys.json"])["keys"]}
+    assert keys["team"] == {
+        "alias": "team",
+        "sha256": hashlib.sha256(CLIENT_KEY.encode()).hexdigest(),
+        "models": ["assistant"],
+        "rpm": 60,
+        "expires": "2030-01-31",
+    }
+    assert keys["prometheus"]["scope"] == "metrics"
+
+
+def test_no_secret_is_outside_of_the_secrets(rendered: Rendered) -> None:
+    assert rendered.service["secrets"] == {"GATE_ENGINE_KEY": ENGINE_KEY, "GATE_TRANSLATOR_KEY": TRANSLATOR_KEY}
+    rest = {name: value for name, value in rendered.service.items() if name != "secrets"}
+    assert "0123456789" not in json.dumps(rest) + "".join(rendered.text.values())
+
+
+def test_only_programs_need_a_restart(rendered: Rendered) -> None:
+    changes = {Path(entry["dest"]).name: entry.get("on_change", "restart") for entry in rendered.service["files"]}
+    programs = {path.name: "restart" for path in FILES.glob("*.py")}
+    assert changes == {**programs, "keys.json": "none", "gate.json": "reload"}
+    assert rendered.service["reload_signal"] == "HUP"
+
+
+def test_the_programs_arrive_as_they_are(rendered: Rendered) -> None:
+    for path in FILES.glob("*.py"):
+        assert rendered.text[path.name] == path.read_text()
+
+
+def test_the_ready_probe_goes_to_an_address(rendered: Rendered) -> None:
+    assert rendered.service["ready"]["url"] == "http://[::1]:4200/health"
+
+
+def test_problems_name_variable_value_and_remedy(rendered: Rendered, tmp_path: Path) -> None:
+    assert rendered.problems == []
+    keys = [{"alias": "team", "key": CLIENT_KEY, "models": ["far-away", "chart"]}]
+    short, unknown = render(tmp_path, gate_keys_resolved=keys, gate_engine_api_key="short").problems
+    assert (short["host"], short["variable"], short["value"]) == ("localhost", "llm_engine_api_key", "(hidden)")
+    assert short["problem"] == "it has fewer than 16 characters"
+    assert (unknown["variable"], unknown["value"]) == ("gate_keys_resolved[team].models", "chart")
+    assert unknown["remedy"] == "did you mean chat"
