@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gate_process import GATE, Gate, events, said, within
+from gate_process import GATE, Gate, Stub, Web, events, free_port, said, within
 
 Start = Callable[..., Gate]
 
@@ -62,6 +62,26 @@ def test_reload_cuts_nothing_and_takes_the_new_settings(start: Start) -> None:
     within(2, lambda: gate.chat("hi", model="new").status == 404, "it is gone")
     assert streams.complete()
     assert len(gate.log()) == 2 + 5
+
+
+def test_reload_moves_it_to_another_port_or_leaves_it_where_it_is(start: Start, stub: Stub) -> None:
+    gate = start()
+    streams = Streams(gate, 3, 2.0)
+    first, second = gate.port, free_port()
+    gate.settings["port"] = second
+    gate.reload()
+    gate.port = second
+    within(2, gate.listens, "it listens on the other port")
+    within(2, lambda: not Web(first).listens(), "and no longer on the first")
+    gate.settings["port"] = stub.port
+    gate.reload()
+    within(2, lambda: "cannot be used" in gate.printed(), "the port is in use")
+    assert gate.chat("hi").status == 200
+    gate.settings["port"] = first
+    gate.reload()
+    gate.port = first
+    within(2, gate.listens, "it is back on the first port")
+    assert streams.complete()
 
 
 def test_settings_and_keys_that_are_no_good_change_nothing(start: Start) -> None:

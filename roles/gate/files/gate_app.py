@@ -414,6 +414,22 @@ class Server(web.Server):
         return Connection(self, loop=self._loop, **self._kwargs)
 
 
+async def move(runner: web.ServerRunner, site: web.TCPSite | None, wanted: tuple[str, int]) -> web.TCPSite:
+    """Listen there, and no longer where it was. What is served already stays served if that cannot be."""
+    new = web.TCPSite(runner, *wanted, backlog=1024)
+    try:
+        await new.start()
+    except OSError as error:
+        if site is None:
+            raise
+        LOG.error("%s cannot be used (%s); it listens where it did", new.name, error)
+        await new.stop()
+        return site
+    if site is not None:
+        await site.stop()
+    return new
+
+
 async def serve(gate: Gate, stopping: asyncio.Event, changed: asyncio.Event) -> None:
     """Listen until it is time to stop, and then let requests in flight end; `changed` says that settings were read."""
     gate.relay = Relay(gate.settings.request_timeout)
@@ -436,10 +452,7 @@ async def serve(gate: Gate, stopping: asyncio.Event, changed: asyncio.Event) -> 
             changed.clear()
             wanted = (gate.settings.listen, gate.settings.port)
             if wanted != at:
-                before, site, at = site, web.TCPSite(runner, *wanted, backlog=1024), wanted
-                await site.start()
-                if before is not None:
-                    await before.stop()
+                site, at = await move(runner, site, wanted), wanted
             done = [asyncio.ensure_future(event.wait()) for event in (stopping, changed)]
             await asyncio.wait(done, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
