@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 from typing import Any, Iterable, Mapping
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import parts, rules
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import parts, rules, schema
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import (
     HIDDEN,
     Problem,
@@ -112,6 +113,14 @@ def _some(item: rules.Rule) -> rules.Rule:
     return rule
 
 
+def _vllm_args(value: Any) -> Any:
+    clean = schema.args(value)
+    reserved = registry.of({"engine": "vllm"}).reserved_args
+    for flag in sorted(set(clean) & set(reserved)):
+        raise rules.RefusedError(f"{flag} cannot be set here", reserved[flag], f"[{flag}]", HIDDEN)
+    return clean
+
+
 # Rules of single variables, of variables by the end of their names, and of all others by their types.
 BY_NAME: dict[str, rules.Rule] = {
     "container_engine_insecure_registries": parts.listing(_ORIGIN),
@@ -143,6 +152,8 @@ BY_NAME: dict[str, rules.Rule] = {
     "open_webui_user_permissions": parts.mapping(rules.switch),
     "prometheus_retention_size": _SIZE,
     "service_python_archives": rules.line,
+    "vllm_api_paths": _some(_KEY_PATH),
+    "vllm_args": _vllm_args,
 }
 BY_END: tuple[tuple[re.Pattern[str], rules.Rule], ...] = (
     (re.compile(r"prometheus_.*_(interval|timeout|time)"), _DURATION),

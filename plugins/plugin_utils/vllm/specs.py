@@ -29,6 +29,9 @@ SANDBOX = {
     # Gloo and NCCL list the interfaces.
     "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
 }
+# The middleware that refuses every request without the key: a file of the role, which Python imports from the service's
+# configuration.
+ACCESS = "llmfleet_access"
 # Seconds beyond the drain after which a stopping engine is killed.
 STOP_SLACK = 30
 
@@ -37,15 +40,16 @@ def specs(instances: list[dict[str, Any]], settings: dict[str, Any]) -> list[dic
     """Return the service spec of each instance of a host.
 
     :param settings: ``python``, ``search_path``, ``paths`` (directory of each model), ``readable`` (directories),
-        ``state_root``, ``run_root``, ``args`` and ``env`` of every instance, ``compile``, ``log_level``,
-        ``drain_timeout``, ``ready_deadline``, ``start_deadlines`` by name of the instance, ``api_key``.
+        ``config_root``, ``state_root``, ``run_root``, ``args`` and ``env`` of every instance, ``compile``,
+        ``log_level``, ``drain_timeout``, ``ready_deadline``, ``start_deadlines`` by name of the instance, ``api_key``,
+        ``api_paths``.
     """
     return [_spec(instance, settings) for instance in instances]
 
 
 def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     name = f"vllm-{instance['name']}"
-    state = f"{settings['state_root']}/{name}"
+    config, state = (f"{settings[root]}/{name}" for root in ("config_root", "state_root"))
     path = settings["paths"][instance["model"]]
     before = instance.get("start_after")
     deadlines = (settings["ready_deadline"], settings["start_deadlines"].get(instance["name"]) or 0)
@@ -62,6 +66,7 @@ def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         ],
         "environment": environment(instance, name, settings),
         "secrets": {"VLLM_API_KEY": settings["api_key"]},
+        "files": [{"dest": f"{config}/{ACCESS}.py", "src": f"files/{ACCESS}.py"}],
         "after": [f"vllm-{before}"] if before else [],
         "ready": {
             "url": f"http://{authority(instance['listen'], instance['port'])}/health",
@@ -106,6 +111,7 @@ def own_flags(instance: dict[str, Any], path: str, settings: dict[str, Any]) -> 
         "shutdown-timeout": int(settings["drain_timeout"]),
         "disable-access-log-for-endpoints": "/health,/metrics",
         "disable-fastapi-docs": True,
+        "middleware": f"{ACCESS}.EngineAccess",
     }
 
 
@@ -130,7 +136,7 @@ def command_line(flags: dict[str, Any]) -> list[str]:
 
 def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the environment variables of an instance; null leaves one out."""
-    state = f"{settings['state_root']}/{name}"
+    config, state = (f"{settings[root]}/{name}" for root in ("config_root", "state_root"))
     places = {
         "PATH": settings["search_path"],
         "TMPDIR": f"{settings['run_root']}/{name}",
@@ -138,6 +144,7 @@ def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -
         "TORCHINDUCTOR_CACHE_DIR": f"{state}/cache/inductor",
         "TRITON_CACHE_DIR": f"{state}/cache/triton",
         "VLLM_LOGGING_LEVEL": settings["log_level"],
+        "LLMFLEET_API_PATHS": ",".join(settings["api_paths"]),
     }
     cpu = {}
     if instance["device"] == "cpu":
@@ -149,4 +156,6 @@ def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -
     # by it.
     compiling = {} if settings["compile"] else {"TORCH_COMPILE_DISABLE": "1"}
     found = {**OFFLINE, **GROUP_ON_LOOPBACK, **places, **cpu, **compiling, **settings["env"], **instance["env"]}
+    # Nothing may come before the directory with the middleware.
+    found["PYTHONPATH"] = ":".join(filter(None, [config, found.get("PYTHONPATH")]))
     return {key: value for key, value in found.items() if value is not None}

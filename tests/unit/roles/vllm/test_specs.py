@@ -39,6 +39,7 @@ CHAT: dict[str, Any] = {
 }
 ROOTS = {
     "service_root": "/opt/llmfleet",
+    "service_config_root": "/etc/llmfleet",
     "service_state_root": "/var/lib/llmfleet",
     "service_run_root": "/run/llmfleet",
     "service_proxy_environment": {},
@@ -105,7 +106,7 @@ def cpu(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "seed": -1,
             "chat-template": 'it\'s 100 % "sure"',
         },
-        "env": {"VLLM_LOGGING_LEVEL": "DEBUG", "DO_NOT_TRACK": None},
+        "env": {"VLLM_LOGGING_LEVEL": "DEBUG", "DO_NOT_TRACK": None, "PYTHONPATH": "/srv/plugins"},
     }
     return render(tmp_path_factory.mktemp("cpu"), [CHAT, second])
 
@@ -164,6 +165,19 @@ def test_an_environment_variable_can_be_changed_and_left_out(cpu: dict[str, Any]
     environment = cpu["specs"][1]["environment"]
     assert environment["VLLM_LOGGING_LEVEL"] == "DEBUG"
     assert "DO_NOT_TRACK" not in environment
+
+
+def test_the_middleware_comes_with_the_service_and_before_other_code(cpu: dict[str, Any]) -> None:
+    for spec in cpu["specs"]:
+        (file,) = spec["files"]
+        assert file["dest"] == f"/etc/llmfleet/{spec['name']}/llmfleet_access.py"
+        # Ansible looks for it from the directory of the role.
+        assert (ROLE / file["src"]).is_file()
+        assert "--middleware=llmfleet_access.EngineAccess" in spec["command"]
+        assert "/v1/chat/completions" in spec["environment"]["LLMFLEET_API_PATHS"].split(",")
+    first, second = (spec["environment"]["PYTHONPATH"] for spec in cpu["specs"])
+    assert first == "/etc/llmfleet/vllm-chat-0"
+    assert second == "/etc/llmfleet/vllm-embed-0:/srv/plugins"
 
 
 def test_engines_never_ask_the_network(cpu: dict[str, Any], cuda: dict[str, Any]) -> None:

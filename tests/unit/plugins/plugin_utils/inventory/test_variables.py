@@ -36,6 +36,8 @@ def told(name: str, value: Any) -> list[str]:
         ("nginx_tls_certificate", ""),
         ("nvidia_driver_user_space_only", False),
         ("nvidia_driver_fabric_manager", "auto"),
+        ("vllm_args", {"max_num_seqs": 8, "--seed": 1, "compilation-config": None}),
+        ("vllm_api_paths", ["/v1/models", "/tokenize"]),
         ("vllm_env", {"FLAG": True, "GONE": None, "NUMBER": 1}),
         ("nvidia_driver_version", 580.95),
         ("nvidia_driver_mig", [{"card": 0, "profiles": []}]),
@@ -95,6 +97,14 @@ def test_what_is_right(name: str, value: Any) -> None:
             {"no_proxy": ["a", "b"]},
             'is "(hidden)": a text is needed; write one text instead of',
         ),
+        (
+            "vllm_args",
+            {"--api_key": "canary"},
+            'gw: vllm_args[api-key] is "(hidden)": api-key cannot be set here; it is made by the collection',
+        ),
+        ("vllm_args", {"middleware": "a.B"}, "middleware cannot be set here; leave it out"),
+        ("vllm_args", [], "gw: vllm_args is []: a dictionary is needed"),
+        ("vllm_api_paths", ["/v1/"], 'gw: vllm_api_paths[0] is "/v1/": it is not a valid path; write it as /a/b'),
         (
             "vllm_env",
             {"A-B": "canary"},
