@@ -214,6 +214,8 @@ def render(bin_folder: Path, backend: str, workers: int, folder: Path) -> dict[s
         "litellm_port": free_port(),
         "litellm_num_workers": workers,
         "litellm_request_timeout": 600,
+        "litellm_max_choices": 8,
+        "litellm_max_prompts": 32,
         "litellm_master_key": MASTER_KEY,
         "litellm_metrics_key": METRICS_KEY,
         "litellm_upstream_api_key": "stub",

@@ -42,7 +42,7 @@ def specs(instances: list[dict[str, Any]], settings: dict[str, Any]) -> list[dic
     :param settings: ``python``, ``search_path``, ``paths`` (directory of each model), ``readable`` (directories),
         ``config_root``, ``state_root``, ``run_root``, ``args`` and ``env`` of every instance, ``compile``,
         ``log_level``, ``drain_timeout``, ``ready_deadline``, ``start_deadlines`` by name of the instance, ``api_key``,
-        ``api_paths``.
+        ``api_paths``, ``max_choices``, ``max_prompts``.
     """
     return [_spec(instance, settings) for instance in instances]
 
@@ -146,6 +146,8 @@ def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -
         "VLLM_LOGGING_LEVEL": settings["log_level"],
         "LLMFLEET_API_PATHS": ",".join(settings["api_paths"]),
     }
+    # The engine computes each of them at once, while all other limits count one request.
+    limits = {"VLLM_MAX_N_SEQUENCES": settings["max_choices"], "VLLM_MAX_COMPLETION_PROMPTS": settings["max_prompts"]}
     cpu = {}
     if instance["device"] == "cpu":
         cpu = {
@@ -155,7 +157,8 @@ def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -
     # With log probabilities asked for, torch would compile while it serves; a host without a compiler loses the engine
     # by it.
     compiling = {} if settings["compile"] else {"TORCH_COMPILE_DISABLE": "1"}
-    found = {**OFFLINE, **GROUP_ON_LOOPBACK, **places, **cpu, **compiling, **settings["env"], **instance["env"]}
+    own = {**OFFLINE, **GROUP_ON_LOOPBACK, **places, **limits, **cpu, **compiling}
+    found = {**own, **settings["env"], **instance["env"]}
     # Nothing may come before the directory with the middleware.
     found["PYTHONPATH"] = ":".join(filter(None, [config, found.get("PYTHONPATH")]))
     return {key: value for key, value in found.items() if value is not None}

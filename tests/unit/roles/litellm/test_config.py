@@ -46,6 +46,8 @@ PARAMETERS: dict[str, Any] = {
     "litellm_port": 4000,
     "litellm_num_workers": 1,
     "litellm_request_timeout": 620,
+    "litellm_max_choices": 8,
+    "litellm_max_prompts": 32,
     "litellm_master_key": MASTER_KEY,
     "litellm_metrics_key": "sk-metrics-0123456789",
     "litellm_upstream_api_key": "sk-engine-0123456789",

@@ -48,6 +48,8 @@ ROOTS = {
     "vllm_readable": ["/models"],
     "vllm_models_missing": False,
     "vllm_start_deadlines": {},
+    "vllm_max_choices": 8,
+    "vllm_max_prompts": 32,
 }
 PLAY = [
     {
@@ -178,6 +180,12 @@ def test_the_middleware_comes_with_the_service_and_before_other_code(cpu: dict[s
     first, second = (spec["environment"]["PYTHONPATH"] for spec in cpu["specs"])
     assert first == "/etc/llmfleet/vllm-chat-0"
     assert second == "/etc/llmfleet/vllm-embed-0:/srv/plugins"
+
+
+def test_a_request_is_for_few_sequences(cpu: dict[str, Any], cuda: dict[str, Any]) -> None:
+    for spec in cpu["specs"] + cuda["specs"]:
+        assert spec["environment"]["VLLM_MAX_N_SEQUENCES"] == 8
+        assert spec["environment"]["VLLM_MAX_COMPLETION_PROMPTS"] == 32
 
 
 def test_engines_never_ask_the_network(cpu: dict[str, Any], cuda: dict[str, Any]) -> None:

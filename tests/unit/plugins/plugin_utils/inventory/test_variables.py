@@ -103,6 +103,7 @@ def test_what_is_right(name: str, value: Any) -> None:
             'gw: vllm_args[api-key] is "(hidden)": api-key cannot be set here; it is made by the collection',
         ),
         ("vllm_args", {"middleware": "a.B"}, "middleware cannot be set here; leave it out"),
+        ("litellm_max_choices", 0, "gw: litellm_max_choices is 0: it is out of range; give a whole number from 1 up"),
         ("vllm_args", [], "gw: vllm_args is []: a dictionary is needed"),
         ("vllm_api_paths", ["/v1/"], 'gw: vllm_api_paths[0] is "/v1/": it is not a valid path; write it as /a/b'),
         (
