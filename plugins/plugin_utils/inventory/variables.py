@@ -86,6 +86,11 @@ _KEY_PATH = rules.matching(
 _FIELD = rules.matching(
     re.compile(r"[A-Za-z0-9._-]+"), "it is not a valid name of a field", "use letters, digits and . _ -"
 )
+_HOST = rules.matching(
+    re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"),
+    "it is not a valid name of a host",
+    "give it without scheme and port",
+)
 _GPU = rules.matching(
     re.compile(r"[A-Za-z0-9/-]+"), "it is not a valid UUID", "give it as `nvidia-smi -L` shows it, such as GPU-..."
 )
@@ -133,6 +138,7 @@ BY_NAME: dict[str, rules.Rule] = {
     "llm_engine_port_base": rules.whole(1, LAST_FIRST_PORT, "a port"),
     "llm_gpus": parts.listing(_GPU),
     "llm_fleet_file": rules.line,
+    "llm_media_domains": parts.listing(_HOST),
     "llm_hf_endpoint": _HTTP,
     "llm_replan": _names,
     "llm_rotate": _names,

@@ -32,6 +32,8 @@ SANDBOX = {
 # The middleware that refuses every request without the key: a file of the role, which Python imports from the service's
 # configuration.
 ACCESS = "llmfleet_access"
+# vLLM fetches from any host if none is named. No host can have this name (RFC 2606).
+NO_MEDIA = ["none.invalid"]
 # Seconds beyond the drain after which a stopping engine is killed.
 STOP_SLACK = 30
 
@@ -42,7 +44,7 @@ def specs(instances: list[dict[str, Any]], settings: dict[str, Any]) -> list[dic
     :param settings: ``python``, ``search_path``, ``paths`` (directory of each model), ``readable`` (directories),
         ``config_root``, ``state_root``, ``run_root``, ``args`` and ``env`` of every instance, ``compile``,
         ``log_level``, ``drain_timeout``, ``ready_deadline``, ``start_deadlines`` by name of the instance, ``api_key``,
-        ``api_paths``, ``max_choices``, ``max_prompts``.
+        ``api_paths``, ``max_choices``, ``max_prompts``, ``media_domains``.
     """
     return [_spec(instance, settings) for instance in instances]
 
@@ -112,6 +114,7 @@ def own_flags(instance: dict[str, Any], path: str, settings: dict[str, Any]) -> 
         "disable-access-log-for-endpoints": "/health,/metrics",
         "disable-fastapi-docs": True,
         "middleware": f"{ACCESS}.EngineAccess",
+        "allowed-media-domains": settings["media_domains"] or NO_MEDIA,
     }
 
 
@@ -146,6 +149,8 @@ def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -
         "VLLM_LOGGING_LEVEL": settings["log_level"],
         "LLMFLEET_API_PATHS": ",".join(settings["api_paths"]),
     }
+    # A host that is named could send the engine on to any other.
+    media = {"VLLM_MEDIA_URL_ALLOW_REDIRECTS": 0}
     # The engine computes each of them at once, while all other limits count one request.
     limits = {"VLLM_MAX_N_SEQUENCES": settings["max_choices"], "VLLM_MAX_COMPLETION_PROMPTS": settings["max_prompts"]}
     cpu = {}
@@ -157,7 +162,7 @@ def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -
     # With log probabilities asked for, torch would compile while it serves; a host without a compiler loses the engine
     # by it.
     compiling = {} if settings["compile"] else {"TORCH_COMPILE_DISABLE": "1"}
-    own = {**OFFLINE, **GROUP_ON_LOOPBACK, **places, **limits, **cpu, **compiling}
+    own = {**OFFLINE, **GROUP_ON_LOOPBACK, **places, **media, **limits, **cpu, **compiling}
     found = {**own, **settings["env"], **instance["env"]}
     # Nothing may come before the directory with the middleware.
     found["PYTHONPATH"] = ":".join(filter(None, [config, found.get("PYTHONPATH")]))

@@ -50,6 +50,7 @@ ROOTS = {
     "vllm_start_deadlines": {},
     "vllm_max_choices": 8,
     "vllm_max_prompts": 32,
+    "vllm_media_domains": [],
 }
 PLAY = [
     {
@@ -122,7 +123,12 @@ def cuda(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "gpus": ["GPU-1", "GPU-2"],
         "args": {"tensor-parallel-size": 2, "gpu-memory-utilization": 0.9},
     }
-    return render(tmp_path_factory.mktemp("cuda"), [instance], vllm_args={"seed": 1, "gpu-memory-utilization": 0.5})
+    return render(
+        tmp_path_factory.mktemp("cuda"),
+        [instance],
+        vllm_args={"seed": 1, "gpu-memory-utilization": 0.5},
+        vllm_media_domains=["img.example.com", "192.0.2.1"],
+    )
 
 
 def command(rendered: dict[str, Any], index: int = 0) -> list[str]:
@@ -186,6 +192,14 @@ def test_a_request_is_for_few_sequences(cpu: dict[str, Any], cuda: dict[str, Any
     for spec in cpu["specs"] + cuda["specs"]:
         assert spec["environment"]["VLLM_MAX_N_SEQUENCES"] == 8
         assert spec["environment"]["VLLM_MAX_COMPLETION_PROMPTS"] == 32
+
+
+def test_media_come_from_hosts_that_are_named_and_from_no_other(cpu: dict[str, Any], cuda: dict[str, Any]) -> None:
+    for rendered, hosts in ((cpu, ["none.invalid"]), (cuda, ["img.example.com", "192.0.2.1"])):
+        argv = command(rendered)
+        start = argv.index("--allowed-media-domains")
+        assert argv[start + 1 : start + 1 + len(hosts)] == hosts
+        assert rendered["specs"][0]["environment"]["VLLM_MEDIA_URL_ALLOW_REDIRECTS"] == 0
 
 
 def test_engines_never_ask_the_network(cpu: dict[str, Any], cuda: dict[str, Any]) -> None:
