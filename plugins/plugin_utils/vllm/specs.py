@@ -67,6 +67,7 @@ def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
             *command_line({**own_flags(instance, path, settings), **settings["args"], **instance["args"]}),
         ],
         "environment": environment(instance, name, settings),
+        "user_environment": user_environment(instance, f"{settings['config_root']}/{name}", settings),
         "secrets": {"VLLM_API_KEY": settings["api_key"]},
         "files": [{"dest": f"{config}/{ACCESS}.py", "src": f"files/{ACCESS}.py"}],
         "after": [f"vllm-{before}"] if before else [],
@@ -84,7 +85,7 @@ def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def own_flags(instance: dict[str, Any], path: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the flags that the plan and the role decide; null leaves one out."""
+    """Return the flags that the plan and the role decide."""
 
     def several(field: str) -> int | None:
         """Return a group's size if it is greater than one."""
@@ -138,10 +139,11 @@ def command_line(flags: dict[str, Any]) -> list[str]:
 
 
 def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the environment variables of an instance; null leaves one out."""
+    """Return the environment variables that the plan and the role decide; null leaves one out."""
     config, state = (f"{settings[root]}/{name}" for root in ("config_root", "state_root"))
     places = {
         "PATH": settings["search_path"],
+        "PYTHONPATH": config,
         "TMPDIR": f"{settings['run_root']}/{name}",
         "XDG_CACHE_HOME": f"{state}/cache",
         "TORCHINDUCTOR_CACHE_DIR": f"{state}/cache/inductor",
@@ -162,8 +164,14 @@ def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -
     # With log probabilities asked for, torch would compile while it serves; a host without a compiler loses the engine
     # by it.
     compiling = {} if settings["compile"] else {"TORCH_COMPILE_DISABLE": "1"}
-    own = {**OFFLINE, **GROUP_ON_LOOPBACK, **places, **media, **limits, **cpu, **compiling}
-    found = {**own, **settings["env"], **instance["env"]}
-    # Nothing may come before the directory with the middleware.
-    found["PYTHONPATH"] = ":".join(filter(None, [config, found.get("PYTHONPATH")]))
+    found = {**OFFLINE, **GROUP_ON_LOOPBACK, **places, **media, **limits, **cpu, **compiling}
     return {key: value for key, value in found.items() if value is not None}
+
+
+def user_environment(instance: dict[str, Any], config: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the environment variables that the inventory sets; null takes one away."""
+    found = {**settings["env"], **instance["env"]}
+    # Nothing may come before the directory with the middleware.
+    if "PYTHONPATH" in found:
+        found["PYTHONPATH"] = f"{config}:{found['PYTHONPATH'] or ''}".rstrip(":")
+    return found
