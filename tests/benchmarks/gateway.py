@@ -262,6 +262,8 @@ def gate_parameters(bin_folder: Path, backend: str, translator: str) -> dict[str
         "gate_translator_api_key": GATE_KEY,
         "gate_metrics_key": METRICS_KEY,
         "gate_request_timeout": 600,
+        "gate_max_choices": 8,
+        "gate_max_prompts": 32,
         "gate_keys_resolved": [{"alias": "benchmark", "key": KEY, **LIMITS}],
         "gate_models": [{"name": "chat", "context": 8192, "max_parallel_requests": 1000}],
     }

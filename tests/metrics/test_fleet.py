@@ -15,13 +15,17 @@ import re
 import time
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 
-RULES = Path(__file__).resolve().parents[2] / "roles" / "prometheus" / "templates" / "recording.rules.yml"
+ROOT = Path(__file__).resolve().parents[2]
+RULES = ROOT / "roles" / "prometheus" / "templates" / "recording.rules.yml"
+# Every route of the pinned vLLM.
+ROUTES = ROOT / "tests" / "unit" / "plugins" / "module_utils" / "data" / "vllm-0.32.0-routes.json"
 METRIC = re.compile(r"\b(?:vllm:|llmfleet_gate_|nginx_|node_)[a-zA-Z0-9_]+")
 
 
@@ -47,6 +51,26 @@ def test_every_target_answers(ask: Any) -> None:
     silent = [f"{t['labels']['job']} {t['scrapeUrl']}: {t['lastError']}" for t in targets if t["health"] != "up"]
     assert targets
     assert not silent, "\n".join(silent)
+
+
+def test_engines_answer_nothing_else_without_their_key(ask: Any) -> None:
+    targets = [t for t in ask("targets")["activeTargets"] if t["labels"]["job"] == "vllm"]
+    assert targets
+    found = {}
+    for target in targets:
+        engine = target["scrapeUrl"].removesuffix("/metrics")
+        for path, methods in json.loads(ROUTES.read_text())["routes"].items():
+            for method in sorted({*methods, "GET", "POST"} - {"WEBSOCKET"}):
+                request = Request(f"{engine}{path.replace('{', '').replace('}', '')}", method=method)
+                try:
+                    with urlopen(request, timeout=20) as answer:
+                        found[f"{method} {path}"] = answer.status
+                except HTTPError as error:
+                    found[f"{method} {path}"] = error.code
+    assert {route: status for route, status in found.items() if status != 401} == {
+        "GET /health": 200,
+        "GET /metrics": 200,
+    }
 
 
 def test_every_rule_is_evaluated_without_error(ask: Any) -> None:

@@ -104,7 +104,7 @@ def test_its_own_flags_are_refused_and_an_unknown_engine_is_named() -> None:
     wrong = [{**MODELS[0], "args": {"port": 1}}, {**MODELS[1], "engine": "ech"}]
     found = filters.inventory_problems(wrong, engines=ENGINES)
     assert [(one["variable"], one["remedy"]) for one in found] == [
-        ("llm_models[chat].args", "the port follows from the plan"),
+        ("llm_models[chat].args[port]", "the port follows from the plan"),
         ("llm_models[other].engine", "did you mean echo"),
     ]
 

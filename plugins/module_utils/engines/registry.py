@@ -11,7 +11,12 @@ from typing import Any, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines.base import Engine
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines.plain import PlainEngine
-from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, ProblemsError, nearest
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import (
+    HIDDEN,
+    Problem,
+    ProblemsError,
+    nearest,
+)
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.engine import Vllm
 
 DEFAULT = "vllm"
@@ -41,9 +46,10 @@ def check(label: str, model: Mapping[str, Any]) -> list[Problem]:
     name = str(model["engine"])
     if name not in _ENGINES:
         return [Problem(f"{label}.engine", name, "there is no such engine", nearest(name, _ENGINES))]
-    reserved, args = _ENGINES[name].reserved_args, model["args"]
-    flags = sorted(set(args) & set(reserved))
-    return [Problem(f"{label}.args", args, f"{flag} cannot be set here", reserved[flag]) for flag in flags]
+    reserved = _ENGINES[name].reserved_args
+    flags = sorted(set(model["args"]) & set(reserved))
+    # One of them is a key.
+    return [Problem(f"{label}.args[{flag}]", HIDDEN, f"{flag} cannot be set here", reserved[flag]) for flag in flags]
 
 
 def service(instance: Mapping[str, Any]) -> str:

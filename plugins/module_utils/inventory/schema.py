@@ -86,7 +86,7 @@ def _load(value: Any) -> str:
     return str(one_of("always")(value))
 
 
-def _args(value: Any) -> dict[str, Any]:
+def args(value: Any) -> dict[str, Any]:
     """Take an engine's flags as they are written on its command line: ``--max_num_seqs`` is ``max-num-seqs``."""
     if not isinstance(value, dict):
         raise RefusedError(
@@ -119,7 +119,7 @@ def _env(value: Any) -> dict[str, Any]:
 
 # Fields of a model in a catalogue entry and in the fleet's defaults.
 FAMILY: Schema = {
-    "args": _args,
+    "args": args,
     "concurrency": number(1),
     "context": _context,
     "cost": {"input_per_token": number(0, whole=False), "output_per_token": number(0, whole=False)},

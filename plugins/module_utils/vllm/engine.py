@@ -58,6 +58,7 @@ class Vllm:
     reserved_args: Mapping[str, str] = {
         "api-key": "it is made by the collection",
         "host": "the listening address follows from the plan",
+        "middleware": "leave it out, the engine's own checks its key",
         "model": "use source",
         "port": "the port follows from the plan",
         "revision": "use revision",

@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 from typing import Any, Iterable, Mapping
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import parts, rules
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import parts, rules, schema
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import (
     HIDDEN,
     Problem,
@@ -84,6 +85,11 @@ _API_PATH = rules.matching(
 _FIELD = rules.matching(
     re.compile(r"[A-Za-z0-9._-]+"), "it is not a valid name of a field", "use letters, digits and . _ -"
 )
+_HOST = rules.matching(
+    re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"),
+    "it is not a valid name of a host",
+    "give it without scheme and port",
+)
 _GPU = rules.matching(
     re.compile(r"[A-Za-z0-9/-]+"), "it is not a valid UUID", "give it as `nvidia-smi -L` shows it, such as GPU-..."
 )
@@ -97,6 +103,25 @@ def _webui_url(value: Any) -> str:
     clean = str(_HTTP(value))
     if ";" in clean:
         raise rules.RefusedError("Open WebUI splits it at a semicolon", "give a URL without ;")
+    return clean
+
+
+def _some(item: rules.Rule) -> rules.Rule:
+    """Return a rule for a list that is not empty."""
+
+    def rule(value: Any) -> list[Any]:
+        if value == []:
+            raise rules.RefusedError("it is empty", "name at least one, or remove the line to get the default")
+        return list(parts.listing(item)(value))
+
+    return rule
+
+
+def _vllm_args(value: Any) -> Any:
+    clean = schema.args(value)
+    reserved = registry.of({"engine": "vllm"}).reserved_args
+    for flag in sorted(set(clean) & set(reserved)):
+        raise rules.RefusedError(f"{flag} cannot be set here", reserved[flag], f"[{flag}]", HIDDEN)
     return clean
 
 
@@ -114,6 +139,7 @@ BY_NAME: dict[str, rules.Rule] = {
     "llm_engine_port_base": rules.whole(1, LAST_FIRST_PORT, "a port"),
     "llm_gpus": parts.listing(_GPU),
     "llm_fleet_file": rules.line,
+    "llm_media_domains": parts.listing(_HOST),
     "llm_hf_endpoint": _HTTP,
     "llm_replan": _names,
     "llm_rotate": _names,
@@ -133,6 +159,8 @@ BY_NAME: dict[str, rules.Rule] = {
     "open_webui_user_permissions": parts.mapping(rules.switch),
     "prometheus_retention_size": _SIZE,
     "service_python_archives": rules.line,
+    "vllm_api_paths": _some(_API_PATH),
+    "vllm_args": _vllm_args,
 }
 BY_END: tuple[tuple[re.Pattern[str], rules.Rule], ...] = (
     (re.compile(r"prometheus_.*_(interval|timeout|time)"), _DURATION),
@@ -141,6 +169,7 @@ BY_END: tuple[tuple[re.Pattern[str], rules.Rule], ...] = (
     (re.compile(r".*_(timeout|deadline|seconds)"), rules.whole(1, None, "a number of seconds")),
     (re.compile(r".*_(repository_url|endpoint)"), _HTTP),
     (re.compile(r".*_memory_max"), _MEMORY),
+    (re.compile(r".*_max_(choices|prompts)"), rules.whole(1)),
     (ENVIRONMENT, parts.mapping(_environment_value, rules.ENVIRONMENT)),
 )
 # Variables without a default that an empty text turns off.

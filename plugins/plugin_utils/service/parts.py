@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any, Iterable, NoReturn
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import (
@@ -32,6 +33,11 @@ PREPARE: dict[str, Any] = {"command": None, "again": "", "timeout": 600}
 # Methods by which a service is checked for readiness; without one it is ready while its process lives.
 WAYS = ("url", "tcp", "command")
 
+# Variables that tell programs where things are. They are no secrets, and in the file of secrets they would also change
+# what reads it before the service starts: a shell, setpriv, the client of a container engine.
+OPEN = re.compile(
+    r"HOME|PATH|TMPDIR|PYTHON.*|DOCKER_HOST|CONTAINER_HOST|(CONTAINERS|CUDA|GLOO|LD|NCCL|NVIDIA|TORCH_NCCL|XDG)_.*"
+)
 # The problem of a command, and its remedy.
 NO_COMMAND = ("this is no command", "give a list whose first item is an absolute path")
 Programs = dict[str, dict[str, str]]
@@ -81,6 +87,22 @@ def argv(name: str, key: str, given: Any, programs: Programs, image: str) -> lis
         text = f"its program comes from {program['image']}, and the service runs {where}"
         fail(name, key, given, text, f"name a program {remedy}")
     return [program["program"], *parts[1:]] if program else parts
+
+
+def divided(
+    environment: dict[str, Any], secrets: dict[str, Any], given: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return environment and secrets of a service with the variables of its user.
+
+    :param given: the user's. They may be secret, whatever their names, so they are secrets but for :data:`OPEN`; null
+        takes a variable away.
+    """
+    hidden = {key: value for key, value in given.items() if not OPEN.fullmatch(str(key))}
+    merged = {**environment, **given}
+    return (
+        {key: value for key, value in merged.items() if key not in hidden and value is not None},
+        {**{key: value for key, value in hidden.items() if value is not None}, **secrets},
+    )
 
 
 def ready(name: str, given: Any, programs: Programs, image: str) -> dict[str, Any]:

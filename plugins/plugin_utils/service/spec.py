@@ -36,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "documentation": "",
     "groups": [],
     "environment": {},
+    "user_environment": {},
     "secrets": {},
     "directories": [],
     "files": [],
@@ -109,7 +110,8 @@ def normalise(
         full["user"] = spec.get("user") or f"{PREFIX}{name}"
         full["container"] = _contained(name, dict(full["container"]), command, programs or {})
         environment = {**full["environment"], **full["container"].get("environment", {})}
-        full["environment"] = {key: value for key, value in environment.items() if value is not None}
+        given = full.pop("user_environment")
+        full["environment"], full["secrets"] = parts.divided(environment, full["secrets"], given)
         full["secret_names"] = sorted(full["secrets"])
         full["config_dir"] = f"{config_root}/{name}"
         full["state_dir"] = f"{state_root}/{name}"

@@ -29,6 +29,11 @@ SANDBOX = {
     # Gloo and NCCL list the interfaces.
     "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
 }
+# The middleware that refuses every request without the key: a file of the role, which Python imports from the service's
+# configuration.
+ACCESS = "llmfleet_access"
+# vLLM fetches from any host if none is named. No host can have this name (RFC 2606).
+NO_MEDIA = ["none.invalid"]
 # Seconds beyond the drain after which a stopping engine is killed.
 STOP_SLACK = 30
 
@@ -37,15 +42,16 @@ def specs(instances: list[dict[str, Any]], settings: dict[str, Any]) -> list[dic
     """Return the service spec of each instance of a host.
 
     :param settings: ``python``, ``search_path``, ``paths`` (directory of each model), ``readable`` (directories),
-        ``state_root``, ``run_root``, ``args`` and ``env`` of every instance, ``compile``, ``log_level``,
-        ``drain_timeout``, ``ready_deadline``, ``start_deadlines`` by name of the instance, ``api_key``.
+        ``config_root``, ``state_root``, ``run_root``, ``args`` and ``env`` of every instance, ``compile``,
+        ``log_level``, ``drain_timeout``, ``ready_deadline``, ``start_deadlines`` by name of the instance, ``api_key``,
+        ``api_paths``, ``max_choices``, ``max_prompts``, ``media_domains``.
     """
     return [_spec(instance, settings) for instance in instances]
 
 
 def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     name = f"vllm-{instance['name']}"
-    state = f"{settings['state_root']}/{name}"
+    config, state = (f"{settings[root]}/{name}" for root in ("config_root", "state_root"))
     path = settings["paths"][instance["model"]]
     before = instance.get("start_after")
     deadlines = (settings["ready_deadline"], settings["start_deadlines"].get(instance["name"]) or 0)
@@ -61,7 +67,9 @@ def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
             *command_line({**own_flags(instance, path, settings), **settings["args"], **instance["args"]}),
         ],
         "environment": environment(instance, name, settings),
+        "user_environment": user_environment(instance, f"{settings['config_root']}/{name}", settings),
         "secrets": {"VLLM_API_KEY": settings["api_key"]},
+        "files": [{"dest": f"{config}/{ACCESS}.py", "src": f"files/{ACCESS}.py"}],
         "after": [f"vllm-{before}"] if before else [],
         "ready": {
             "url": f"http://{authority(instance['listen'], instance['port'])}/health",
@@ -77,7 +85,7 @@ def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def own_flags(instance: dict[str, Any], path: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the flags that the plan and the role decide; null leaves one out."""
+    """Return the flags that the plan and the role decide."""
 
     def several(field: str) -> int | None:
         """Return a group's size if it is greater than one."""
@@ -106,6 +114,8 @@ def own_flags(instance: dict[str, Any], path: str, settings: dict[str, Any]) -> 
         "shutdown-timeout": int(settings["drain_timeout"]),
         "disable-access-log-for-endpoints": "/health,/metrics",
         "disable-fastapi-docs": True,
+        "middleware": f"{ACCESS}.EngineAccess",
+        "allowed-media-domains": settings["media_domains"] or NO_MEDIA,
     }
 
 
@@ -129,16 +139,22 @@ def command_line(flags: dict[str, Any]) -> list[str]:
 
 
 def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the environment variables of an instance; null leaves one out."""
-    state = f"{settings['state_root']}/{name}"
+    """Return the environment variables that the plan and the role decide; null leaves one out."""
+    config, state = (f"{settings[root]}/{name}" for root in ("config_root", "state_root"))
     places = {
         "PATH": settings["search_path"],
+        "PYTHONPATH": config,
         "TMPDIR": f"{settings['run_root']}/{name}",
         "XDG_CACHE_HOME": f"{state}/cache",
         "TORCHINDUCTOR_CACHE_DIR": f"{state}/cache/inductor",
         "TRITON_CACHE_DIR": f"{state}/cache/triton",
         "VLLM_LOGGING_LEVEL": settings["log_level"],
+        "LLMFLEET_API_PATHS": ",".join(settings["api_paths"]),
     }
+    # A host that is named could send the engine on to any other.
+    media = {"VLLM_MEDIA_URL_ALLOW_REDIRECTS": 0}
+    # The engine computes each of them at once, while all other limits count one request.
+    limits = {"VLLM_MAX_N_SEQUENCES": settings["max_choices"], "VLLM_MAX_COMPLETION_PROMPTS": settings["max_prompts"]}
     cpu = {}
     if instance["device"] == "cpu":
         cpu = {
@@ -148,5 +164,14 @@ def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -
     # With log probabilities asked for, torch would compile while it serves; a host without a compiler loses the engine
     # by it.
     compiling = {} if settings["compile"] else {"TORCH_COMPILE_DISABLE": "1"}
-    found = {**OFFLINE, **GROUP_ON_LOOPBACK, **places, **cpu, **compiling, **settings["env"], **instance["env"]}
+    found = {**OFFLINE, **GROUP_ON_LOOPBACK, **places, **media, **limits, **cpu, **compiling}
     return {key: value for key, value in found.items() if value is not None}
+
+
+def user_environment(instance: dict[str, Any], config: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the environment variables that the inventory sets; null takes one away."""
+    found = {**settings["env"], **instance["env"]}
+    # Nothing may come before the directory with the middleware.
+    if "PYTHONPATH" in found:
+        found["PYTHONPATH"] = f"{config}:{found['PYTHONPATH'] or ''}".rstrip(":")
+    return found

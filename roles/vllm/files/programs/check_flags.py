@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Have the installed vLLM read the command lines of its instances, before anything that serves is touched.
 
-usage: check_flags.py REQUEST    (JSON, see roles/vllm/tasks/check.yml; run with the Python of the engine)
+usage: check_flags.py < REQUEST    (JSON, see roles/vllm/vars/main.yml; run with the Python of the engine)
 
 Its own parser judges the flags, its own model configuration what the model makes of them (context, dtype,
 quantisation). No weights are loaded and no device is used. Importing vLLM takes long: a stamp says what was checked.
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 # Where vLLM would write; the instances' own places are not this program's.
+SHORTEST_SECRET = 6
 HOMES = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 
 
@@ -89,6 +90,13 @@ def reason(error: Exception, argv: list[str]) -> str:
     return f"{''.join(named[:1])}: this vLLM refuses it: {text}; change args, context or source."
 
 
+def without(secrets: dict[str, Any], text: str) -> str:
+    """Return a text without the values of secrets; a shorter one occurs everywhere."""
+    for value in sorted(map(str, secrets.values()), key=len, reverse=True):
+        text = text.replace(value, "***") if len(value) >= SHORTEST_SECRET else text
+    return text
+
+
 def check(request: dict[str, Any]) -> list[str]:
     """Return a line for every instance that would not start."""
     from vllm import __version__
@@ -101,14 +109,16 @@ def check(request: dict[str, Any]) -> list[str]:
 
     homes = {name: os.environ[name] for name in HOMES}
     parser, problems = make_arg_parser(Parser()), []
-    for command, environment in request["commands"]:
+    for command, environment, given_by_user in request["commands"]:
         argv = command[command.index("-m") + 2 :]
-        os.environ.update({name: str(value) for name, value in environment.items()} | homes)
+        variables = {**environment, **given_by_user}
+        os.environ.update({name: str(value) for name, value in variables.items() if value is not None} | homes)
         try:
             judge(argv, parser)
         except Exception as error:  # noqa: BLE001 - whatever vLLM refuses by, it would refuse to start by
             model = given(argv)["--served-model-name"].split()[0]
-            problems.append(f"{request['host']}: llm_models[{model}]{reason(error, argv)} (vLLM {__version__})")
+            text = without(given_by_user, reason(error, argv))
+            problems.append(f"{request['host']}: llm_models[{model}]{text} (vLLM {__version__})")
     return list(dict.fromkeys(problems))
 
 
@@ -121,10 +131,9 @@ def as_nobody(request: str) -> subprocess.CompletedProcess[str]:
             os.chown(scratch, nobody.pw_uid, nobody.pw_gid)
             child = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         homes = dict.fromkeys(HOMES, scratch)
-        command = [sys.executable, __file__, "--child", request]
-        return subprocess.run(
-            command, env={**os.environ, **homes}, cwd=scratch, capture_output=True, text=True, check=False, **child
-        )
+        child |= {"env": {**os.environ, **homes}, "cwd": scratch, "input": request}
+        command = [sys.executable, __file__, "--child"]
+        return subprocess.run(command, capture_output=True, text=True, check=False, **child)
 
 
 def leave_stamp(stamp: Path) -> None:
@@ -137,12 +146,12 @@ def leave_stamp(stamp: Path) -> None:
 
 def main() -> None:
     """Check, and leave a stamp if all is well."""
-    if sys.argv[1] == "--child":
+    request = json.load(sys.stdin)
+    if sys.argv[1:] == ["--child"]:
         # vLLM logs as it pleases, on both; the answer is the last line.
-        print("\n" + json.dumps(check(json.loads(sys.argv[2]))))
+        print("\n" + json.dumps(check(request)))
         return
-    request = json.loads(sys.argv[1])
-    run = as_nobody(sys.argv[1])
+    run = as_nobody(json.dumps(request))
     if run.returncode:
         last = (run.stderr.strip() or f"it ended with {run.returncode}").splitlines()[-1]
         raise SystemExit(

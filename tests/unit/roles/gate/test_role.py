@@ -35,6 +35,8 @@ PARAMETERS: dict[str, Any] = {
     "gate_engines_url": "http://127.0.0.1:4100",
     "gate_translator_url": "http://127.0.0.1:4000",
     "gate_request_timeout": "625",
+    "gate_max_choices": 8,
+    "gate_max_prompts": "32",
     "gate_models": [CHAT, {"name": "embed"}],
     "gate_other_models": ["far-away"],
     "gate_keys_resolved": [

@@ -181,7 +181,7 @@ def test_settings_of_ones_own_win_and_leave_the_others(rich: Rendered) -> None:
     assert rich.config["router_settings"]["disable_cooldowns"] is True
     assert rich.config["litellm_settings"]["json_logs"] is True
     assert "prometheus_metrics_config" not in rich.config["litellm_settings"]
-    assert rich.service["environment"]["LITELLM_LOG"] == "INFO"
+    assert rich.service["user_environment"]["LITELLM_LOG"] == "INFO"
 
 
 def test_the_ready_probe_goes_to_an_address(rich: Rendered) -> None:

@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import io
+import json
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -61,3 +65,34 @@ def test_a_stamp_replaces_the_one_before(check_flags: ModuleType, tmp_path: Path
     for name in ("a", "b"):
         check_flags.leave_stamp(tmp_path / "checked" / name)
     assert [path.name for path in (tmp_path / "checked").iterdir()] == ["b"]
+
+
+def test_the_request_comes_and_goes_on_by_standard_input(
+    check_flags: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A command line is visible to every user."""
+    secrets = {"TOOL_TOKEN": "canary-0123"}
+    request = {"host": "gpu1", "stamp": str(tmp_path / "checked" / "s"), "commands": [[["python"], {}, secrets]]}
+    seen = {}
+
+    def run(command: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
+        seen.update(how, command=command)
+        return subprocess.CompletedProcess(command, 0, "noise\n[]", "")
+
+    monkeypatch.setattr(check_flags.subprocess, "run", run)
+    monkeypatch.setattr(sys, "argv", ["check_flags.py"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(request)))
+    check_flags.main()
+    assert "canary-0123" in seen["input"]
+    assert "canary-0123" not in str(seen["command"]) + str(seen["env"])
+    assert (tmp_path / "checked" / "s").exists()
+    monkeypatch.setattr(sys, "argv", ["check_flags.py", "--child"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(seen["input"]))
+    monkeypatch.setattr(check_flags, "check", lambda given: [given["host"]])
+    check_flags.main()
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == ["gpu1"]
+
+
+def test_a_message_shows_no_value_of_a_secret(check_flags: ModuleType) -> None:
+    secrets = {"A": "canary-01", "B": "canary-0123", "C": "1", "D": 123456}
+    assert check_flags.without(secrets, "canary-0123 1 canary-01 123456") == "*** 1 *** ***"

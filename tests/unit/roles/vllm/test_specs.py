@@ -18,6 +18,7 @@ from ansible_playbook import played
 ROOT = Path(__file__).resolve().parents[4]
 ROLE = ROOT / "roles" / "vllm"
 API_KEY = "sk-engine-0123456789"
+TOKEN = "canary-0123456789"
 CHAT: dict[str, Any] = {
     "name": "chat-0",
     "model": "chat",
@@ -39,6 +40,7 @@ CHAT: dict[str, Any] = {
 }
 ROOTS = {
     "service_root": "/opt/llmfleet",
+    "service_config_root": "/etc/llmfleet",
     "service_state_root": "/var/lib/llmfleet",
     "service_run_root": "/run/llmfleet",
     "service_proxy_environment": {},
@@ -47,6 +49,9 @@ ROOTS = {
     "vllm_readable": ["/models"],
     "vllm_models_missing": False,
     "vllm_start_deadlines": {},
+    "vllm_max_choices": 8,
+    "vllm_max_prompts": 32,
+    "vllm_media_domains": [],
 }
 PLAY = [
     {
@@ -105,7 +110,14 @@ def cpu(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "seed": -1,
             "chat-template": 'it\'s 100 % "sure"',
         },
-        "env": {"VLLM_LOGGING_LEVEL": "DEBUG", "DO_NOT_TRACK": None},
+        "env": {
+            "VLLM_LOGGING_LEVEL": "DEBUG",
+            "DO_NOT_TRACK": None,
+            "PYTHONPATH": "/srv/plugins",
+            "NCCL_DEBUG": "INFO",
+            "TOOL_TOKEN": TOKEN,
+            "VLLM_API_KEY": "mine",
+        },
     }
     return render(tmp_path_factory.mktemp("cpu"), [CHAT, second])
 
@@ -119,7 +131,17 @@ def cuda(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "gpus": ["GPU-1", "GPU-2"],
         "args": {"tensor-parallel-size": 2, "gpu-memory-utilization": 0.9},
     }
-    return render(tmp_path_factory.mktemp("cuda"), [instance], vllm_args={"seed": 1, "gpu-memory-utilization": 0.5})
+    return render(
+        tmp_path_factory.mktemp("cuda"),
+        [instance],
+        vllm_args={"seed": 1, "gpu-memory-utilization": 0.5},
+        vllm_media_domains=["img.example.com", "192.0.2.1"],
+    )
+
+
+def normalised(rendered: dict[str, Any]) -> list[dict[str, Any]]:
+    """The specs as the service role completes them."""
+    return service_spec.normalise(rendered["specs"], "/etc/llmfleet", "/var/lib/llmfleet")
 
 
 def command(rendered: dict[str, Any], index: int = 0) -> list[str]:
@@ -161,9 +183,46 @@ def test_processors_are_bound_and_nothing_is_compiled_while_serving(cpu: dict[st
 
 
 def test_an_environment_variable_can_be_changed_and_left_out(cpu: dict[str, Any]) -> None:
-    environment = cpu["specs"][1]["environment"]
-    assert environment["VLLM_LOGGING_LEVEL"] == "DEBUG"
-    assert "DO_NOT_TRACK" not in environment
+    full = normalised(cpu)[1]
+    assert full["secrets"] == {"TOOL_TOKEN": TOKEN, "VLLM_LOGGING_LEVEL": "DEBUG", "VLLM_API_KEY": API_KEY}
+    assert not {"VLLM_LOGGING_LEVEL", "DO_NOT_TRACK"} & set(full["environment"])
+    assert full["environment"]["NCCL_DEBUG"] == "INFO"
+
+
+def test_a_users_variables_are_on_no_command_line(cpu: dict[str, Any]) -> None:
+    (check,) = (task for task in yaml.safe_load((ROLE / "tasks" / "check.yml").read_text()) if "no_log" in task)
+    assert "request" not in str(check["ansible.builtin.command"]["argv"])
+    assert "vllm_flags_request" in check["ansible.builtin.command"]["stdin"]
+    for full in normalised(cpu):
+        for file in service_spec.files([full], "systemd", "llm-", "/etc/llmfleet"):
+            assert TOKEN not in json.dumps(file)
+
+
+def test_the_middleware_comes_with_the_service_and_before_other_code(cpu: dict[str, Any]) -> None:
+    for spec in cpu["specs"]:
+        (file,) = spec["files"]
+        assert file["dest"] == f"/etc/llmfleet/{spec['name']}/llmfleet_access.py"
+        # Ansible looks for it from the directory of the role.
+        assert (ROLE / file["src"]).is_file()
+        assert "--middleware=llmfleet_access.EngineAccess" in spec["command"]
+        assert "/v1/chat/completions" in spec["environment"]["LLMFLEET_API_PATHS"].split(",")
+    first, second = (full["environment"]["PYTHONPATH"] for full in normalised(cpu))
+    assert first == "/etc/llmfleet/vllm-chat-0"
+    assert second == "/etc/llmfleet/vllm-embed-0:/srv/plugins"
+
+
+def test_a_request_is_for_few_sequences(cpu: dict[str, Any], cuda: dict[str, Any]) -> None:
+    for spec in cpu["specs"] + cuda["specs"]:
+        assert spec["environment"]["VLLM_MAX_N_SEQUENCES"] == 8
+        assert spec["environment"]["VLLM_MAX_COMPLETION_PROMPTS"] == 32
+
+
+def test_media_come_from_hosts_that_are_named_and_from_no_other(cpu: dict[str, Any], cuda: dict[str, Any]) -> None:
+    for rendered, hosts in ((cpu, ["none.invalid"]), (cuda, ["img.example.com", "192.0.2.1"])):
+        argv = command(rendered)
+        start = argv.index("--allowed-media-domains")
+        assert argv[start + 1 : start + 1 + len(hosts)] == hosts
+        assert rendered["specs"][0]["environment"]["VLLM_MEDIA_URL_ALLOW_REDIRECTS"] == 0
 
 
 def test_engines_never_ask_the_network(cpu: dict[str, Any], cuda: dict[str, Any]) -> None:
@@ -200,8 +259,7 @@ def test_the_stop_waits_longer_than_the_engine_drains(cpu: dict[str, Any]) -> No
 
 def test_the_service_role_takes_the_specs(cpu: dict[str, Any], cuda: dict[str, Any]) -> None:
     for rendered in (cpu, cuda):
-        full = service_spec.normalise(rendered["specs"], "/etc/llmfleet", "/var/lib/llmfleet")
-        assert [user["name"] for user in service_spec.users(full)] == ["llm-vllm"]
+        assert [user["name"] for user in service_spec.users(normalised(rendered))] == ["llm-vllm"]
 
 
 def test_the_stamp_follows_the_command_lines(cpu: dict[str, Any], cuda: dict[str, Any]) -> None:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
@@ -172,6 +174,32 @@ def test_a_wrong_word_about_containers_is_refused():
     with pytest.raises(ProblemsError) as error:
         normalised(spec(container={"privileged": True}))
     assert "container.privileged" in str(error.value)
+
+
+def test_what_a_user_sets_is_a_secret_and_wins() -> None:
+    user = {"TOOL_TOKEN": "canary", "A": "mine", "B": None, "LD_LIBRARY_PATH": "/x", "KEY": "mine", "C": True}
+    given = spec(environment={"A": "1", "B": "2", "PATH": "/bin"}, secrets={"KEY": "real"}, user_environment=user)
+    (full,) = normalised(given)
+    assert full["environment"] == {"PATH": "/bin", "LD_LIBRARY_PATH": "/x"}
+    assert full["secrets"] == {"TOOL_TOKEN": "canary", "A": "mine", "KEY": "real", "C": True}
+    assert full["secret_names"] == ["A", "C", "KEY", "TOOL_TOKEN"]
+    assert "user_environment" not in full
+    assert "canary" not in json.dumps(service_spec.files([full], "systemd", "llm-", "/etc/llmfleet"))
+    (secret,) = service_spec.secret_files([full])
+    assert (secret["mode"], secret["owner"]) == ("0600", "root")
+    assert "TOOL_TOKEN='canary'" in secret["content"]
+
+
+@pytest.mark.parametrize("name", ["PATH", "HOME", "LD_PRELOAD", "PYTHONPATH", "CUDA_VISIBLE_DEVICES", "DOCKER_HOST"])
+def test_what_changes_the_programs_that_start_a_service_is_in_none_of_their_files(name: str) -> None:
+    (full,) = normalised(spec(user_environment={name: "x"}))
+    assert (full["environment"], full["secrets"]) == ({name: "x"}, {})
+
+
+@pytest.mark.parametrize("name", ["HOMEPAGE_KEY", "PATH_TOKEN", "DOCKER_PASSWORD", "AWS_SECRET_ACCESS_KEY", "X_LD_KEY"])
+def test_what_only_looks_like_it_is_a_secret(name: str) -> None:
+    (full,) = normalised(spec(user_environment={name: "x"}))
+    assert (full["environment"], full["secrets"]) == ({}, {name: "x"})
 
 
 def test_a_line_break_in_the_environment_cannot_begin_a_line_of_a_unit():

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.filter.vllm import vllm_specs
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service.parts import divided
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.vllm import specs
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "specs.json").read_text())
@@ -71,19 +72,31 @@ def test_flags_of_the_instance_win_over_the_role_and_those_over_the_plan() -> No
     assert not [word for word in command if word in ("--seed=1", "--max-num-seqs=16")]
 
 
+def variables(spec: dict[str, Any]) -> dict[str, Any]:
+    """All variables that the engine has, as the service role merges them."""
+    environment, secrets = divided(spec["environment"], spec["secrets"], spec["user_environment"])
+    return {**environment, **secrets}
+
+
 def test_processes_of_an_engine_meet_on_loopback_unless_told_otherwise() -> None:
     environment = one()["environment"]
     assert (environment["GLOO_SOCKET_IFNAME"], environment["NCCL_SOCKET_IFNAME"]) == ("lo", "lo")
-    given = one({"env": {"GLOO_SOCKET_IFNAME": None}}, env={"NCCL_SOCKET_IFNAME": "eth1"})["environment"]
+    given = variables(one({"env": {"GLOO_SOCKET_IFNAME": None}}, env={"NCCL_SOCKET_IFNAME": "eth1"}))
     assert "GLOO_SOCKET_IFNAME" not in given
     assert given["NCCL_SOCKET_IFNAME"] == "eth1"
 
 
 def test_variables_of_the_instance_win_and_a_null_takes_one_away() -> None:
-    environment = one({"env": {"A": "1", "B": "1"}}, env={"A": None, "B": "2", "DO_NOT_TRACK": None})["environment"]
-    assert "A" not in environment
-    assert "DO_NOT_TRACK" not in environment
-    assert environment["B"] == "2"
+    given = variables(one({"env": {"A": "1", "B": "1"}}, env={"A": None, "B": "2", "DO_NOT_TRACK": None}))
+    assert "A" not in given
+    assert "DO_NOT_TRACK" not in given
+    assert given["B"] == "2"
+
+
+@pytest.mark.parametrize("own", [None, "/srv/plugins"])
+def test_nothing_is_imported_instead_of_the_middleware(own: str | None) -> None:
+    path = variables(one(env={"PYTHONPATH": own}))["PYTHONPATH"]
+    assert path.split(":") == ["/etc/llmfleet/vllm-chat-0", *filter(None, [own])]
 
 
 @pytest.mark.parametrize(("measured", "deadline"), [({}, 900), ({"chat-0": 60}, 900), ({"chat-0": "1800"}, 1800)])
@@ -93,5 +106,5 @@ def test_the_deadline_is_the_longer_one(measured: dict[str, Any], deadline: int)
 
 def test_the_filter_says_what_is_missing() -> None:
     assert vllm_specs([], {}) == []
-    with pytest.raises(AnsibleFilterError, match="'state_root' is missing"):
+    with pytest.raises(AnsibleFilterError, match="'config_root' is missing"):
         vllm_specs([CHAT], {})
