@@ -45,3 +45,11 @@ def test_every_line_of_a_lock_is_hashed_and_names_no_place(source: Path) -> None
     assert requirements
     assert not [block.split()[0] for block in requirements if "--hash=sha256:" not in block]
     assert not re.findall(r"\S*(?:://|--(?:extra-)?index-url|--find-links)\S*", text)
+
+
+def test_the_gate_is_tested_with_what_it_runs_with() -> None:
+    source = ROOT / "roles" / "gate" / "files" / "gate.in"
+    wanted = re.findall(r"^([a-z][a-z-]*)", source.read_text(), re.M)
+    running = pins(source.with_suffix(".txt").read_text())
+    tested = pins((ROOT / "requirements" / "test.txt").read_text())
+    assert {name: tested.get(name) for name in wanted} == {name: running[name] for name in wanted}
