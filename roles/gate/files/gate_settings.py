@@ -15,13 +15,12 @@ Everything else has a default, see `Settings`. Knows nothing of HTTP.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import orjson
 
 MIB = 1 << 20
 # What has to be translated for an engine, or is not text. Everything else that is known goes to the engines.
@@ -136,10 +135,26 @@ def _names(values: dict[str, Any], name: str, where: str) -> None:
         values[name] = tuple(values[name])
 
 
+def _whole(text: str) -> int:
+    value = int(text)
+    if not -(2**63) <= value < 2**64:
+        raise ValueError(f"{text[:40]} is too large")
+    return value
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is no number that can be sent")
+    return value
+
+
 def parse(text: str) -> Settings:
     """The settings in a file's text; SettingsError for anything that cannot be meant."""
     try:
-        document = orjson.loads(text)
+        document = json.loads(text, parse_int=_whole, parse_float=_number, parse_constant=_number)
+        # Half of a pair of surrogates is no text either.
+        json.dumps(document, ensure_ascii=False).encode()
     except ValueError as error:
         raise SettingsError(f"not JSON: {error}") from None
     values = _values(Settings, document, "settings")

@@ -96,7 +96,20 @@ def test_a_mistake_is_named(change: dict[str, Any], message: str) -> None:
         read(**change)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"port": NaN}', '{"listen": "\\ud800"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"port": NaN}',
+        '{"port": 1e999}',
+        '{"port": -Infinity}',
+        f'{{"port": {2**64}}}',
+        '{"listen": "\\ud800"}',
+    ],
+)
 def test_what_is_no_json_object_is_refused(text: str) -> None:
     with pytest.raises(SettingsError):
         parse(text)
