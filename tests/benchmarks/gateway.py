@@ -210,6 +210,7 @@ def render(bin_folder: Path, backend: str, workers: int, folder: Path) -> dict[s
                 "programs": {name: str(bin_folder / name) for name in ("litellm", "uvicorn")},
             }
         },
+        "litellm_egress": [],
         "litellm_listen": "127.0.0.1",
         "litellm_port": free_port(),
         "litellm_num_workers": workers,

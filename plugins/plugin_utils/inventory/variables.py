@@ -118,6 +118,9 @@ def _some(item: rules.Rule) -> rules.Rule:
     return rule
 
 
+_REACHED = parts.listing(lambda value: value if value == "any" else rules.network(value))
+
+
 def _vllm_args(value: Any) -> Any:
     clean = schema.args(value)
     reserved = registry.of({"engine": "vllm"}).reserved_args
@@ -130,11 +133,13 @@ def _vllm_args(value: Any) -> Any:
 BY_NAME: dict[str, rules.Rule] = {
     "container_engine_insecure_registries": parts.listing(_ORIGIN),
     "container_engine_registry_mirrors": parts.listing(_HTTP),
+    **{f"{name}_egress": _REACHED for name in ("litellm", "open_webui", "vllm")},
     "litellm_extra_fields": parts.listing(_FIELD),
     "litellm_key_paths": _some(_KEY_PATH),
     "litellm_redis_url": _REDIS,
     "llm_address": rules.address,
     "llm_cores": _CORES,
+    "llm_egress_networks": _REACHED,
     "llm_engine_port_base": rules.whole(1, LAST_FIRST_PORT, "a port"),
     "llm_gpus": parts.listing(_GPU),
     "llm_fleet_file": rules.line,
