@@ -11,7 +11,14 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import applications, memory
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import applications, egress, memory
+
+
+def egress_problems(
+    values: dict[str, Any], services: dict[str, list[str]], further: list[str], address: str, host: str = ""
+) -> list[dict[str, Any]]:
+    """Find names of hosts that a filtered service could not reach; see plugin_utils/fleet/egress.py."""
+    return [problem._asdict() for problem in egress.problems(values, services, further, address, host)]
 
 
 class FilterModule:
@@ -28,6 +35,9 @@ class FilterModule:
             "application_scrape_jobs": applications.scrape_jobs,
             "application_services": applications.services,
             "driverless_hosts": memory.driverless_hosts,
+            "egress_networks": egress.networks,
+            "egress_problems": egress_problems,
             "fleet_hosts": memory.fleet_hosts,
             "fleet_models": memory.fleet_models,
+            "source_addresses": egress.source_addresses,
         }

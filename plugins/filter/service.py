@@ -13,7 +13,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.module_utils import problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import engine as doctor_engine
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import removal
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import as_user, container_command
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import as_user, container_command, egress
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import image as service_image
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import package as service_package
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
@@ -115,6 +115,7 @@ class FilterModule:
             "service_specs": service_specs,
             "service_users_to_create": service_spec.users_to_create,
             "service_directories": service_spec.directories,
+            "service_egress_rules": egress.rules,
             "service_files": service_spec.files,
             "service_secret_files": service_spec.secret_files,
             "service_manager_services": service_spec.manager_services,

@@ -18,6 +18,7 @@ description:
     a start.
   - Because it compares with the I(running) process and not with the changes of this run, the next run completes an
     interrupted play.
+  - A changed drop-in of a unit restarts nothing, as a reload of systemd applies it to the running service.
   - Started means ready. A service that is not ready within its deadline, or whose process gave up, fails the task with
     the end of its log.
   - Services of one call start together, unless one names another in C(after). Running services are restarted one at a
@@ -154,20 +155,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import stamps
-from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import (
-    read_json,
-    read_text,
-)
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import delete, read_json, read_text
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name
 from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import readiness
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import wait as service_wait
-from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import (
-    Manager,
-    Supervisor,
-    Systemd,
-)
+from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import Manager, Supervisor, Systemd
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import parse_environment_file, redact
 
 
@@ -188,6 +182,7 @@ class Run:
         self.actions: dict[str, str] = {}
         self.ready_seconds: dict[str, float] = {}
         self.prepared: dict[str, list[str]] = {}
+        self.reread = False
 
     def command(self, argv: list[str], check: bool = True) -> str:
         """Run a command and return what it printed; fail the module where it fails and that matters."""
@@ -225,9 +220,12 @@ class Run:
             pending = [one for one in service["prepare"] if not stamps.is_stamped(one["stamp"])]
             if pending:
                 self.prepared[name] = [" ".join(one["command"]) for one in pending]
+        acts = any(self.actions[name] != "none" for name in wanted)
+        # Reading the changed filter of a running service applies it.
+        self.reread = not acts and self.manager.stale(list(wanted))
         if self.module.check_mode:
             return
-        if any(self.actions[name] != "none" for name in wanted):
+        if acts or self.reread:
             self.manager.prepare(list(wanted))
         for step in logic.steps(self.params["services"], self.actions):
             for service in step:
@@ -342,8 +340,7 @@ class Run:
             if gone:
                 self.manager.disable(gone)
             for path in self.manager.leftovers(gone) + [self._marker(name) for name in gone]:
-                if os.path.exists(path):
-                    os.remove(path)
+                delete(path)
             if gone:
                 self.manager.forget(gone)
 
@@ -366,8 +363,9 @@ class Run:
         prefix = self.params["prefix"]
         lines = [f"{prefix}{name}: prepare with {one}" for name, commands in self.prepared.items() for one in commands]
         lines += [f"{prefix}{name}: {action}" for name, action in done.items()]
+        lines += ["systemd: read changed settings of running services"] if self.reread else []
         return {
-            "changed": bool(done or self.prepared),
+            "changed": bool(done or self.prepared or self.reread),
             "actions": self.actions,
             "ready_seconds": self.ready_seconds,
             "prepared": self.prepared,

@@ -229,6 +229,7 @@ def litellm_parameters(bin_folder: Path, backend: str) -> dict[str, object]:
     programs = {name: str(bin_folder / name) for name in ("litellm", "uvicorn")}
     return {
         "service_packages": {"litellm": {"python": str(bin_folder / "python"), "programs": programs}},
+        "litellm_egress": [],
         "litellm_listen": "127.0.0.1",
         "litellm_port": free_port(),
         "litellm_num_workers": 1,

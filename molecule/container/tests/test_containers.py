@@ -121,3 +121,19 @@ def test_nothing_of_the_applications_is_installed_on_the_host(host: Any) -> None
         ).stdout
         == ""
     )
+
+
+def test_nftables_lets_the_users_of_services_reach_the_fleet_alone() -> None:
+    assert in_host(HOST, "systemctl", "is-active", "llmfleet-egress.service").strip() == "active"
+    assert in_host(HOST, "systemctl", "is-enabled", "llmfleet-egress.service").strip() == "enabled"
+    send = (
+        "import socket, sys; probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
+        "print([probe.sendto(b'x', (address, 53)) for address in sys.argv[1:]])"
+    )
+    for user in ("llm-litellm", "llm-open-webui", "llm-vllm"):
+        assert user in in_host(HOST, "nft", "list", "chain", "inet", "llmfleet_egress", user)
+        sender = ["setpriv", "--reuid", user, "--clear-groups", "python3", "-c", send]
+        assert in_host(HOST, *sender, "127.0.0.1").strip() == "[1]"
+        for outside in ("192.0.2.1", "127.0.0.53"):
+            assert in_host(HOST, *sender, outside, codes=(1,)) == "", f"{user} reaches {outside}"
+    assert in_host(HOST, "python3", "-c", send, "192.0.2.1").strip() == "[1]"

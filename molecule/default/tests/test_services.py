@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from bench_hosts import listeners
+from bench_hosts import in_host, listeners
 
 GATEWAY = {"litellm", "gate", "nginx", "nginx-exporter", "prometheus", "node-exporter"}
 EXPECTED = {
@@ -29,6 +32,27 @@ FLEET_PORTS = {"aio": GATEWAY_PORTS | {3000, 8100, 8101}, "gw-ubuntu": GATEWAY_P
 # LiteLLM, the inner proxy, its status page, and Prometheus, which has no log-in.
 LOOPBACK_PORTS = {4000, 4100, 4101, 9090}
 EXPOSURE_LIMIT = 3.0
+FILTERED = ("litellm", "open-webui", "vllm-chat-0", "vllm-chat-1")
+# Joins the processes of a service, if it is given their control group, and sends a packet to each address; prints which
+# were sent.
+SEND = """
+import json, socket, sys
+if sys.argv[1]:
+    with open(f"/sys/fs/cgroup{sys.argv[1]}/cgroup.procs", "w") as group:
+        group.write("0")
+sent = {}
+for address in sys.argv[2:]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.sendto(b"x", (address, 53))
+            sent[address] = True
+        except PermissionError:
+            sent[address] = False
+        except OSError:
+            sent[address] = None
+print(json.dumps(sent))
+"""
 
 
 @pytest.fixture
@@ -81,3 +105,41 @@ def test_only_what_is_meant_to_listens(name: str) -> None:
     assert found.fleet == FLEET_PORTS[name]
     # Engines talk to their own processes on further ports of the loopback.
     assert found.loopback >= LOOPBACK_PORTS
+
+
+def filtered(name: str) -> set[str]:
+    return EXPECTED[name] & set(FILTERED)
+
+
+def networks(addresses: list[str]) -> list[Any]:
+    found = [ipaddress.ip_network(address) for address in addresses]
+    return [
+        network
+        for version in (4, 6)
+        for network in ipaddress.collapse_addresses([one for one in found if one.version == version])
+    ]
+
+
+def test_services_exchange_traffic_with_the_fleet_alone(host: Any, name: str, address_of: Callable[[str], str]) -> None:
+    fleet = [address_of(other) for other in EXPECTED]
+    for service in filtered(name):
+        unit = f"llm-{service}.service"
+        denied = host.check_output(f"systemctl show -P IPAddressDeny {unit}")
+        assert set(denied.split()) == {"0.0.0.0/0", "::/0"}, unit
+        allowed = host.check_output(f"systemctl show -P IPAddressAllow {unit}").split()
+        assert networks(allowed) == networks([*fleet, "127.0.0.1", "127.0.1.1", "::1"]), unit
+
+
+def test_systemd_blocks_what_is_outside_the_fleet(name: str, address_of: Callable[[str], str]) -> None:
+    """Where the bench's kernel lets systemd filter at all, the filter acts on the processes of the running service."""
+    unit = ["systemd-run", "--quiet", "--wait", "--pipe", "-p", "IPAddressDeny=any"]
+    if json.loads(in_host(name, *unit, "python3", "-c", SEND, "", "192.0.2.1"))["192.0.2.1"] is not False:
+        pytest.skip("systemd cannot filter addresses in the hosts of this bench")
+    others = [address_of(other) for other in EXPECTED]
+    for service in filtered(name):
+        group = in_host(name, "systemctl", "show", "-P", "ControlGroup", f"llm-{service}.service").strip()
+        # 192.0.2.1 stands for the internet; the next one is where systemd-resolved answers.
+        probed = ["192.0.2.1", "127.0.0.53", "127.0.0.1", "::1", *others]
+        sent = json.loads(in_host(name, "python3", "-c", SEND, group, *probed))
+        assert (sent["192.0.2.1"], sent["127.0.0.53"]) == (False, False), service
+        assert all(sent[address] for address in ["127.0.0.1", *others]), service

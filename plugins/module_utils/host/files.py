@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read files of the host that may be missing, may change, or may not be regular files."""
+"""Read and delete files of the host that may be missing, may change, or may not be regular files."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -50,6 +51,15 @@ def open_regular(path: str) -> tuple[BinaryIO, int] | None:
         return open(path, "rb"), status.st_size
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def delete(path: str) -> None:
+    """Delete a file, or a directory unless somebody else has something in it."""
+    if os.path.isdir(path):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
+    elif os.path.exists(path):
+        os.remove(path)
 
 
 def names(directory: str) -> list[str]:

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from typing import Callable, Protocol
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 
 Runner = Callable[..., str]
 
+# Settings of a unit that systemd applies to the running service when it is reloaded.
+DROP_IN = "/etc/systemd/system/{}.service.d/llmfleet-egress.conf"
+# Properties of a unit that decide on its state.
+PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", "DropInPaths")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -32,6 +37,9 @@ class Manager(Protocol):
 
     def leftovers(self, names: list[str]) -> list[str]:
         """Return the files to delete once the services are stopped for good."""
+
+    def stale(self, names: list[str]) -> bool:
+        """Return whether files of a service differ from what the manager has read of them."""
 
     def prepare(self, names: list[str]) -> None:
         """Make the manager read new definitions."""
@@ -67,9 +75,7 @@ class Systemd:
 
     def _show(self, names: list[str]) -> dict[str, dict[str, str]]:
         units = [self._unit(name) for name in names]
-        text = self._run(
-            ["systemctl", "show", "-p", "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload", "--", *units]
-        )
+        text = self._run(["systemctl", "show", "-p", ",".join(PROPERTIES), "--", *units])
         return logic.parse_systemctl_show(text)
 
     def states(self, names: list[str]) -> dict[str, str]:
@@ -92,15 +98,29 @@ class Systemd:
         """Match our units."""
         return self.definition_files("*")[0]
 
+    def _drop_in(self, name: str) -> str:
+        return DROP_IN.format(f"{self._prefix}{name}")
+
     def leftovers(self, names: list[str]) -> list[str]:
-        """Name the unit files."""
-        return [path for name in names for path in self.definition_files(name)]
+        """Name the unit files and the drop-ins with their directories."""
+        files = [path for name in names for path in (*self.definition_files(name), self._drop_in(name))]
+        return files + [self._drop_in(name).rpartition("/")[0] for name in names]
+
+    def _is_stale(self, name: str, properties: dict[str, str]) -> bool:
+        # systemd does not look for a directory of drop-ins that is new, so it does not ask for a reload itself.
+        read = self._drop_in(name) in properties.get("DropInPaths", "").split()
+        unread = bool(read_text(self._drop_in(name))) != read
+        return unread or properties.get("LoadState") == "not-found" or properties.get("NeedDaemonReload") == "yes"
+
+    def stale(self, names: list[str]) -> bool:
+        """Compare the units and drop-ins with what systemd has read."""
+        shown = self._show(names) if names else {}
+        return any(self._is_stale(name, shown.get(self._unit(name), {})) for name in names)
 
     def prepare(self, names: list[str]) -> None:
         """Reload systemd once, and only where a unit is new or changed."""
         shown = self._show(names)
-        properties = [shown.get(self._unit(name), {}) for name in names]
-        if any(p.get("LoadState") == "not-found" or p.get("NeedDaemonReload") == "yes" for p in properties):
+        if any(self._is_stale(name, shown.get(self._unit(name), {})) for name in names):
             self._run(["systemctl", "daemon-reload"])
         disabled = [
             self._unit(name) for name in names if shown.get(self._unit(name), {}).get("UnitFileState") != "enabled"
@@ -177,6 +197,10 @@ class Supervisor:
     def leftovers(self, names: list[str]) -> list[str]:
         """Name the files of the programs."""
         return [path for name in names for path in self.definition_files(name)]
+
+    def stale(self, names: list[str]) -> bool:
+        """Supervisor reads its files whenever it starts a program."""
+        return False
 
     def prepare(self, names: list[str]) -> None:
         """Start supervisord where it does not run; let it read its files."""

@@ -117,6 +117,9 @@ def _some(item: rules.Rule) -> rules.Rule:
     return rule
 
 
+_REACHED = parts.listing(lambda value: value if value == "any" else rules.network(value))
+
+
 def _vllm_args(value: Any) -> Any:
     clean = schema.args(value)
     reserved = registry.of({"engine": "vllm"}).reserved_args
@@ -133,9 +136,11 @@ BY_NAME: dict[str, rules.Rule] = {
     "gate_key_share": rules.number(0.01, 1, whole=False),
     "gate_other_models": parts.listing(rules.line),
     "gate_translated_paths": parts.listing(_API_PATH),
+    **{f"{name}_egress": _REACHED for name in ("litellm", "open_webui", "vllm")},
     "litellm_redis_url": _REDIS,
     "llm_address": rules.address,
     "llm_cores": _CORES,
+    "llm_egress_networks": _REACHED,
     "llm_engine_port_base": rules.whole(1, LAST_FIRST_PORT, "a port"),
     "llm_gpus": parts.listing(_GPU),
     "llm_fleet_file": rules.line,

@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.llmfleet.serving.plugins.module_utils import text
 from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import HIDDEN
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import parts
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import egress, parts
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service.parts import (
     NO_COMMAND,
     Programs,
@@ -102,7 +102,7 @@ def normalise(
         if name in seen:
             fail(name, "name", name, "another service has this name", "give every service a name of its own")
         seen.add(name)
-        refuse_unknown(name, "", spec, {*DEFAULTS, "name", "user", "command"})
+        refuse_unknown(name, "", spec, {*DEFAULTS, "name", "user", "command", "egress"})
         command = [str(part) for part in spec.get("command", [])]
         if not command or not command[0].startswith("/"):
             fail(name, "command", command, *NO_COMMAND)
@@ -129,6 +129,7 @@ def normalise(
             for f in (_normalise_file(name, f) for f in spec.get("files", []))
         ]
         image = full["container"].get("image", "")
+        full["egress"] = egress.networks(name, spec.get("egress"))
         full["ready"] = parts.ready(name, full["ready"], programs or {}, image)
         full["prepare"] = parts.prepare(name, full["prepare"], programs or {}, image)
         for part in ("stop", "limits"):
@@ -167,8 +168,11 @@ def users_to_create(
     return [user for user in users(specs) if not is_as_wanted(user)]
 
 
-def directories(specs: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Return every directory the services need, parents first, each once: ``[{path, owner, group, mode}]``."""
+def directories(specs: list[dict[str, Any]], manager: str = "", prefix: str = "") -> list[dict[str, str]]:
+    """Return every directory the services need, parents first, each once: ``[{path, owner, group, mode}]``.
+
+    :param manager: the manager whose directories of services are among them; empty for none.
+    """
     found: dict[str, dict[str, str]] = {}
     for spec in specs:
         wanted = [
@@ -177,6 +181,7 @@ def directories(specs: list[dict[str, Any]]) -> list[dict[str, str]]:
         ]
         service_owned = {"owner": spec["user"], "group": spec["user"], "mode": "0750"}
         wanted += [{**service_owned, **extra} for extra in spec["directories"]]
+        wanted += egress.directories(spec, manager, prefix)
         for entry in wanted:
             found[entry["path"]] = entry
     return list(found.values())
@@ -216,7 +221,8 @@ def files(specs: list[dict[str, Any]], manager: str, prefix: str, config_root: s
     found: dict[str, dict[str, Any]] = {}
     for spec in specs:
         plain = [entry for entry in spec["files"] if not entry["secret"]]
-        for entry in plain + _beside(spec) + definition_files(spec, manager, prefix, config_root):
+        definition = definition_files(spec, manager, prefix, config_root) + egress.files(public(spec), manager, prefix)
+        for entry in plain + _beside(spec) + definition:
             found[entry["dest"]] = entry
     return list(found.values())
 

@@ -44,7 +44,7 @@ def specs(instances: list[dict[str, Any]], settings: dict[str, Any]) -> list[dic
     :param settings: ``python``, ``search_path``, ``paths`` (directory of each model), ``readable`` (directories),
         ``config_root``, ``state_root``, ``run_root``, ``args`` and ``env`` of every instance, ``compile``,
         ``log_level``, ``drain_timeout``, ``ready_deadline``, ``start_deadlines`` by name of the instance, ``api_key``,
-        ``api_paths``, ``max_choices``, ``max_prompts``, ``media_domains``.
+        ``api_paths``, ``max_choices``, ``max_prompts``, ``media_domains``, ``egress``.
     """
     return [_spec(instance, settings) for instance in instances]
 
@@ -81,6 +81,7 @@ def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         # vLLM tries names of models as paths.
         "container": {"workdir": state, "shared_memory": container_size(bool(instance["gpus"]))},
         "sandbox": dict(SANDBOX),
+        "egress": settings["egress"],
     }
 
 

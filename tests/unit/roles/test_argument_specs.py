@@ -199,7 +199,7 @@ def test_service_specs_are_specified_as_they_are_read() -> None:
     specified = entry_points("service")["main"]["options"]["service_specs"]["options"]
     stated = {name: one["default"] for name, one in specified.items() if "default" in one}
     assert stated == service_spec.DEFAULTS
-    assert set(specified) - set(stated) == {"name", "command", "user"}
+    assert set(specified) - set(stated) == {"name", "command", "user", "egress"}
     for part, keys in parts.DEFAULTS.items():
         assert {name: one["default"] for name, one in specified[part]["options"].items()} == keys
 

@@ -27,6 +27,7 @@ class Manager:
     folder: Path
     running: set[str]
     wishes: list[str]
+    unread: bool = False
 
     def __init__(self, **_options: Any) -> None:
         pass
@@ -46,7 +47,11 @@ class Manager:
     def leftovers(self, names: list[str]) -> list[str]:
         return [path for name in names for path in self.definition_files(name)]
 
+    def stale(self, names: list[str]) -> bool:
+        return self.unread
+
     def prepare(self, names: list[str]) -> None:
+        Manager.unread = False
         for name in names:
             Path(*self.definition_files(name)).read_text()
         self.wishes.append(f"prepare {' '.join(names)}")
@@ -74,6 +79,7 @@ def unit(name: str) -> str:
 def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Manager]:
     """Two engines and a gateway run."""
     Manager.folder, Manager.running, Manager.wishes = tmp_path, {"vllm-a", "vllm-b", "litellm"}, []
+    Manager.unread = False
     for name in Manager.running:
         (tmp_path / f"{name}.unit").write_text(unit(name))
         (tmp_path / "etc" / name).mkdir(parents=True)
@@ -116,6 +122,34 @@ def test_what_is_wanted_no_more_makes_room_before_anything_starts(manager: type[
     manager.wishes.clear()
     assert run("vllm-a", "vllm-c")["changed"] is False
     assert manager.wishes == []
+
+
+def test_a_changed_filter_is_read_and_restarts_nothing(manager: type[Manager], run: Run) -> None:
+    run("vllm-a", "vllm-b")
+    manager.wishes.clear()
+    Manager.unread = True
+    result = run("vllm-a", "vllm-b", check=True)
+    assert (result["changed"], manager.wishes) == (True, [])
+    result = run("vllm-a", "vllm-b")
+    assert result["actions"] == {"vllm-a": "none", "vllm-b": "none"}
+    assert manager.wishes == ["prepare vllm-a vllm-b"]
+    assert "read changed settings" in result["diff"]["after"]
+    assert run("vllm-a", "vllm-b")["changed"] is False
+
+
+def test_removal_takes_the_directory_of_settings_unless_somebody_uses_it(
+    manager: type[Manager], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [manager.folder / f"{name}.d" for name in ("vllm-a", "vllm-b")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "ours.conf").write_text("[Service]\n")
+    (folders[1] / "own.conf").write_text("[Service]\n")
+    files = [str(path) for folder in folders for path in (folder / "ours.conf", folder)]
+    monkeypatch.setattr(Manager, "leftovers", lambda *_: files)
+    run(state="absent")
+    assert not folders[0].exists()
+    assert [path.name for path in folders[1].iterdir()] == ["own.conf"]
 
 
 def test_check_mode_says_it_and_changes_nothing(manager: type[Manager], run: Run) -> None:

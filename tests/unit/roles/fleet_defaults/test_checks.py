@@ -32,6 +32,16 @@ GATEWAYS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "same": ({"llm_api_server_name": "a.test", "llm_chat_server_name": "a.test"}, ["llm_chat_server_name"]),
     "certificate": ({"nginx_tls_key": CANARY}, ["nginx_tls_certificate", "nginx_tls_key"]),
     "paths": ({"nginx_api_paths": {"/v1;": ["GET"]}}, ["nginx_api_paths"]),
+    "egress": (
+        {
+            "litellm_redis_url": f"rediss://me:{CANARY}@cache.example.com:6379/0",
+            "litellm_environment": {"LANGFUSE_HOST": "https://10.0.0.9", "HOME": "/"},
+        },
+        ["litellm_redis_url"],
+    ),
+    "networks": ({"litellm_redis_url": "redis://cache", "llm_egress_networks": ["10.0.0.0/8"]}, []),
+    "open": ({"litellm_redis_url": "redis://cache", "litellm_egress": ["any"]}, []),
+    "address": ({"llm_address": "gw.example.com"}, ["llm_address", "nginx_exporter_listen"]),
     "master": ({"litellm_master_key": "canary"}, ["litellm_master_key"]),
     "vault": ({"nginx_tls_certificate": "{{ of_a_vault }}", "nginx_tls_key": "{{ of_a_vault }}"}, []),
     "aliases": ({"nginx_api_aliases": ["127.0.0.1"]}, []),
@@ -59,7 +69,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     children = {"llm_gateway": {"hosts": hosts}, "llm_webui": {"hosts": {"unread": None}}}
     (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"vars": everywhere, "children": children}}))
     listeners = "[] | llmfleet.serving.listeners(llm_other_listeners)"
-    wanted = f"{{{{ {{'found': llm_problems + llm_nginx_problems, 'listeners': {listeners}}} }}}}"
+    wanted = f"{{{{ {{'found': llm_problems + llm_egress_problems + llm_nginx_problems, 'listeners': {listeners}}} }}}}"
     play = {
         "hosts": "llm_gateway",
         "gather_facts": False,

@@ -41,6 +41,7 @@ PARAMETERS: dict[str, Any] = {
             "programs": {"litellm": "/venv/bin/litellm", "uvicorn": "/venv/bin/uvicorn"},
         }
     },
+    "litellm_egress": ["10.0.0.1"],
     "litellm_listen": "127.0.0.1",
     "litellm_port": 4000,
     "litellm_num_workers": 1,

@@ -61,6 +61,9 @@ class Processes:
     def definition_files(self, name: str) -> list[str]:
         return [f"{self.config}/{name}/run"]
 
+    def stale(self, names: list[str]) -> bool:
+        return False
+
     def prepare(self, names: list[str]) -> None:
         pass
 
@@ -89,7 +92,10 @@ def render(source: str, folder: Path, spec: dict[str, Any]) -> str:
     environment.filters["quote"] = shlex.quote
     environment.filters["regex_replace"] = lambda value, old, new="": re.sub(old, new, value)
     text = environment.get_template(source).render(
-        item={"spec": spec}, service_run_root=f"{folder}/run", ansible_managed="test"
+        item={"spec": spec},
+        service_config_root=f"{folder}/etc",
+        service_run_root=f"{folder}/run",
+        ansible_managed="test",
     )
     text = text.partition("\n")[2]
     if not ROOT:
@@ -253,3 +259,28 @@ def test_no_link_of_the_service_is_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "target").exists()
     stamps.stamp(str(elsewhere / ".prepared-3"))
     assert stamps.is_stamped(str(elsewhere / ".prepared-3"))
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_program_loads_its_rules_and_starts_where_there_are_none(
+    tmp_path: Path, manager: type[Processes], allowed: bool
+) -> None:
+    raw = {"name": "x", "user": USER, "command": shell("touch up"), "egress": []}
+    (full,) = service_spec.normalise([raw], str(tmp_path / "etc"), str(tmp_path / "var"))
+    for folder in (full["config_dir"], full["state_dir"]):
+        Path(folder).mkdir(parents=True)
+    if ROOT:
+        shutil.chown(full["state_dir"], USER, USER)
+    Path(full["config_dir"], "secrets.env").write_text("")
+    nft = tmp_path / "nft"
+    nft.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\nexit {0 if allowed else 1}\n')
+    nft.chmod(0o755)
+    script = Path(full["config_dir"], "run")
+    text = render("run.sh.j2", tmp_path, full)
+    assert text.count("/usr/sbin/nft") == 1
+    script.write_text(text.replace("/usr/sbin/nft", str(nft)))
+    script.chmod(0o700)
+    made = subprocess.run([str(script)], capture_output=True, text=True, check=True, start_new_session=True)
+    assert (tmp_path / "asked").read_text() == f"-f {tmp_path}/etc/egress/{USER}.nft\n"
+    assert ("not filtered" in made.stderr) is not allowed
+    assert Path(full["state_dir"], "up").exists()

@@ -122,13 +122,16 @@ def application(role: str) -> dict[str, Any]:
             {
                 "ansible.builtin.template": {
                     "src": "{{ item.src }}",
-                    "dest": "{{ out }}/{{ item.spec.name }}{{ '.service' if 'service' in item.src else '' }}",
+                    "dest": "{{ out }}/{{ item.spec.name }}{{ endings[item.src] | default('') }}",
                     "mode": "0700",
                 },
                 "loop": "{{ specs | llmfleet.serving.service_specs('/etc/llmfleet', '/var/lib/llmfleet',"
                 " service_images) | llmfleet.serving.service_files('systemd', 'llm-', '/etc/llmfleet')"
                 f" | selectattr('spec', 'defined') | map('combine', {{'folder': '{own}/templates/'}}) | list }}}}",
-                "vars": {"service_manager": "systemd"},
+                "vars": {
+                    "service_manager": "systemd",
+                    "endings": {"container.service.j2": ".service", "egress.conf.j2": ".conf", "egress.nft.j2": ".nft"},
+                },
             },
         ],
     }

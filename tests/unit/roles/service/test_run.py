@@ -78,6 +78,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
         port = server.getsockname()[1]
     root = os.geteuid() == 0
     spec = {
+        "egress": None,
         "name": "x",
         "user": "daemon" if root else os.environ.get("USER", str(os.getuid())),
         "state_dir": str(folder / "state"),

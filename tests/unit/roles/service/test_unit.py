@@ -69,3 +69,50 @@ def test_removal_knows_what_the_collection_wrote_now_and_before(template: str, m
 )
 def test_what_others_wrote_is_not_ours(definition: str) -> None:
     assert not service_state.is_ours(definition, f"{CONFIG}/other")
+
+
+def test_a_filtered_service_talks_to_loopback_and_what_it_is_given() -> None:
+    lines = render("egress.conf.j2", egress=["10.0.0.1", "fd00::/64"]).splitlines()
+    assert lines[lines.index("[Service]") + 1 :][:2] == [
+        "IPAddressDeny=any",
+        "IPAddressAllow=10.0.0.1 127.0.0.1 127.0.1.1 ::1 fd00::/64",
+    ]
+
+
+def test_the_unit_of_a_container_waits_for_the_rules_of_its_user() -> None:
+    lines = render("egress.conf.j2", command=["/opt/web"], egress=["10.0.0.1"]).splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [
+        "[Unit]",
+        "Wants=llmfleet-egress.service",
+        "After=llmfleet-egress.service",
+    ]
+
+
+def test_a_service_without_a_filter_is_limited_by_nothing() -> None:
+    lines = render("egress.conf.j2", egress=["any"]).splitlines()
+    assert [line for line in lines if not line.startswith("#")] == ["[Service]"]
+
+
+@pytest.mark.parametrize("manager", ["systemd", "supervisor"])
+@pytest.mark.parametrize("egress", [None, [], ["10.0.0.1"], ["any"]])
+def test_the_filter_is_no_part_of_what_a_service_is_started_with(manager: str, egress: Any) -> None:
+    """A host that joins the fleet changes the filters of all hosts and must restart no engine."""
+    raw = {"name": "web", "command": ["/bin/web"], "egress": egress}
+    (full,) = service_spec.normalise([raw], CONFIG, "/var/lib/llmfleet")
+    started_with = service_spec.definition_files(full, manager, "llm-", CONFIG)
+    rest = [one for one in service_spec.files([full], manager, "llm-", CONFIG) if one not in started_with]
+    drop_in = "/etc/systemd/system/llm-web.service.d/llmfleet-egress.conf"
+    rules = "/etc/llmfleet/egress/llm-web.nft"
+    written = [] if egress is None else [drop_in if manager == "systemd" else rules]
+    assert [one["dest"] for one in rest] == written
+    (service,) = service_spec.manager_services([full])
+    assert not [path for path in service["restart_files"] + service["reload_files"] if "egress" in path]
+    paths = [one["path"] for one in service_spec.directories([full], manager, "llm-")]
+    assert [path for path in paths if "egress" in path or "service.d" in path] == [
+        path.rpartition("/")[0] for path in written
+    ]
+    for one in started_with:
+        template = (TEMPLATES / one["src"]).read_text(encoding="utf-8")
+        # Rules are named by their file alone.
+        assert "egress | join" not in template
+        assert "content" not in template

@@ -46,6 +46,7 @@ ROOTS = {
     "service_proxy_environment": {},
     "service_packages": {"vllm": {"search_path": "/venv/bin:/usr/bin", "python": "/venv/bin/python", "digest": "0123"}},
     "vllm_api_key": API_KEY,
+    "vllm_egress": ["10.0.0.1"],
     "vllm_readable": ["/models"],
     "vllm_models_missing": False,
     "vllm_start_deadlines": {},

@@ -103,7 +103,7 @@ def test_systemd_verbs():
     assert "systemctl stop -- llm-a.service" in run.verbs()
     assert "systemctl disable --now --quiet -- llm-a.service" in run.verbs()
     assert "systemctl reset-failed -- llm-a.service" in run.verbs()[-1:]
-    assert manager.leftovers(["a"]) == ["/etc/systemd/system/llm-a.service"]
+    assert manager.leftovers(["a"])[0] == "/etc/systemd/system/llm-a.service"
     assert manager.pattern() == "/etc/systemd/system/llm-*.service"
     assert manager.log_command("a") == "journalctl -u llm-a.service"
     manager.log_tail("a", 5)

@@ -1,0 +1,24 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Interpret the output of nftables: pure functions over texts."""
+
+from __future__ import annotations
+
+import re
+
+# The table with a chain for each filtered user.
+TABLE = "llmfleet_egress"
+
+
+def loaded(listing: str) -> str:
+    """Return the digest in a listed chain's first comment; empty for a chain that does not exist or is not ours."""
+    found = re.search(r'comment "([0-9a-f]+)"', listing)
+    return found[1] if found else ""
+
+
+def refusal(output: str) -> str:
+    """Return why nftables refused a command: its last message without the echo of the rules."""
+    lines = [line.strip() for line in output.splitlines() if "rror" in line or "ermitted" in line or "not " in line]
+    return re.sub(r"^\S*?:\d+:[\d:-]+ ", "", lines[-1]) if lines else output.strip() or "it says nothing"
