@@ -49,7 +49,7 @@ def test_it_is_always_the_same(text: str, monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_every_package_of_every_lock_is_in_it_with_its_hashes(text: str, components: dict[str, Any]) -> None:
     needs = {one["ref"]: one.get("dependsOn", []) for one in json.loads(text)["dependencies"]}
     found = sbom.locks(ROOT)
-    assert set(found) == {"control", "uv", "tools", "litellm", "open-webui", "vllm-cpu", "vllm-cuda"}
+    assert set(found) == {"control", "uv", "tools", "gate", "litellm", "open-webui", "vllm-cpu", "vllm-cuda"}
     for name, lock in found.items():
         pinned = list(sbom.requirements(lock))
         assert sum(len(accepted) for _wanted, accepted in pinned) == lock.read_text().count("--hash=")

@@ -18,6 +18,7 @@ RENAMED = {
     "litellm_key_paths": "nginx_api_paths",
     "litellm_max_choices": "gate_max_choices",
     "litellm_max_prompts": "gate_max_prompts",
+    "litellm_metrics_key": "gate_metrics_key",
     "llm_vllm_port_base": "llm_engine_port_base",
     "vllm_api_key": "llm_engine_api_key",
     "vllm_download_environment": "models_download_environment",

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys, key_checks
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import render
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.litellm import keyring
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.gate import keyring
 from load_file import load_file
 
-HOOK = Path(__file__).resolve().parents[5] / "roles" / "litellm" / "files" / "llmfleet_keyring.py"
+HOOK = Path(__file__).resolve().parents[5] / "roles" / "gate" / "files" / "gate_keyring.py"
 MODELS = ["chat", "gpt-4o"]
 VALUE = "sk-canary-0123456789"
 
