@@ -26,7 +26,7 @@ all:
     litellm_keys:
       - {alias: me, value: sk-canary-0123456789, expires: 2027-01-31, rpm: "60"}
       - {alias: late, expires: 2027-01-31T18:00:00Z}
-      - {alias: master, expires: tomorrow, rpm: "6O"}
+      - {alias: soon, expires: tomorrow, rpm: "6O"}
       - {alias: prometheus}
     nginx_rate_per_key: many
     llm_images: {vlm: a}
@@ -54,7 +54,7 @@ all:
 """
 # The lines, long ones as far as they fit here.
 EXPECTED = """\
-20 problems:
+19 problems:
 gateway1, gateway2, page, gpu1: nginx_rate_per_key is "many": a whole number is needed; give a whole number from 0 up.
 gateway1: litellm_environment[A] is "(hidden)": it has a line break or another control character; write it on one line.
 gateway1: litellm_port is "{{ of_nobody }}": of_nobody is not defined; define of_nobody, or correct the name.
@@ -67,9 +67,8 @@ gpu1: llm_device is "gpu": there is no such choice; did you mean cpu? Choose fro
 gpu1: vllm_requirements is "/of-nobody.txt": this file cannot be read on the control node; name a file that can.
 gpu1: llm_gpus is "GPU-1": a list is needed; write a list, such as [a, b], or [] for none.
 llm_images.vlm is "a": the collection has no image of this name; did you mean vllm.
-litellm_keys[master].alias is "master": the collection has a key of that name; choose another.
-litellm_keys[master].expires is "tomorrow": it is neither a date nor a time in ISO 8601; write the last day on which the
-litellm_keys[master].rpm is "6O": a whole number is needed; give a whole number from 1 up.
+litellm_keys[soon].expires is "tomorrow": it is neither a date nor a time in ISO 8601; write the last day on which the
+litellm_keys[soon].rpm is "6O": a whole number is needed; give a whole number from 1 up.
 litellm_keys[prometheus].alias is "prometheus": the collection has a key of that name; choose another.
 llm_models[second].sourc is "demo:": there is no such key; did you mean source.
 llm_models[second].source is missing: every model needs it; use hf://ORGANISATION

@@ -16,8 +16,6 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import 
 # Prometheus.
 CHAT_PAGE, VERIFY, METRICS = "chat-page", "verify", "prometheus"
 INTERNAL = (CHAT_PAGE, VERIFY)
-# The gateway counts and logs the requests of its master key under this name (llmfleet_gateway.py).
-MASTER = "master"
 KEY_FIELDS = ("models", "rpm", "tpm", "max_parallel_requests", "expires")
 
 

@@ -98,7 +98,7 @@ def problems(
     :param resolved: whether the keys have their values already, and those of the collection are among them.
     """
     variable = "gate_keys_resolved" if resolved else "litellm_keys"
-    reserved = [client_keys.METRICS, client_keys.MASTER, *(() if resolved else client_keys.INTERNAL)]
+    reserved = [client_keys.METRICS, *(() if resolved else client_keys.INTERNAL)]
     ring = Ring(variable, known_models, reserved)
     found = []
     for name, value in (secrets or {}).items():

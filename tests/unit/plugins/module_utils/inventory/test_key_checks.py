@@ -74,7 +74,6 @@ def test_what_passes_is_taken_by_the_gateway(fields: dict[str, Any]) -> None:
         ({"valeu": VALUE}, 'litellm_keys[team].valeu is "(hidden)": there is no such key; did you mean value.'),
         ({"blocked": True}, "litellm_keys[team].blocked"),
         ({"alias": "prometheus"}, "litellm_keys[prometheus].alias"),
-        ({"alias": "master"}, "litellm_keys[master].alias"),
         ({"alias": "verify"}, "litellm_keys[verify].alias"),
         ({"alias": "chat-page"}, "litellm_keys[chat-page].alias"),
         ({"alias": "a b"}, "litellm_keys[a b].alias"),
@@ -116,11 +115,6 @@ def test_the_role_names_its_own_variable_and_takes_the_collections_keys() -> Non
         "gate_keys_resolved[prometheus].alias",
         "gate_keys_resolved[prometheus].value",
     ]
-
-
-def test_the_names_of_the_gateways_own_keys_are_reserved() -> None:
-    hook = HOOK.with_name("llmfleet_gateway.py").read_text()
-    assert f'api_key="{client_keys.MASTER}", key_alias="{client_keys.MASTER}"' in hook
 
 
 def test_no_value_is_in_the_text_for_a_run() -> None:
