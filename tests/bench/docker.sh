@@ -36,7 +36,11 @@ elif ! answers; then
   if [ -f /run/docker.pid ] && ! [ -d "/proc/$(cat /run/docker.pid)" ]; then
     "${sudo[@]}" rm -f /run/docker.pid
   fi
-  "${sudo[@]}" setsid sh -c 'exec dockerd >>"$1" 2>&1 </dev/null' sh "$log_file" &
+  # Larger packets than the machine's own network takes would be lost.
+  device=$(awk '$2 == "00000000" { print $1; exit }' /proc/net/route)
+  mtu=1500
+  [ -z "$device" ] || mtu=$(cat "/sys/class/net/$device/mtu")
+  "${sudo[@]}" setsid sh -c 'exec dockerd --mtu="$2" >>"$1" 2>&1 </dev/null' sh "$log_file" "$mtu" &
 fi
 
 for ((second = 0; second < deadline; second++)); do
