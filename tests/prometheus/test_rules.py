@@ -37,7 +37,8 @@ def test_rules_compute_what_they_promise() -> None:
 
 def test_names_are_level_metric_operation() -> None:
     pattern = re.compile(
-        r"^(model|instance|model_le|model_status_code|model_finished_reason|instance_mountpoint):[a-z0-9_]+:[a-z0-9_]+$"
+        r"^(model|instance|model_le|model_status|model_finished_reason|key_model_type|instance_mountpoint)"
+        r":[a-z0-9_]+:[a-z0-9_]+$"
     )
     assert not [name for name in records() if not pattern.match(name)]
     assert len(records()) == len(set(records()))
@@ -47,6 +48,6 @@ def test_every_rule_is_computed_in_a_test() -> None:
     """Buckets are proven by their quantiles."""
     tested = TESTS.read_text()
     missing = [name for name in records() if f"expr: {name}" not in tested and f"round({name}" not in tested]
-    helpers = {name for name in missing if "_bucket:" in name or name.startswith("model_status_code:")}
+    helpers = {name for name in missing if "_bucket:" in name or name.startswith("model_status:")}
     quantiles = {name for name in missing if re.search(r":p(50|95|99)_rate5m$", name)}
     assert not set(missing) - helpers - quantiles
