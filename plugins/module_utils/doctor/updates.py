@@ -61,7 +61,7 @@ def owners(said: str, asked: Iterable[str]) -> set[str]:
     known = set(asked)
     found: set[str] = set()
     for line in said.splitlines():
-        names, _, path = line.rpartition(": ")
+        names, _colon, path = line.rpartition(": ")
         if path in known:
             found.update(name.strip().partition(":")[0] for name in names.split(","))
     return found

@@ -41,7 +41,9 @@ def objects(value: object) -> bool:
 
 
 def tokens(value: object) -> bool:
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+    return isinstance(value, list) and all(
+        isinstance(item, int) and not isinstance(item, bool) and item >= 0 for item in value
+    )
 
 
 def prompt(value: object) -> bool:

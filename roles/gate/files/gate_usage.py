@@ -29,7 +29,7 @@ MOST_EVENT_BYTES = 32 << 20
 
 def count(value: object) -> int:
     """A number of tokens, or -1 for what is none."""
-    return value if type(value) is int and value >= 0 else -1
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else -1
 
 
 @dataclass
