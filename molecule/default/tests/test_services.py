@@ -36,9 +36,11 @@ FILTERED = ("litellm", "open-webui", "vllm-chat-0", "vllm-chat-1")
 # Joins the processes of a service, if it is given their control group, and sends a packet to each address; prints which
 # were sent.
 SEND = """
-import json, socket, sys
+import json, os, socket, sys
 if sys.argv[1]:
-    with open(f"/sys/fs/cgroup{sys.argv[1]}/cgroup.procs", "w") as group:
+    # Filters belong to the second version of control groups, which has a directory of its own beside the first.
+    roots = [root for root in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if os.path.exists(f"{root}/cgroup.procs")]
+    with open(f"{roots[0]}{sys.argv[1]}/cgroup.procs", "w") as group:
         group.write("0")
 sent = {}
 for address in sys.argv[2:]:
