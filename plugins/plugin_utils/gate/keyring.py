@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""file of keys: their SHA-256 sums with the rights of each key. The keys themselves stay on the control
+"""The gate's file of keys: their SHA-256 sums with the rights of each key. The keys themselves stay on the control
 node.
 """
 

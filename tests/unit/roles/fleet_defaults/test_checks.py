@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -105,3 +106,17 @@ def test_the_port_of_plain_http_is_among_those_that_must_be_free(
     names = {listener["name"]: listener["port"] for listener in outcome[name]["listeners"]}
     assert ("nginx_http_port" in names) is there
     assert "llm_api_port" in names
+
+
+def test_every_lock_that_a_user_may_give_is_checked() -> None:
+    checks = yaml.safe_load((ROOT / "roles/fleet_defaults/defaults/main/checks.yml").read_text())
+    pattern = re.search(r"'(\^.*_requirements\$)'", checks["llm_lock_variables"])
+    assert pattern
+    roles = {path.parents[1].name for path in (ROOT / "roles").glob("*/defaults/main.yml")}
+    given = {f"{role}_requirements" for role in roles if f"{role}_requirements:" in defaults(role)}
+    assert given
+    assert {name for name in given if re.fullmatch(pattern[1], name)} == given
+
+
+def defaults(role: str) -> str:
+    return (ROOT / "roles" / role / "defaults" / "main.yml").read_text()
