@@ -174,7 +174,7 @@ BY_END: tuple[tuple[re.Pattern[str], rules.Rule], ...] = (
     (re.compile(r".*_(timeout|deadline|seconds)"), rules.whole(1, None, "a number of seconds")),
     (re.compile(r".*_(repository_url|endpoint)"), _HTTP),
     (re.compile(r".*_memory_max"), _MEMORY),
-    (re.compile(r".*_max_(choices|prompts)"), rules.whole(1)),
+    (re.compile(r"gate_(max|usage_log)_.*|.*_max_(choices|prompts)"), rules.whole(1)),
     (ENVIRONMENT, parts.mapping(_environment_value, rules.ENVIRONMENT)),
 )
 # Variables without a default that an empty text turns off.

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_the_program_reads_the_settings_that_the_role_writes(rendered: Rendered)
     settings = gate_settings.parse(rendered.text["gate.json"])
     assert (settings.listen, settings.port) == ("::1", 4200)
     assert (settings.key_share, settings.max_json_bytes, settings.request_timeout) == (0.5, 4 << 20, 625)
-    assert settings.translated_paths == gate_settings.Settings.translated_paths, "the defaults of both are the same"
+    assert settings.translated_paths == gate_settings.Settings.translated_paths, "both have the same defaults"
     chat, embed, other = settings.models
     assert chat == gate_settings.Model(
         name="chat",
@@ -91,6 +92,15 @@ def test_the_program_reads_the_settings_that_the_role_writes(rendered: Rendered)
     )
     assert (embed.name, embed.context, embed.rpm, embed.translated) == ("embed", 0, None, False)
     assert (other.name, other.translated) == ("far-away", True)
+
+
+def test_every_setting_can_be_set_by_a_variable(rendered: Rendered) -> None:
+    gate_settings = load_file(FILES / "gate_settings.py")
+    written = json.loads(rendered.text["gate.json"])
+    assert set(written) == {field.name for field in dataclasses.fields(gate_settings.Settings)}
+    own = gate_settings.Settings("", "", "", "")
+    caps = ("max_tools", "max_grammar_bytes", "max_grammar_entries")
+    assert [written[name] for name in caps] == [getattr(own, name) for name in caps], "both have the same defaults"
 
 
 def test_the_key_file_holds_hashes_alone(rendered: Rendered) -> None:

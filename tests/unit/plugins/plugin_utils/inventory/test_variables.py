@@ -112,6 +112,11 @@ def test_what_is_right(name: str, value: Any) -> None:
             'llm_media_domains[0] is "https://img.example.com": it is not a valid name of a host; give it',
         ),
         ("gate_max_choices", 0, "gw: gate_max_choices is 0: it is out of range; give a whole number from 1 up"),
+        ("gate_max_tools", 0, "gw: gate_max_tools is 0: it is out of range; give a whole number from 1 up"),
+        ("gate_max_grammar_kib", "256k", 'gw: gate_max_grammar_kib is "256k": a whole number is needed'),
+        ("gate_max_grammar_entries", -1, "gw: gate_max_grammar_entries is -1: it is out of range"),
+        ("gate_max_json_mib", 0, "gw: gate_max_json_mib is 0: it is out of range"),
+        ("gate_usage_log_files", 0, "gw: gate_usage_log_files is 0: it is out of range"),
         ("vllm_args", [], "gw: vllm_args is []: a dictionary is needed"),
         ("vllm_api_paths", ["/v1/"], 'gw: vllm_api_paths[0] is "/v1/": it is not a valid path; write it as /a/b'),
         (
