@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import applications, egress, memory
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import applications, egress, memory, plain_text
 
 
 def egress_problems(
@@ -19,6 +19,17 @@ def egress_problems(
 ) -> list[dict[str, Any]]:
     """Find names of hosts that a filtered service could not reach; see plugin_utils/fleet/egress.py."""
     return [problem._asdict() for problem in egress.problems(values, services, further, address, host)]
+
+
+def plain_text_problems(
+    listeners: dict[str, Any],
+    networks: list[str],
+    host: str = "",
+    own: list[str] | None = None,
+    urls: dict[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """Find plain text between hosts outside private networks; see plugin_utils/fleet/plain_text.py."""
+    return [problem._asdict() for problem in plain_text.problems(listeners, networks, host, own, urls)]
 
 
 class FilterModule:
@@ -32,6 +43,7 @@ class FilterModule:
             "application_image_sizes": applications.image_sizes,
             "application_images": applications.image_names,
             "application_listeners": applications.listeners,
+            "application_plain_listeners": applications.plain_listeners,
             "application_scrape_jobs": applications.scrape_jobs,
             "application_services": applications.services,
             "driverless_hosts": memory.driverless_hosts,
@@ -39,5 +51,6 @@ class FilterModule:
             "egress_problems": egress_problems,
             "fleet_hosts": memory.fleet_hosts,
             "fleet_models": memory.fleet_models,
+            "plain_text_problems": plain_text_problems,
             "source_addresses": egress.source_addresses,
         }

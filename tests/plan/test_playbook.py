@@ -91,7 +91,7 @@ def test_a_fresh_fleet(fleet: Fleet) -> None:
     assert sorted(path.name for path in fleet.inventory.iterdir()) == ["hosts.yml"]
 
 
-def remember(fleet: Fleet, instances: list[dict[str, Any]], host: str) -> None:
+def remember(fleet: Fleet, instances: list[dict[str, Any]], host: str, address: str = "127.0.0.1") -> None:
     """Write what an earlier run would have left behind of a host with one GPU."""
     gpu = {
         "uuid": UUID,
@@ -103,7 +103,7 @@ def remember(fleet: Fleet, instances: list[dict[str, Any]], host: str) -> None:
         "health": "ok",
     }
     known = {
-        "address": "127.0.0.1",
+        "address": address,
         "device": "cuda",
         "gpus": [],
         "cpu": {"cores": "", "vcpus": 2, "memory_mib": 8000},
@@ -161,6 +161,25 @@ def test_bad_input_is_refused_before_anything(fleet: Fleet) -> None:
     assert fleet.code == 2
 
 
+# An address that is known when the facts of the host are read.
+DERIVED = "{{ '203.0.113.5' if ansible_facts['nodename'] else '' }}"
+IN_PLAIN_TEXT = 'gpu1: llm_address is "203.0.113.5": services speak plain HTTP there'
+
+
+def test_plain_text_on_a_public_address_is_refused_when_the_address_is_known(fleet: Fleet) -> None:
+    address = ("-e", json.dumps({"llm_address": DERIVED}))
+    assert fleet.plan(fleet.model, arguments=address) is None
+    assert IN_PLAIN_TEXT in " ".join(fleet.said.split())
+    assert fleet.code == 2
+    named = ("-e", json.dumps({"llm_private_networks": ["203.0.113.0/28"]}))
+    assert fleet.plan(fleet.model, arguments=(*address, *named, "-e", "plan_fail_on_change=false")), fleet.said
+    # The host cannot be reached, and its address is the one that was remembered.
+    remember(fleet, [], "gpu1", address="203.0.113.5")
+    offline = (*address, "-e", "plan_offline=true")
+    assert fleet.plan(fleet.model, arguments=offline) is None
+    assert IN_PLAIN_TEXT in " ".join(fleet.said.split())
+
+
 # ---- What site.yml does before the plan ----------------------------------------------------------------------
 
 SITE = """
@@ -215,3 +234,9 @@ def test_images_that_are_not_pinned_are_refused_before_anything_is_touched(bare:
     assert "it is not pinned by a digest; add its digest in llm_images" in bare.said
     assert "llm_images.nginx is" not in bare.said
     assert before_the_plan(bare, "--skip-tags", "machines", **values, service_container_digests=False) == 0, bare.said
+
+
+def test_site_refuses_plain_text_on_a_public_address_before_anything_is_touched(bare: Fleet) -> None:
+    assert before_the_plan(bare, llm_address=DERIVED) != 0
+    assert IN_PLAIN_TEXT in bare.said
+    assert "Install" not in bare.said

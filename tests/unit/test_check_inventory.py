@@ -139,3 +139,23 @@ def test_a_lock_without_hashes_is_refused_before_a_host_is_contacted(tmp_path: P
     assert "uv pip compile --generate-hashes" in said
     assert "gpu2: " not in said
     assert "/nonexistent" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("playbook", ["plan", "site"])
+def test_plain_text_on_a_public_address_is_refused_before_a_host_is_contacted(tmp_path: Path, playbook: str) -> None:
+    variables = {"ansible_connection": "local", "ansible_python_interpreter": "/nonexistent"}
+    variables |= {"llm_models": [{"name": "chat", "source": "demo:"}], "llm_private_networks": ["192.0.2.0/28"]}
+    engines = {"gpu1": {"llm_address": "192.0.2.1"}, "gpu2": {"llm_address": "2001:db8::7"}}
+    gateway = {"gw": {"llm_address": "192.0.2.2", "gate_listen": "192.0.2.16"}}
+    groups = {"llm_inference": {"hosts": engines}, "llm_gateway": {"hosts": gateway}}
+    inventory = {"all": {"vars": variables, "children": groups}}
+    done = run(tmp_path, f"playbooks/{playbook}.yml", yaml.safe_dump(inventory))
+    assert done.returncode != 0
+    reason = "services speak plain HTTP there, but it is in no private network"
+    remedy = "add its network to llm_private_networks if nobody else can read there, or give a private address."
+    assert told(done) == [
+        "2 problems:",
+        f'gpu2: llm_address is "2001:db8::7": {reason}; {remedy}',
+        f'gw: gate_listen is "192.0.2.16": {reason}; {remedy}',
+    ]
+    assert "/nonexistent" not in done.stdout + done.stderr

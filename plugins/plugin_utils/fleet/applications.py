@@ -11,7 +11,7 @@ Ansible computes each value when it is asked for, and secrets do not exist yet w
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Iterable
+from typing import Any, Iterable, Iterator
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import authority, reachable
 from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
@@ -96,14 +96,33 @@ def listeners(rows: Iterable[Row], host: str) -> list[dict[str, Any]]:
     ``name`` is the variable that sets the port. A port 0 is off. One that is no number is left out, because the check
     of the inventory's values refuses it.
     """
-    found = []
+    return [
+        {"name": one["name"], "address": one["address"], "port": port}
+        for one in _ports(rows, host)
+        if (port := whole(one.get("port")))
+    ]
+
+
+def _ports(rows: Iterable[Row], host: str) -> Iterator[Row]:
+    """Give each port of the applications of a host, ``{name, address, port}`` and maybe ``door``."""
     for row in rows:
         if not _here(row, host):
             continue
         if "port" in row:
-            found.append({"name": f"{row['name']}_port", "address": row.get("listen", ""), "port": row["port"]})
-        found += [dict(other) for other in row.get("ports") or []]
-    return [{**one, "port": port} for one in found if (port := whole(one.get("port")))]
+            yield {"name": f"{row['name']}_port", "address": row.get("listen", ""), "port": row["port"]}
+        yield from row.get("ports") or []
+
+
+def plain_listeners(rows: Iterable[Row], host: str) -> dict[str, str]:
+    """Return the addresses of a host's listeners without TLS, by the variables that set them.
+
+    Doors have TLS. A port 0 is off.
+    """
+    return {
+        f"{str(one['name']).removesuffix('_port')}_listen": str(one["address"])
+        for one in _ports(rows, host)
+        if not one.get("door") and whole(one.get("port"))
+    }
 
 
 def hops(rows: Iterable[Row], host: str, hosts: Hosts) -> list[dict[str, Any]]:

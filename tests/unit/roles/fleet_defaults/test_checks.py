@@ -40,9 +40,18 @@ GATEWAYS: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         ["litellm_redis_url"],
     ),
-    "networks": ({"litellm_redis_url": "redis://cache", "llm_egress_networks": ["10.0.0.0/8"]}, []),
-    "open": ({"litellm_redis_url": "redis://cache", "litellm_egress": ["any"]}, []),
-    "address": ({"llm_address": "gw.example.com"}, ["llm_address", "nginx_exporter_listen"]),
+    "networks": ({"litellm_redis_url": "rediss://cache", "llm_egress_networks": ["10.0.0.0/8"]}, []),
+    "open": ({"litellm_redis_url": "rediss://cache", "litellm_egress": ["any"]}, []),
+    "address": ({"llm_address": "gw.example.com"}, ["llm_address", "llm_address", "nginx_exporter_listen"]),
+    # Engines, the gate and metrics are all at this address; the doors are not, and have TLS.
+    "public": ({"llm_address": "203.0.113.7", "nginx_listen": "203.0.113.7"}, ["llm_address"]),
+    "named": ({"llm_address": "203.0.113.7", "llm_private_networks": ["203.0.113.0/28"]}, []),
+    "everywhere": ({"gate_listen": "0.0.0.0", "nginx_http_port": 80}, ["gate_listen"]),
+    "redis": (
+        {"litellm_redis_url": f"redis://me:{CANARY}@203.0.113.9:6379/0", "nginx_south_listen": "::1"},
+        ["litellm_redis_url"],
+    ),
+    "page": ({"open_webui_api_base_url": "http://203.0.113.9/v1"}, []),
     "master": ({"litellm_master_key": "canary"}, ["litellm_master_key"]),
     "vault": ({"nginx_tls_certificate": "{{ of_a_vault }}", "nginx_tls_key": "{{ of_a_vault }}"}, []),
     "aliases": ({"nginx_api_aliases": ["127.0.0.1"]}, []),
@@ -64,26 +73,29 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
         "llm_models": [{"name": "chat", "source": "demo:"}],
-        "llm_address": "192.0.2.1",
+        "llm_address": "10.0.0.1",
         "litellm_keys": yaml.safe_load(KEYS),
     }
     children = {"llm_gateway": {"hosts": hosts}, "llm_webui": {"hosts": {"unread": None}}}
     (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"vars": everywhere, "children": children}}))
     listeners = "[] | llmfleet.serving.listeners(llm_other_listeners)"
-    wanted = f"{{{{ {{'found': llm_problems + llm_egress_problems + llm_nginx_problems, 'listeners': {listeners}}} }}}}"
+    found = "llm_problems + llm_egress_problems + llm_plain_text_problems + llm_nginx_problems"
+    wanted = f"{{{{ {{'found': {found}, 'listeners': {listeners}}} }}}}"
+    addresses = {"all_ipv4_addresses": ["10.0.0.1", "203.0.113.7"], "cacheable": True}
     play = {
         "hosts": "llm_gateway",
         "gather_facts": False,
         "vars_files": [str(path) for path in sorted((ROOT / "group_vars" / "all").glob("*.yml"))],
         "roles": ["llmfleet.serving.fleet_defaults"],
         "tasks": [
+            {"ansible.builtin.set_fact": addresses},
             {
                 "ansible.builtin.copy": {
                     "content": wanted,
                     "dest": f"{folder}/{{{{ inventory_hostname }}}}",
                     "mode": "0600",
                 }
-            }
+            },
         ],
     }
     (folder / "play.yml").write_text(yaml.safe_dump([play]))

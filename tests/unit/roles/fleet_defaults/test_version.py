@@ -32,7 +32,13 @@ def play(folder: Path, records: dict[str, Any], tasks: list[dict[str, Any]]) -> 
     local = {name: {"llmfleet": record} if record is not None else {} for name, record in records.items()}
     hosts = {name: {**common, "record": local[name]} for name in records}
     (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
-    facts = {"ansible.builtin.set_fact": {"ansible_local": "{{ record }}", "cacheable": True}}
+    facts = {
+        "ansible.builtin.set_fact": {
+            "ansible_local": "{{ record }}",
+            "default_ipv4": {"address": "10.0.0.1"},
+            "cacheable": True,
+        }
+    }
     content = {"hosts": "all", "gather_facts": False, "roles": ["llmfleet.serving.fleet_defaults"]}
     (folder / "play.json").write_text(json.dumps([{**content, "post_tasks": [facts, *tasks]}]))
     return run_playbook("-i", folder / "hosts.json", folder / "play.json")

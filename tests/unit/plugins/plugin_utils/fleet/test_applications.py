@@ -74,6 +74,22 @@ def test_listeners(changes: dict[str, Any], ports: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "addresses"),
+    [
+        ({}, {"valkey_cache_listen": "0.0.0.0"}),
+        ({"port": 0}, {}),
+        ({"here": False}, {}),
+        ({"port": None, "ports": [{"name": "south_port", "address": "::", "port": 7}]}, {"south_listen": "::"}),
+        ({"port": None, "ports": [{"name": "south_port", "address": "::", "port": 0}]}, {}),
+        ({"port": None, "ports": [{"name": "north_port", "address": "::", "port": 7, "door": True}]}, {}),
+    ],
+)
+def test_addresses_of_listeners_without_tls(changes: dict[str, Any], addresses: dict[str, str]) -> None:
+    assert applications.plain_listeners(row(**changes), "a") == addresses
+    assert applications.plain_listeners(row(**{**changes, "here": None}), "c") == {}
+
+
+@pytest.mark.parametrize(
     ("host", "changes", "hop"),
     [
         ("a", {}, ("a", "http://127.0.0.1:6379/health")),

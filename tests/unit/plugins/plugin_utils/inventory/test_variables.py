@@ -46,6 +46,8 @@ def told(name: str, value: Any) -> list[str]:
         ("gate_extra_fields", []),
         ("llm_gpus", ["GPU-12ab-34", "MIG-12ab"]),
         ("llm_egress_networks", ["192.0.2.0/28", "2001:db8::7"]),
+        ("llm_private_networks", ["192.0.2.0/28", "fd00::/8"]),
+        ("llm_private_networks", ["any"]),
         ("litellm_egress", ["any"]),
         ("open_webui_trusted_proxies", ["127.0.0.1", "192.0.2.0/28", "2001:db8::/64"]),
         ("container_engine_insecure_registries", ["registry.example.com:5000", "[::1]:5000"]),
