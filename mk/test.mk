@@ -29,7 +29,7 @@ test: ready .venv/test/.complete .venv/control/.complete ## Prove the collection
 	@.venv/test/bin/python tests/run.py $(TEST_STEPS)
 	@echo 'Not run, because they take as long as the rest together: make molecule-container first-command'
 
-lint: .venv/test/.complete ## ansible-lint, yamllint, ruff, mypy, shellcheck, changelog fragments
+lint: .venv/test/.complete ## ansible-lint, yamllint, ruff, mypy, shellcheck, bandit, detect-secrets, changelog fragments
 	@tests/lint/run.sh
 
 unit: .venv/test/.complete ## Unit tests with 95 % of plugins and of the programs of roles covered, argument specs, rooms, layers, locks
@@ -94,7 +94,7 @@ outside: .venv/test/.complete ## In networks of their own: Open WebUI sends noth
 leaks: ## No generated secret of the demo in test output, logs, units, process lists or readable files
 	@/usr/bin/python3 tests/leaks/scan_secrets.py $(DEMO_INVENTORY)/.llm_secrets.yml --host tests/output $(wildcard build)
 
-nginx: .venv/test/.complete ## The proxy's configuration in variants, with a real nginx (the demo brings it)
+nginx: .venv/test/.complete .venv/sslyze/.complete ## The proxy's configuration in variants, with a real nginx (the demo brings it), gixy and sslyze
 	@$(PYTEST) tests/nginx
 
 prometheus: .venv/test/.complete ## Prometheus with its rules: series of known values, a real server (the demo brings both)

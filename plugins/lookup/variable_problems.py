@@ -72,7 +72,7 @@ LATER = re.compile(r"(ansible|_)_?.*|llm_(secrets|secrets_id|host|planned)|servi
 def read_specs() -> dict[str, dict[str, Any]]:
     """Return the argument spec of every variable of the collection."""
     files = sorted(ROOT.glob("roles/*/meta/argument_specs.yml"), key=lambda path: path.parts[-3] != "fleet_defaults")
-    contents = [yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER) for path in files]  # noqa: S506
+    contents = [yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER) for path in files]  # noqa: S506 # nosec B506
     return inventory_variables.specs(contents)
 
 

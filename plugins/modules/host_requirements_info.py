@@ -156,7 +156,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.check i
 from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, render
 
-SHARED_MEMORY = "/dev/shm"  # noqa: S108 (nothing is written there)
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - nothing is written there # nosec B108
 # Root of the cgroup tree as this machine or container sees it: version 2, then 1.
 MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 

@@ -18,7 +18,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding im
 from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import GROUP_SHARED_MIB
 
 CUDA, REDUCE, SHARED = "cuda", "all-reduce", "shared memory"
-SHARED_MEMORY = "/dev/shm"  # noqa: S108 - it is looked for, nothing is put there
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - nothing is put there # nosec B108
 # Prefix of the program's answer, because images may print other lines before it.
 MARK = "LLMFLEET-DOCTOR "
 EXCERPT = 300

@@ -87,7 +87,8 @@ def _fingerprint(body: bytes) -> str:
     version = body[0] if body else 0
     if version == 4:
         # RFC 9580 prescribes SHA-1 for this version.
-        return hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body).hexdigest().upper()  # noqa: S324
+        content = b"\x99" + len(body).to_bytes(2, "big") + body
+        return hashlib.sha1(content).hexdigest().upper()  # noqa: S324 # nosec B324
     if version in (5, 6):
         prefix = bytes([0x9A if version == 5 else 0x9B])
         return hashlib.sha256(prefix + len(body).to_bytes(4, "big") + body).hexdigest().upper()

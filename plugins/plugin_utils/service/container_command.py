@@ -18,7 +18,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory imp
 # Default size of /dev/shm in Docker and Podman, which is enough for everything except engines.
 SHARED_MEMORY = "64m"
 # The container's own, where programs may lie that were compiled a moment ago.
-TEMPORARY = "/tmp:mode=1777,exec"  # noqa: S108 - no path of the host's
+TEMPORARY = "/tmp:mode=1777,exec"  # noqa: S108 - no path of the host's # nosec B108
 # Capabilities that a process needs to become another user permanently.
 BECOME = ("SETGID", "SETPCAP", "SETUID")
 

@@ -18,7 +18,7 @@ import sys
 import time
 
 MARK = "LLMFLEET-DOCTOR "
-SHARED_MEMORY = "/dev/shm"  # noqa: S108 - its size is asked, nothing is put there
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - its size is asked, nothing is put there # nosec B108
 # Floats of the tensor that is summed up: large enough for NCCL's paths between GPUs, small enough for any memory.
 ELEMENTS = 4 * 2**20
 ROUNDS = 5
