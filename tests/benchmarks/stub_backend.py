@@ -13,7 +13,8 @@ last message asks for, so that one process serves every scenario at once:
 --stream-interval does, `rate` pieces per second (0: as fast as possible), `delay` seconds before the first byte,
 `fail` an HTTP status, `hang` (accept and never answer), `cut` (drop the connection after half of the answer), or one of
 BROKEN. Anything that is left out keeps the value of the command line. /stub/counts has the requests and the tokens of
-answers that were sent whole, /stub/last the last request as it came.
+answers that were sent whole, /stub/last the last request as it came. After /stub/jam answers to a `response_format`
+hang as behind a compiler that is jammed, until /stub/ease.
 """
 
 from __future__ import annotations
@@ -165,6 +166,9 @@ class Connection(asyncio.Protocol):
         if path == "/stub/last":
             head, body = self.server.last
             return self._json(200, {"head": head.decode("latin-1"), "body": body.decode("latin-1")})
+        if path in ("/stub/jam", "/stub/ease"):
+            (self.server.eased.clear if path == "/stub/jam" else self.server.eased.set)()
+            return self._json(200, {})
         if path.endswith("/models"):
             return self._json(200, {"object": "list", "data": [{"id": "stub", "object": "model", "owned_by": "stub"}]})
         if method != "POST":
@@ -174,6 +178,9 @@ class Connection(asyncio.Protocol):
         if "/audio/" in path:
             return self._json(200, {"text": "tok0"})
         body = json.loads(raw)
+        if "response_format" in body:
+            self.server.structured += 1
+            await self.server.eased.wait()
         want = self.server.defaults.asked(last_text(body))
         if want.delay:
             await asyncio.sleep(want.delay)
@@ -353,6 +360,9 @@ class StubBackend:
     def __init__(self, defaults: Behaviour) -> None:
         self.defaults = defaults
         self.requests = 0
+        self.structured = 0
+        self.eased = asyncio.Event()
+        self.eased.set()
         self.hangups = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0
@@ -365,7 +375,7 @@ class StubBackend:
 
     def counts(self) -> dict[str, object]:
         """All counts."""
-        names = ("requests", "hangups", "prompt_tokens", "completion_tokens")
+        names = ("requests", "structured", "hangups", "prompt_tokens", "completion_tokens")
         return {name: getattr(self, name) for name in names}
 
     async def serve(self, host: str, port: int) -> None:

@@ -286,6 +286,8 @@ def variants(stubs: dict[str, Stub]) -> dict[str, dict[str, Any]]:
         model("none"),
     ]
     south[2]["servers"][0]["weight"] = 0
+    for number, server in enumerate(south[0]["servers"]):
+        server["replica"] = number
     shared = next(ports)
     given = doors(nginx_http_port=next(ports))
     given["nginx_api"]["port"] = given["nginx_chat"]["port"] = shared

@@ -54,6 +54,13 @@ def test_requests_are_spread_over_the_replicas(nginx: Any) -> None:
     assert min(Counter(answers).values()) >= 12, Counter(answers)
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_replica_can_be_asked_by_its_number(nginx: Any, number: int) -> None:
+    door = nginx.south("chat")
+    door.prefix = f"/chat/replicas/{number}"
+    assert set(replicas(door, 6)) == {f"replica-{number}"}
+
+
 def test_a_session_keeps_its_replica(nginx: Any) -> None:
     door = nginx.south("Session.v1_x")
     homes = {}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The recording rules by themselves."""
+"""The recording rules and the alerts by themselves."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import yaml
 HERE = Path(__file__).resolve().parent
 RULES = HERE.parents[1] / "roles" / "prometheus" / "templates" / "recording.rules.yml"
 TESTS = HERE / "recording.test.yml"
+ALERTS, ALERT_TESTS = RULES.with_name("alerts.rules.yml"), HERE / "alerts.test.yml"
 
 
 def records() -> list[str]:
@@ -28,11 +29,18 @@ def promtool(*arguments: str) -> None:
 
 
 def test_rules_are_valid() -> None:
-    promtool("check", "rules", str(RULES))
+    promtool("check", "rules", str(RULES), str(ALERTS))
 
 
 def test_rules_compute_what_they_promise() -> None:
     promtool("test", "rules", str(TESTS))
+
+
+def test_alerts_are_raised_when_they_promise() -> None:
+    promtool("test", "rules", str(ALERT_TESTS))
+    alerts = [rule["alert"] for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    tested = ALERT_TESTS.read_text()
+    assert not [name for name in alerts if f"alertname: {name}" not in tested]
 
 
 def test_names_are_level_metric_operation() -> None:

@@ -33,7 +33,7 @@ def test_configuration_says_what_the_parameters_say(bench: Bench) -> None:
     assert "authorization" not in node
     assert node["metrics_path"] == "/metrics"
     assert node["static_configs"][0]["labels"] == {"rack": "r 1"}
-    assert config["rule_files"] == [str(bench.config / "recording.rules.yml")]
+    assert config["rule_files"] == [str(bench.config / f"{kind}.rules.yml") for kind in ("recording", "alerts")]
 
 
 def test_wrong_configuration_does_not_land(bench: Bench) -> None:

@@ -62,7 +62,8 @@ def litellm_deployments(
 def gate_models(instances: list[dict[str, Any]], models: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one model of the gate per model that has an instance, in the order of the models.
 
-    ``context`` is in tokens and 0 where nobody knows it.
+    ``context`` is in tokens and 0 where nobody knows it. ``replicas`` are those that the gate requests a small JSON
+    answer of, so they are none for a model that generates no text.
     """
     served = {instance["model"] for instance in instances}
     return [
@@ -74,10 +75,16 @@ def gate_models(instances: list[dict[str, Any]], models: list[dict[str, Any]]) -
             "rpm": model["limits"]["rpm"],
             "tpm": model["limits"]["tpm"],
             "request_defaults": model["request_defaults"],
+            "replicas": replicas(model, instances) if model["mode"] == "chat" else [],
         }
         for model in models
         if model["name"] in served
     ]
+
+
+def replicas(model: dict[str, Any], instances: list[dict[str, Any]]) -> list[int]:
+    """Return the numbers of a model's replicas."""
+    return [int(instance["replica"]) for instance in instances if instance["model"] == model["name"]]
 
 
 def provider(model: dict[str, Any], instances: list[dict[str, Any]]) -> str:
@@ -102,7 +109,7 @@ def south_upstreams(instances: list[dict[str, Any]], models: list[dict[str, Any]
     upstreams = []
     for model in models:
         servers = [
-            {"address": instance["address"], "weight": 1}
+            {"address": instance["address"], "weight": 1, "replica": instance["replica"]}
             for instance in instances
             if instance["model"] == model["name"]
         ]

@@ -27,6 +27,7 @@ def model(entry: dict[str, Any]) -> dict[str, Any]:
         "context": int(entry.get("context") or 0),
         **{name: int(entry[name]) for name in LIMITS if entry.get(name)},
         **({"request_defaults": defaults} if defaults else {}),
+        **({"replicas": [str(number) for number in entry["replicas"]]} if entry.get("replicas") else {}),
     }
 
 

@@ -28,6 +28,7 @@ from gate_limits import LimitReachedError, Limits, Slot
 from gate_log import UsageLog
 from gate_metrics import Metrics
 from gate_models import Directory, may_use
+from gate_probe import Prober
 from gate_relay import Forward, Relay
 from gate_requests import ENDPOINTS, Endpoint, check_body, check_form, check_query
 from gate_requests import Limits as BodyLimits
@@ -72,6 +73,7 @@ class Gate:
         self.log = UsageLog(settings.usage_log, settings.usage_log_bytes, settings.usage_log_files)
         self.keyring = Keyring(settings.keys_file)
         self.relay: Relay | None = None
+        self.prober: Prober | None = None
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
@@ -82,6 +84,8 @@ class Gate:
             self.keyring = Keyring(settings.keys_file)
         if self.relay is not None:
             self.relay.request_timeout = settings.request_timeout
+        if self.prober is not None:
+            self.prober.configure(settings)
         self.settings = settings
         self.directory = Directory(settings.models)
         self.limits.key_share = settings.key_share
@@ -93,6 +97,13 @@ class Gate:
             grammar_bytes=settings.max_grammar_bytes,
             grammar_entries=settings.max_grammar_entries,
         )
+
+    def begin(self) -> tuple[Relay, Prober]:
+        """Begin to speak to engines and the translator; the loop runs now."""
+        self.relay = Relay(self.settings.request_timeout)
+        self.prober = Prober(self._engine_key, self.metrics)
+        self.prober.configure(self.settings)
+        return self.relay, self.prober
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -432,7 +443,7 @@ async def move(runner: web.ServerRunner, site: web.TCPSite | None, wanted: tuple
 
 async def serve(gate: Gate, stopping: asyncio.Event, changed: asyncio.Event) -> None:
     """Listen until it is time to stop, and then let requests in flight end; `changed` says that settings were read."""
-    gate.relay = Relay(gate.settings.request_timeout)
+    relay, prober = gate.begin()
     server = Server(
         gate.handle,
         access_log=None,
@@ -460,5 +471,6 @@ async def serve(gate: Gate, stopping: asyncio.Event, changed: asyncio.Event) -> 
     finally:
         with contextlib.suppress(asyncio.CancelledError):
             await runner.cleanup()
-        await gate.relay.close()
+        await prober.close()
+        await relay.close()
         gate.log.close()

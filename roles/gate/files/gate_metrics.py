@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import time
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -51,6 +53,45 @@ class Metrics:
         self.lost = Counter(
             "llmfleet_gate_usage_entries_lost", "Lines of the usage log not written.", registry=self.registry
         )
+
+        replica = ["model", "replica"]
+        self._probe_success = Gauge(
+            "llmfleet_gate_probe_success",
+            "Whether a replica gave the last small JSON answer in time.",
+            replica,
+            registry=self.registry,
+        )
+        self._probe_jammed = Gauge(
+            "llmfleet_gate_probe_jammed",
+            "Whether a replica gives plain answers, but no JSON answer: its compiler of grammars hangs.",
+            replica,
+            registry=self.registry,
+        )
+        self._probe_seconds = Gauge(
+            "llmfleet_gate_probe_duration_seconds",
+            "Time that the last small JSON answer took, or until the gate waited no longer.",
+            replica,
+            registry=self.registry,
+        )
+        self._probe_time = Gauge(
+            "llmfleet_gate_probe_last_success_timestamp_seconds",
+            "Time of the last small JSON answer that came in time.",
+            replica,
+            registry=self.registry,
+        )
+
+    def probed(self, model: str, replica: str, *, success: bool, seconds: float, jammed: bool) -> None:
+        """Take the result of a probe."""
+        self._probe_success.labels(model, replica).set(success)
+        self._probe_jammed.labels(model, replica).set(jammed)
+        self._probe_seconds.labels(model, replica).set(seconds)
+        if success:
+            self._probe_time.labels(model, replica).set(time.time())
+
+    def forget_probe(self, model: str, replica: str) -> None:
+        """Say nothing any more of a replica that is gone."""
+        for gauge in (self._probe_success, self._probe_jammed, self._probe_seconds, self._probe_time):
+            gauge.remove_by_labels({"model": model, "replica": replica})
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -50,6 +50,8 @@ class Model:
     request_defaults: Mapping[str, object] = field(default_factory=dict)
     # Whether the translator alone knows it, as it does a model of another provider.
     translated: bool = False
+    # Numbers of its engines that are asked for a JSON answer from time to time; none for what generates no text.
+    replicas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,9 @@ class Settings:
     usage_log_bytes: int = 64 * MIB
     usage_log_files: int = 8
     stop_timeout: float = 60.0
+    # Between two probes of a replica, 0 for none; and the time that one has for its answer.
+    probe_interval: float = 60.0
+    probe_timeout: float = 30.0
 
 
 TYPES: dict[str, tuple[type, ...]] = {
@@ -97,11 +102,13 @@ RANGES: dict[str, tuple[float, float]] = {
     "port": (1, 65535),
     "context": (0, math.inf),
     "key_share": (0.001, 1),
-    **dict.fromkeys(("body_timeout", "request_timeout", "stop_timeout"), (0.001, math.inf)),
+    "probe_interval": (0, math.inf),
+    **dict.fromkeys(("body_timeout", "request_timeout", "stop_timeout", "probe_timeout"), (0.001, math.inf)),
 }
 URL = re.compile(r"https?://[^/?#\s]+(/[^/?#\s]+)*")
 # An engine's name is part of its path.
 ENGINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NUMBER = re.compile(r"[0-9]{1,6}")
 NAME = re.compile(r"[^\s,\x00-\x1f\x7f]{1,256}")
 
 
@@ -168,6 +175,10 @@ def parse(text: str) -> Settings:
         where = f"models[{number}]"
         fields = _values(Model, entry, where)
         _names(fields, "aliases", where)
+        _names(fields, "replicas", where)
+        for replica in fields.get("replicas", ()):
+            if not NUMBER.fullmatch(replica):
+                raise SettingsError(f"{where}: {replica!r} cannot be the number of a replica")
         model = Model(**fields)
         for name in (model.name, *model.aliases):
             if not (ENGINE if name == model.name and not model.translated else NAME).fullmatch(name):

@@ -57,6 +57,10 @@ def test_what_is_missing_is_named(name: str) -> None:
     ("change", "message"),
     [
         ({"prot": 1}, "settings: unknown fields prot"),
+        ({"models": [{"name": "a", "replicas": ["0/x"]}]}, "'0/x' cannot be the number of a replica"),
+        ({"models": [{"name": "a", "replicas": [0]}]}, "replicas must be a list of names"),
+        ({"probe_interval": -1}, "probe_interval must be at least 0, not -1"),
+        ({"probe_timeout": 0}, "probe_timeout must be at least 0.001, not 0"),
         ({"port": "4200"}, "port must be int, not '4200'"),
         ({"port": True}, "port must be int, not True"),
         ({"port": 0}, "port must be at least 1 and at most 65535, not 0"),

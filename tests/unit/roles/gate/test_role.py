@@ -38,7 +38,7 @@ PARAMETERS: dict[str, Any] = {
     "gate_request_timeout": "625",
     "gate_max_choices": 8,
     "gate_max_prompts": "32",
-    "gate_models": [CHAT, {"name": "embed"}],
+    "gate_models": [{**CHAT, "replicas": [0]}, {"name": "embed"}],
     "gate_other_models": ["far-away"],
     "gate_keys_resolved": [
         {"alias": "team", "key": CLIENT_KEY, "models": ["assistant"], "rpm": 60, "tpm": None, "expires": "2030-01-31"}
@@ -89,6 +89,7 @@ def test_the_program_reads_the_settings_that_the_role_writes(rendered: Rendered)
         max_parallel_requests=32,
         tpm=5000,
         request_defaults={"temperature": 0.2},
+        replicas=("0",),
     )
     assert (embed.name, embed.context, embed.rpm, embed.translated) == ("embed", 0, None, False)
     assert (other.name, other.translated) == ("far-away", True)

@@ -208,7 +208,7 @@ def test_upstreams_let_through_what_the_gateway_asks_for() -> None:
     demo, big = wiring.south_upstreams(instances, some)
     assert demo == {
         "name": "demo",
-        "servers": [{"address": "127.0.0.1:8100", "weight": 1}],
+        "servers": [{"address": "127.0.0.1:8100", "weight": 1, "replica": 0}],
         "balance": "least_conn",
         "max_connections": 36,
     }
@@ -218,6 +218,19 @@ def test_upstreams_let_through_what_the_gateway_asks_for() -> None:
             (demo, big), wiring.litellm_deployments(instances, some, "", workers), strict=True
         ):
             assert upstream["max_connections"] >= workers * deployment["max_parallel_requests"]
+
+
+def test_the_gate_asks_each_replica_of_a_model_that_generates_text() -> None:
+    instances, some = plan(DEMO, BIG, {**DEMO, "name": "vectors", "mode": "embedding"})
+    assert {one["name"]: one["replicas"] for one in wiring.gate_models(instances, some)} == {
+        "demo": [0],
+        "big": [0, 1],
+        "vectors": [],
+    }
+    routes = {
+        one["name"]: [server["replica"] for server in one["servers"]] for one in wiring.south_upstreams(instances, some)
+    }
+    assert routes == {"demo": [0], "big": [0, 1], "vectors": [0]}
 
 
 def test_a_model_without_instance_is_nowhere() -> None:

@@ -19,6 +19,8 @@ PLAIN = {"name": "chat", "aliases": [], "context": 0}
         ({"name": "chat", "aliases": None, "context": None, "rpm": None, "request_defaults": None}, PLAIN),
         ({"name": "chat", "rpm": "5", "tpm": 0, "context": "4096"}, {**PLAIN, "rpm": 5, "context": 4096}),
         ({"name": "chat", "request_defaults": {"top_p": None}}, PLAIN),
+        ({"name": "chat", "replicas": []}, PLAIN),
+        ({"name": "chat", "replicas": [0, 1]}, {**PLAIN, "replicas": ["0", "1"]}),
         (
             {"name": "chat", "request_defaults": {"top_p": None, "temperature": 0}},
             {**PLAIN, "request_defaults": {"temperature": 0}},
