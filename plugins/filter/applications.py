@@ -42,6 +42,7 @@ class FilterModule:
             "application_hops": applications.hops,
             "application_image_sizes": applications.image_sizes,
             "application_images": applications.image_names,
+            "application_releases": applications.releases,
             "application_listeners": applications.listeners,
             "application_plain_listeners": applications.plain_listeners,
             "application_scrape_jobs": applications.scrape_jobs,

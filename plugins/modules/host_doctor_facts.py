@@ -102,6 +102,28 @@ options:
     description: Seconds that an instance may take to start, in addition to the time for reading its weights.
     type: int
     default: 300
+  pins:
+    description: Releases of applications that run on this host.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      title:
+        description: Name of the application.
+        type: str
+        required: true
+      version:
+        description: Its version.
+        type: str
+        required: true
+      released:
+        description: Date of its release, such as V(2026-01-31).
+        type: str
+        required: true
+  pins_max_age_days:
+    description: Age in days from which a release is warned of; 0 warns of none.
+    type: int
+    default: 180
   roots:
     description: Directories of the collection; processes started from them are its own.
     type: list
@@ -171,6 +193,7 @@ import os
 import re
 import shutil
 import time
+from datetime import date
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -202,6 +225,7 @@ ENGINE: dict[str, Any] = {
     "ranks": {"type": "int"},
     "environment": {"type": "dict", "default": {}},
 }
+PIN: dict[str, Any] = {name: {"type": "str", "required": True} for name in ("title", "version", "released")}
 ARGUMENTS: dict[str, Any] = {
     "host": {"type": "str", "required": True},
     "instances": {"type": "list", "elements": "dict", "default": []},
@@ -216,6 +240,8 @@ ARGUMENTS: dict[str, Any] = {
     "load_seconds": {"type": "int", "default": 120},
     "reduce_seconds": {"type": "int", "default": 60},
     "start_seconds": {"type": "int", "default": 300},
+    "pins": {"type": "list", "elements": "dict", "default": [], "options": PIN},
+    "pins_max_age_days": {"type": "int", "default": 180},
     "roots": {
         "type": "list",
         "elements": "path",
@@ -368,6 +394,7 @@ def examine(params: dict[str, Any]) -> tuple[list[doctor_finding.Finding], dict[
     )
     disk_found, sizes, rate = disk(params)
     found += disk_found + clock(params) + installed(params)
+    found += doctor_updates.pins(params["pins"], params["pins_max_age_days"], date.today())
     return found + (ports(params) if params["instances"] else []), sizes, rate
 
 
@@ -392,6 +419,12 @@ def main() -> None:
     for engine in params["engines"]:
         if not engine["python"]:
             refuse(module, f"engines[{engine['name']}].python", [], "nothing can be run", "give its command line")
+    for pin in params["pins"]:
+        try:
+            date.fromisoformat(pin["released"])
+        except ValueError:
+            remedy = "write the date of its release, such as 2026-01-31"
+            refuse(module, f"pins[{pin['title']}].released", pin["released"], "it is no date", remedy)
     parts = doctor_finding.fingerprint(params["gpu_facts"], os.uname().release, params["engines"], params["program"])
     record: Any = read_json(params["state_file"]) if params["state_file"] else None
     why = doctor_finding.reasons(record, parts)

@@ -65,7 +65,7 @@ class cuda:
 
 
 # What every host is examined for, with this machine's apt and processes.
-ALWAYS = ("clock", "libraries", "updates")
+ALWAYS = ("clock", "libraries", "pins", "updates")
 
 
 class Fleet:
@@ -139,6 +139,16 @@ def test_a_healthy_host(fleet: Fleet) -> None:
     record = fleet.state / "doctor.json"
     assert record.stat().st_mode & 0o777 == 0o644
     assert json.loads(record.read_text())["parts"]["GPUs"] == UUID
+
+
+def test_a_release_that_is_too_old(fleet: Fleet) -> None:
+    """The releases of this host: it is of the groups of vLLM and of the gateway, and has no chat page."""
+    own = '{"llm_releases": {"vllm": {"title": "vLLM", "version": "0.1", "released": "2023-06-20"}, "open_webui": {}}}'
+    assert fleet.doctor("-e", own) == 0, fleet.said
+    assert fleet.findings["pins"]["subject"] == "vLLM 0.1"
+    assert "doctor_pins_max_age_days (180)" in fleet.findings["pins"]["cause"]
+    assert fleet.doctor("-e", own, "-e", "doctor_pins_max_age_days=0") == 0, fleet.said
+    assert "pins" not in fleet.findings
 
 
 def test_errors_are_said_with_cause_and_remedy_and_by_the_exit_code(fleet: Fleet) -> None:

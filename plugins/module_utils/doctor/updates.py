@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judge the distribution packages whose programs and libraries the collection's services run.
+"""Judge how old what services run is: distribution packages, replaced files, and releases that the collection pins.
 
 Pure functions over texts and values; no Ansible, no files, no network.
 """
@@ -10,11 +10,12 @@ Pure functions over texts and values; no Ansible, no files, no network.
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Iterable, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding import WARNING, Finding, fine
 
-UPDATES, LIBRARIES = "updates", "libraries"
+UPDATES, LIBRARIES, PINS = "updates", "libraries", "pins"
 # "Inst libssl3 [3.0.19] (3.0.22 Debian-Security:12/oldstable-security [amd64])"
 UPGRADE = re.compile(r"^Inst (\S+) \[([^\]]+)\] \((\S+) ([^)]*)\)", re.MULTILINE)
 SECURITY = re.compile(r"-security\b", re.IGNORECASE)
@@ -105,3 +106,26 @@ def libraries(replaced: Mapping[str, Iterable[str]]) -> list[Finding]:
         cause = "an update takes effect only in processes that start after it"
         findings.append(Finding(LIBRARIES, WARNING, service, found, cause, f"restart {service}; {HOW}"))
     return findings or [fine(LIBRARIES, "services", "every service runs the installed files")]
+
+
+def pins(pinned: Iterable[Mapping[str, str]], most_days: int, today: date) -> list[Finding]:
+    """Judge the age of the releases that run here.
+
+    :param pinned: title, version and released (an ISO 8601 date) of each.
+    :param most_days: age in days from which a release is too old; 0 judges none.
+    """
+    findings = []
+    for pin in pinned if most_days else ():
+        subject = f"{pin['title']} {pin['version']}"
+        days = (today - date.fromisoformat(pin["released"])).days
+        found = f"released on {pin['released']}, {max(days, 0)} days ago"
+        if days <= most_days:
+            findings.append(fine(PINS, subject, found))
+            continue
+        cause = f"that is more than doctor_pins_max_age_days ({most_days}), and newer releases have security fixes"
+        remedy = (
+            "install a newer release of the collection; if you set a lock or an image of your own, update it and "
+            f"name its release in llm_releases; {HOW}"
+        )
+        findings.append(Finding(PINS, WARNING, subject, found, cause, remedy))
+    return findings

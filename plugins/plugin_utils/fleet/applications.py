@@ -67,6 +67,11 @@ def image_names(rows: Iterable[Row], host: str) -> list[str]:
     return [name for row in rows if _here(row, host) for name in row.get("images", {})]
 
 
+def releases(rows: Iterable[Row], known: dict[str, dict[str, str]], host: str) -> list[dict[str, str]]:
+    """Return the releases of the applications that a host has."""
+    return [known[row["name"]] for row in rows if row["name"] in known and _here(row, host)]
+
+
 def image_sizes(rows: Iterable[Row]) -> dict[str, int]:
     """Return the disk space of each image, in MiB."""
     return {name: int(size) for row in rows for name, size in row.get("images", {}).items()}

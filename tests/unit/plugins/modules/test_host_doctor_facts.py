@@ -197,6 +197,10 @@ def test_an_error_fails_where_it_is_to(
     [
         ({"reduce_seconds": 0}, "gpu1: reduce_seconds is 0: a test needs time; give at least 1 second."),
         (
+            {"pins": [{"title": "vLLM", "version": "1", "released": "soon"}]},
+            'gpu1: pins[vLLM].released is "soon": it is no date; write the date of its release, such as 2026-01-31.',
+        ),
+        (
             {"engines": [{"name": "chat-0", "python": []}]},
             "gpu1: engines[chat-0].python is []: nothing can be run; give its command line.",
         ),

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import updates
 
@@ -100,3 +102,31 @@ def test_services_that_run_what_was_replaced() -> None:
         "processes that start after it; restart llm-nginx; see 'Security updates' in docs/operations.md."
     )
     assert litellm.subject == "llm-litellm"
+
+
+PIN = {"title": "vLLM", "version": "0.32.0", "released": "2026-10-18"}
+
+
+@pytest.mark.parametrize(
+    ("today", "most", "severity"),
+    [
+        (date(2026, 10, 17), 180, "ok"),
+        (date(2027, 4, 16), 180, "ok"),
+        (date(2027, 4, 17), 180, "warning"),
+        (date(2026, 10, 20), 1, "warning"),
+    ],
+)
+def test_the_age_of_a_release(today: date, most: int, severity: str) -> None:
+    (found,) = updates.pins([PIN], most, today)
+    assert (found.check, found.severity, found.subject) == ("pins", severity, "vLLM 0.32.0")
+
+
+def test_an_old_release_is_named_with_its_remedy_and_none_with_zero() -> None:
+    (found,) = updates.pins([PIN], 180, date(2027, 5, 1))
+    assert found.sentence("gpu1") == (
+        "gpu1: pins of vLLM 0.32.0: released on 2026-10-18, 195 days ago; that is more than doctor_pins_max_age_days "
+        "(180), and newer releases have security fixes; install a newer release of the collection; if you set a lock "
+        "or an image of your own, update it and name its release in llm_releases; see 'Security updates' in "
+        "docs/operations.md."
+    )
+    assert updates.pins([PIN], 0, date(2030, 1, 1)) == []

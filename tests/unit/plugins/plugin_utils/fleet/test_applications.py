@@ -44,6 +44,14 @@ def test_images(host: str, names: list[str]) -> None:
     assert applications.image_names(row(images=None), host) == []
 
 
+def test_releases() -> None:
+    known = {"valkey": {"title": "Valkey", "version": "9.0", "released": "2026-01-31"}, "other": {"title": "Other"}}
+    assert applications.releases(row(), known, "c") == []
+    assert applications.releases(row(), {}, "a") == []
+    found = applications.releases([{"name": "valkey", "hosts": ["a"]}, {"name": "unknown", "hosts": ["a"]}], known, "a")
+    assert found == [known["valkey"]]
+
+
 @pytest.mark.parametrize(("host", "containers", "needed"), [("a", False, 70), ("a", True, 0), ("c", False, 0)])
 def test_disk(host: str, containers: bool, needed: int) -> None:
     (found,) = applications.disk(row(), host, "/opt/x", containers)
@@ -165,6 +173,7 @@ class Reserved(dict):  # type: ignore[type-arg]
 def test_only_metrics_need_the_token() -> None:
     rows = [Reserved(VALKEY)]
     applications.image_names(rows, "a")
+    applications.releases(rows, {}, "a")
     applications.image_sizes(rows)
     applications.disk(rows, "a", "/opt/x", containers=False)
     applications.listeners(rows, "a")
