@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from typing import Any
+from typing import Any, Callable
 
 import pytest
-from gate_process import CHAT, COMPLETIONS, ENGINE_KEY, TRANSLATOR_KEY, Answer, Gate, Stub, said
+from gate_process import CHAT, COMPLETIONS, ENGINE_KEY, TRANSLATOR_KEY, Answer, Gate, Stub, said, within
 
 TEAM = "sk-team-0123456789abcdef"
 HEAD = f"Host: gate\r\nAuthorization: Bearer {TEAM}\r\n"
@@ -283,6 +283,28 @@ def test_paths_and_models_that_are_translated(gate: Gate, stub: Stub) -> None:
         assert answer.status == 200, answer
         assert stub.last()[0] == f"/engines/chat{path}"
         assert json.loads(stub.last()[2]) == {"model": "chat", **extra, **({"top_k": 7} if path == COMPLETIONS else {})}
+
+
+def test_keys_share_no_beginnings_if_the_caches_are_separate(
+    gate: Gate, stub: Stub, start: Callable[..., Gate]
+) -> None:
+    separate = start(models=[{"name": "chat"}, {"name": "far", "translated": True}], separate_caches=True)
+    other = separate.key("other")
+    within(3, lambda: separate.get("/v1/models", other).status == 200, "the key is known")
+
+    def salt(door: Gate, key: str = TEAM, **fields: Any) -> str | None:
+        assert door.post(CHAT, said("hi", **fields), key).status == 200
+        found: str | None = json.loads(stub.last()[2]).get("cache_salt")
+        return found
+
+    assert (salt(gate), salt(gate, cache_salt="x")) == (None, "x")
+    own = salt(separate)
+    assert own is not None
+    assert own == salt(separate)
+    salts = [own, salt(separate, cache_salt="x"), salt(separate, other), salt(separate, other, cache_salt="x")]
+    assert len(set(salts)) == 4
+    assert salt(separate, other, cache_salt=own) not in salts
+    assert salt(separate, model="far") is None
 
 
 def test_defaults_give_way_and_too_many_tokens_become_what_fits(gate: Gate, stub: Stub) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import re
 import time
@@ -198,7 +199,7 @@ class Gate:
         gauge = self.metrics.running.labels(slot.model)
         gauge.inc()
         try:
-            self._address(request, model, forward)
+            self._address(request, model, forward, key.alias)
             assert self.relay is not None
             return await self.relay.send(request, forward)
         finally:
@@ -270,7 +271,7 @@ class Gate:
         check_form(endpoint, fields, self._body_limits)
         return dict(fields), form
 
-    def _address(self, request: web.BaseRequest, model: Model, forward: Forward) -> None:
+    def _address(self, request: web.BaseRequest, model: Model, forward: Forward, alias: str) -> None:
         """Make the request that an engine or the translator gets."""
         path, headers = forward.path, forward.headers
         native = path not in self.settings.translated_paths and not model.translated
@@ -288,7 +289,12 @@ class Gate:
             headers["anthropic-version"] = version if VERSION.fullmatch(version) else "2023-06-01"
         if isinstance(forward.body, dict):
             headers["content-type"] = "application/json"
-            forward.body = orjson.dumps(self._body(forward.body, model, forward, native))
+            body = self._body(forward.body, model, forward, native)
+            if native and path in CHUNKED and self.settings.separate_caches:
+                # Whoever names a salt stays within the own key's cache.
+                given = str(body.get("cache_salt", ""))
+                body["cache_salt"] = hashlib.sha256(f"{alias}\0{given}".encode()).hexdigest()
+            forward.body = orjson.dumps(body)
         elif isinstance(forward.body, Form):
             forward.body = forward.body.written(model.name)
 

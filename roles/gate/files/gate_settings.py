@@ -68,6 +68,8 @@ class Settings:
     translated_paths: tuple[str, ...] = TRANSLATED
     # Part of a model's slots that a key without max_parallel_requests may hold.
     key_share: float = 0.5
+    # Whether a key's requests find only their own beginnings in an engine's cache.
+    separate_caches: bool = False
     max_choices: int = 8
     max_prompts: int = 32
     max_tools: int = 512
