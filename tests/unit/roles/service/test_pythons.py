@@ -104,12 +104,12 @@ def build(
 
 
 def of_others(folder: Path) -> list[Path]:
-    """What is below a folder that not everybody can read, or that everybody can write."""
+    """What is below a folder that not everybody can read, or that everybody can write, but for locks."""
     found = []
     for path in [folder, *folder.rglob("*")]:
         mode = path.lstat().st_mode
         wanted = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(mode) else 0)
-        if not stat.S_ISLNK(mode) and (mode & wanted != wanted or mode & stat.S_IWOTH):
+        if path.name != ".lock" and not stat.S_ISLNK(mode) and (mode & wanted != wanted or mode & stat.S_IWOTH):
             found.append(path)
     return found
 
@@ -129,6 +129,10 @@ def test_uv_brings_it_from_a_mirror(tmp_path: Path, release: str, mirror: dict[s
     shown = subprocess.run([str(python), "-c", "import sys; print(sys.base_prefix)"], stdout=subprocess.PIPE, text=True)
     assert shown.stdout.startswith(str(tmp_path / "opt/python/cpython-"))
     assert of_others(tmp_path / "opt/python") == []
+    # Who can open a lock can hold it, and then root waits.
+    locks = {str(path.relative_to(tmp_path / "opt")): path.stat().st_mode & 0o777 for path in tmp_path.rglob(".lock")}
+    assert {name.split("/")[0] for name in locks} == {"cache", "python", "venvs"}
+    assert set(locks.values()) == {0o600}, locks
     # Removal takes the service root away, and nothing may be elsewhere.
     assert list((tmp_path / "home").rglob("*")) == []
 
