@@ -47,6 +47,11 @@ STREAM = OK + b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\
 # What no server of models answers; the connection is closed after it.
 BROKEN = {
     "html": b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: 12\r\n\r\n<html></html",
+    "traceback": b"HTTP/1.1 500 x\r\ncontent-type: application/json\r\ncontent-length: 62\r\n\r\n"
+    b'{"error": {"message": "Traceback (most recent call last): x"}}',
+    "paths": b"HTTP/1.1 500 x\r\ncontent-type: application/json\r\n\r\n"
+    b'{"error": {"message": "in /opt/x/lib/python3.11/site-packages/litellm/x.py"}}',
+    "long-error": b"HTTP/1.1 500 x\r\ncontent-type: application/json\r\n\r\n" + b"[" * 300_000,
     "moved": b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/x\r\ncontent-length: 0\r\n\r\n",
     "empty": b"",
     "status": b"HTTP/1.1 OK 200 secret-text\r\n\r\n",

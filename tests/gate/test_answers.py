@@ -53,6 +53,7 @@ def test_a_client_sees_usage_as_it_asked(gate: Gate, path: str, options: Any, us
     body |= {"messages": said("tokens=6")["messages"]} if path == CHAT else {"prompt": "tokens=6"}
     if options is not None:
         body["stream_options"] = options
+    within(5, lambda: gate.in_flight() == 0, "the request of the test before is booked")
     before = len(gate.log())
     answer = gate.post(path, body)
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -129,6 +130,9 @@ def test_an_error_of_the_engine_reaches_the_client(gate: Gate) -> None:
         ("fail=401", 502, "bad_gateway"),
         ("fail=403", 502, "bad_gateway"),
         ("fail=html", 502, "server_error"),
+        ("fail=traceback", 500, "server_error"),
+        ("fail=paths", 500, "server_error"),
+        ("fail=long-error", 500, "server_error"),
         ("fail=moved", 502, "bad_gateway"),
         ("fail=empty", 502, "bad_gateway"),
         ("fail=short", 502, "bad_gateway"),

@@ -27,6 +27,8 @@ LEFT = 499
 CONNECT_SECONDS = 5.0
 # A longer reply is passed on as it comes.
 WHOLE_BYTES = 1 << 18
+# What an error of LiteLLM's may tell of its inside: Python's traceback, and paths of its environment.
+INSIDE = re.compile(rb"Traceback \(most recent|/site-packages/")
 # A proxy that is being started again accepts within this time; the request has not reached anybody yet.
 RETRY_SECONDS = 0.25
 # A client that reads gets the end of what was sent to it within this time.
@@ -108,7 +110,9 @@ class Relay:
             headers = {**errors.SERVER, "content-type": kind} if kind else {**errors.SERVER}
             if wait:
                 headers["retry-after"] = wait
-            stream = status < 400 and kind.startswith("text/event-stream")
+            if status >= 400:
+                return await self._error(answer, headers, forward, wait)
+            stream = kind.startswith("text/event-stream")
             if not stream and 0 < (answer.content_length or 0) <= WHOLE_BYTES:
                 return await self._whole(answer, headers, forward)
             if stream:
@@ -131,13 +135,28 @@ class Relay:
             await asyncio.sleep(RETRY_SECONDS)
             return await self._session.post(forward.url, **post)  # type: ignore[arg-type]
 
+    async def _error(
+        self, answer: aiohttp.ClientResponse, headers: dict[str, str], forward: Forward, wait: str
+    ) -> web.Response:
+        """An error in JSON as the server behind words it, if that is short and tells nothing of its inside."""
+        data = bytearray()
+        async for part in answer.content.iter_any():
+            data += part
+            if len(data) > WHOLE_BYTES:
+                break
+        if len(data) > WHOLE_BYTES or INSIDE.search(data):
+            LOG.error("%s answers with %d and an error that is not for clients", forward.url, answer.status)
+            said = "The model's server failed." if answer.status >= 500 else "The model's server refuses the request."
+            return self._refusal(forward, answer.status, said, "server_error", wait)
+        forward.first, forward.status = time.monotonic(), answer.status
+        return web.Response(status=answer.status, body=bytes(data), headers=headers)
+
     @staticmethod
     async def _whole(answer: aiohttp.ClientResponse, headers: dict[str, str], forward: Forward) -> web.Response:
         """A short reply, which is sent in one piece."""
         data = await answer.read()
         forward.first, forward.status = time.monotonic(), answer.status
-        if answer.status < 400:
-            Reply(forward.usage).feed(data)
+        Reply(forward.usage).feed(data)
         return web.Response(status=answer.status, body=data, headers=headers)
 
     @staticmethod
@@ -145,8 +164,7 @@ class Relay:
         reply = Reply(forward.usage)
         async for data in answer.content.iter_any():
             forward.first = forward.first or time.monotonic()
-            if answer.status < 400:
-                reply.feed(data)
+            reply.feed(data)
             await response.write(data)
         await response.write_eof()
 
