@@ -39,7 +39,7 @@ def check(body: Mapping[str, object], tools: int, size: int, entries: int) -> No
         return
     for name in ("tools", "functions"):
         value = body.get(name)
-        if isinstance(value, list) and len(value) > tools:
+        if isinstance(value, list) and len(value) + sum(map(_grouped, value)) > tools:
             raise RequestError(f"{name} must hold at most {tools} tools.", name)
     written = {name: orjson.dumps(body[name]) for name in given}
     total = sum(map(len, written.values()))
@@ -53,6 +53,12 @@ def check(body: Mapping[str, object], tools: int, size: int, entries: int) -> No
             count += sum(_entries(body[name], name))
             if count > entries:
                 raise RequestError(f"{name} must hold at most {entries} choices and entries of enum.", name)
+
+
+def _grouped(tool: object) -> int:
+    """The number of tools in a group."""
+    inner = tool.get("tools") if isinstance(tool, dict) else None
+    return len(inner) if isinstance(inner, list) else 0
 
 
 def _entries(value: object, name: str, left: int = MOST_DEPTH) -> Iterator[int]:

@@ -148,7 +148,7 @@ def _call(value: dict[str, object], where: str) -> None:
         check(value.get("function"), CALL, f"{where}.function")
 
 
-def tool(value: dict[str, object], where: str, api: str) -> None:
+def tool(value: Mapping[str, object], where: str, api: str) -> None:
     """Refuse a tool without a name or with a schema that is none."""
     check(value, TOOLS[api], where)
     kind = value.get("type")
@@ -156,6 +156,8 @@ def tool(value: dict[str, object], where: str, api: str) -> None:
         check(value.get("function"), FUNCTION, f"{where}.function")
     elif api == "chat":
         check(value.get("custom"), {"name*": fields.TEXT}, f"{where}.custom")
+    elif kind == "namespace":
+        check(value, {"name*": fields.TEXT, "tools*": fields.OBJECTS}, where)
     elif kind in ("function", "custom") and not value.get("name"):
         raise RequestError(f"{where}.name is missing.", f"{where}.name", "missing_required_parameter")
 

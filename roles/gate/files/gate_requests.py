@@ -44,7 +44,9 @@ TOOL_TYPES = {
     "chat": frozenset(("function", "custom")),
     "messages": frozenset(("custom",)),
     # Those of coding agents; without a server's part to them, they are declarations alone.
-    "responses": frozenset(("function", "custom", "web_search", "web_search_preview", "local_shell", "apply_patch")),
+    "responses": frozenset(
+        ("function", "custom", "web_search", "web_search_preview", "local_shell", "apply_patch", "namespace")
+    ),
 }
 # A tool that names a server, a file store or a container would have LiteLLM go there.
 TOOL_FIELDS = frozenset(
@@ -70,6 +72,9 @@ TOOL_FIELDS = frozenset(
         "search_content_types",
     ]
 )
+# A namespace is a group of tools under one name: Codex has one for its subagents.
+GROUP_FIELDS = TOOL_FIELDS | {"tools"}
+GROUPED = frozenset(("function", "custom"))
 PART_TYPES = {
     "chat": frozenset(("text", "refusal", "image_url", "input_audio", "audio_url", "video_url", "file", "thinking")),
     "messages": frozenset(
@@ -185,15 +190,19 @@ def _messages(body: Mapping[str, object], api: str) -> None:
 
 def _tools(body: Mapping[str, object], api: str) -> None:
     for number, tool in enumerate(body.get("tools") or ()):  # type: ignore[arg-type,var-annotated]
-        where = f"tools[{number}]"
-        kind = tool.get("type", "custom" if api == "messages" else None)
-        if not isinstance(kind, str) or kind not in TOOL_TYPES[api]:
-            raise RequestError(
-                f"{where}.type must be one of {', '.join(sorted(TOOL_TYPES[api]))}.", f"{where}.type", "invalid_tool"
-            )
-        _unknown(tool, TOOL_FIELDS, where)
-        content.tool(tool, where, api)
+        _tool(tool, f"tools[{number}]", api, TOOL_TYPES[api])
     content.choices(body, api)
+
+
+def _tool(tool: Mapping[str, object], where: str, api: str, types: frozenset[str]) -> None:
+    kind = tool.get("type", "custom" if api == "messages" else None)
+    if not isinstance(kind, str) or kind not in types:
+        raise RequestError(f"{where}.type must be one of {', '.join(sorted(types))}.", f"{where}.type", "invalid_tool")
+    _unknown(tool, GROUP_FIELDS if kind == "namespace" else TOOL_FIELDS, where)
+    content.tool(tool, where, api)
+    if kind == "namespace":
+        for number, inner in enumerate(tool["tools"]):  # type: ignore[arg-type,var-annotated]
+            _tool(inner, f"{where}.tools[{number}]", api, GROUPED)
 
 
 def _count(body: Mapping[str, object], limits: Limits, prompts: int = 1) -> None:

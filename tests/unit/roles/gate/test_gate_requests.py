@@ -387,10 +387,31 @@ def test_nesting_has_an_end() -> None:
         ("/v1/responses", {"type": "code_interpreter", "container": {"type": "auto"}}),
         ("/v1/responses", {"type": "image_generation"}),
         ("/v1/responses", {"type": "function", "name": "f", "headers": {}}),
+        ("/v1/responses", {"type": "function", "name": "f", "tools": []}),
+        ("/v1/responses", {"type": "namespace", "name": "n"}),
+        ("/v1/responses", {"type": "namespace", "name": "n", "tools": {}}),
+        ("/v1/responses", {"type": "namespace", "name": "n", "tools": [{"type": "mcp", "server_url": URL}]}),
+        (
+            "/v1/responses",
+            {"type": "namespace", "name": "n", "tools": [{"type": "namespace", "name": "m", "tools": []}]},
+        ),
+        (
+            "/v1/responses",
+            {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "f", "headers": {}}]},
+        ),
+        ("/v1/chat/completions", {"type": "namespace", "name": "n", "tools": []}),
     ],
 )
 def test_tools_lead_nowhere(path: str, tool: Any) -> None:
     assert refusal(path, {**PLAIN[path], "tools": [tool]}).param.startswith("tools[0]")
+
+
+def test_a_group_of_tools_passes_and_its_tools_count() -> None:
+    """Codex sends one by default."""
+    path, inner = "/v1/responses", {"type": "function", "name": "f", "parameters": {}, "strict": False}
+    group = {"type": "namespace", "name": "n", "description": "d", "tools": [inner] * 300}
+    assert check(path, {**PLAIN[path], "tools": [group]})
+    assert refusal(path, {**PLAIN[path], "tools": [group, group]}).param == "tools"
 
 
 @pytest.mark.parametrize("item", [{"type": "item_reference", "id": "x"}, {"type": "mcp_call"}, {"id": "x"}, 5])
