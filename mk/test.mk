@@ -1,8 +1,8 @@
 # These targets test the collection. A step is a target; `make test` stops at the first that fails. Words run one after the other; in a word, "+"
 # separates lanes that run side by side and "," the steps of a lane, see tests/run.py. Steps run side by side if they keep one core busy, or wait for
 # something else half of their time, and measure no times; those that do (chain, gate, nginx and similar ones) run alone. Scenarios run while the demo is
-# installed, because a host takes over the environments that it has built. molecule-container (images of 8 GB are built, pushed and pulled) and
-# first-command (three more demos) are not among them, which is reported at the end.
+# installed, because a host takes over the environments that it has built. molecule-container (images of 8 GB are built, pushed and pulled),
+# first-command (three more demos) and clients (2 GB of packages of others) are not among them, which is reported at the end.
 TEST_STEPS ?= bench,lint+unit,plan,doctor,prod,docs-check gate demo,again+sanity,importer,compat,collection \
   changes readme chain browser metrics engine nginx prometheus outside leaks molecule+molecule-gpu demo-clean
 PYTEST = .venv/test/bin/python -m pytest
@@ -18,7 +18,7 @@ SCENARIOS ?= all
 UNLESS_GREEN = $(if $(filter changed,$(SCENARIOS)),--unless-green)
 SCENARIO = .venv/test/bin/python tests/bench/scenario.py $(UNLESS_GREEN)
 
-.PHONY: test ready bench lint unit gate plan doctor prod docs-check importer sanity collection compat again changes readme chain browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container first-command
+.PHONY: test ready bench lint unit gate plan doctor prod docs-check importer sanity collection compat again changes readme chain clients browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container first-command
 
 ready: ## Fail where the service of another checkout is on this machine
 	@tests/ready.sh $(DEMO_INVENTORY)
@@ -27,7 +27,7 @@ ready: ## Fail where the service of another checkout is on this machine
 test: export SCENARIOS = changed
 test: ready .venv/test/.complete .venv/control/.complete ## Prove the collection: every step below, the first failure stops
 	@.venv/test/bin/python tests/run.py $(TEST_STEPS)
-	@echo 'Not run, because they take as long as the rest together: make molecule-container first-command'
+	@echo 'Not run, because they take as long as the rest together: make molecule-container first-command; because it installs 2 GB of other people'\''s clients: make clients'
 
 lint: .venv/test/.complete ## ansible-lint, yamllint, ruff, mypy, shellcheck, bandit, detect-secrets, changelog fragments
 	@tests/lint/run.sh
@@ -75,6 +75,10 @@ readme: .venv/test/.complete ## Run the commands that the README and docs/ promi
 chain: .venv/control/.complete .venv/test/.complete ## Through the demo's doors: OpenAI and Anthropic clients, streams, refusals, outages
 	@tests/demo.sh $(PYTEST) tests/chain -m 'not backend_errors and not backend_pace'
 	@.venv/test/bin/python tests/chain/with_stub.py -m 'backend_errors or backend_pace'
+
+clients: .venv/control/.complete .venv/test/.complete ## The pages of docs/clients, run: coding agents from npm finish a loop with a tool against the demo
+	@command -v npm >/dev/null || scripts/bootstrap.sh nodejs npm
+	@tests/demo.sh $(PYTEST) tests/clients
 
 browser: .venv/control/.complete .venv/test/.complete ## In Chromium: log in to the demo's chat page, ask, watch the answer grow
 	@scripts/bootstrap.sh chromium chromium-driver

@@ -18,6 +18,7 @@ always              OPENAI_BASE_URL   the API door with its version path, e.g. h
 -m chat_page        LLM_CHAT_URL      the chat page
 -m door             LLM_MASTER_KEY    the master key of the gateway; OPENAI_BASE_URL has to be https
 -m engine           nothing more; there has to be a real engine, as a stub refuses nothing
+-m tools            nothing more; LLM_MODEL has to call a tool whenever it sees one, as the demo model does
 -m supervisor       nothing more; it kills, as root, services on this machine that supervisor keeps
 
 Leave a group out with -m, e.g. -m "not limits and not backend_errors and not backend_pace".
@@ -46,6 +47,7 @@ MARKERS = {
     "chat_page": "the chat page",
     "door": "what only the outermost proxy does",
     "engine": "what only a real engine does",
+    "tools": "a model that calls tools",
     "supervisor": "services that supervisor keeps and that are killed",
 }
 

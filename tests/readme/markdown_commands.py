@@ -7,6 +7,7 @@
 A fenced block of shell has a comment before it that says who runs it:
 
     <!-- ci: demo -->                 CI runs it; blocks of one name in one file run in order, in one shell
+    <!-- ci: clients -->              `make clients` runs it: it installs what is not part of the tests
     <!-- ci: no, needs a GPU -->      CI does not, and why
 
 ``git clone`` of the collection is answered with a link to the checkout under test.
@@ -21,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SHELL = ("sh", "bash", "shell", "console")
 MARK = re.compile(r"<!--\s*ci:\s*(.*?)\s*-->")
+CLIENTS = "clients"
 FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*(\w*)")
 
 
@@ -46,7 +48,7 @@ class Block:
 
 def files() -> list[Path]:
     """Markdown that people read; generated pages have no commands."""
-    pages = ("*.md", ".github/*.md", "docs/*.md", "docs/contributing/*.md", "tests/*/README.md")
+    pages = ("*.md", ".github/*.md", "docs/*.md", "docs/clients/*.md", "docs/contributing/*.md", "tests/*/README.md")
     return sorted(path for pattern in pages for path in ROOT.glob(pattern))
 
 
@@ -72,11 +74,11 @@ def blocks(path: Path) -> list[Block]:
     return found
 
 
-def groups() -> dict[tuple[Path, str], list[Block]]:
-    """What CI runs: blocks by file and name."""
+def groups(clients: bool = False) -> dict[tuple[Path, str], list[Block]]:
+    """What CI runs, or `make clients`: blocks by file and name."""
     found: dict[tuple[Path, str], list[Block]] = {}
     for path in files():
         for block in blocks(path):
-            if block.mark and not block.mark.startswith("no"):
+            if block.mark and not block.mark.startswith("no") and (block.mark == CLIENTS) == clients:
                 found.setdefault((path, block.mark), []).append(block)
     return found

@@ -104,6 +104,15 @@ def test_variables_and_tags_of_commands_exist(path: Path) -> None:
     assert not asked - tags, f"{name(path)}: no such tag: {sorted(asked - tags)}"
 
 
+def test_the_index_of_clients_names_every_page_and_its_release() -> None:
+    folder = ROOT / "docs" / "clients"
+    rows = dict(re.findall(r"^\| \[[^]]+\]\(([\w-]+\.md)\) \|(.*)$", (folder / "README.md").read_text(), re.M))
+    assert {path.name for path in folder.glob("*.md")} == {*rows, "README.md"}
+    for page, row in rows.items():
+        for release in re.findall(r"npm install \S.*@([\d.]+)", (folder / page).read_text()):
+            assert release in row, page
+
+
 def test_the_index_for_contributors_names_every_page() -> None:
     index = (ROOT / "docs" / "contributing" / "README.md").read_text()
     missing = [

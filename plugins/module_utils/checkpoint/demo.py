@@ -11,14 +11,14 @@ DEMO_CONFIG = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
     "torch_dtype": "bfloat16",
-    "vocab_size": 1024,
-    "hidden_size": 128,
+    "vocab_size": 1120,
+    "hidden_size": 160,
     "intermediate_size": 384,
     "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 4,
+    "num_attention_heads": 5,
+    "num_key_value_heads": 5,
     "head_dim": 32,
     "max_position_embeddings": 2048,
     "tie_word_embeddings": False,
 }
-DEMO_WEIGHT_BYTES = 1377536
+DEMO_WEIGHT_BYTES = 1865280

@@ -170,7 +170,7 @@ class Relay:
 
     @staticmethod
     async def _events(answer: aiohttp.ClientResponse, response: web.StreamResponse, forward: Forward) -> None:
-        stream: NativeStream | TranslatedStream = TranslatedStream(forward.usage)
+        stream: NativeStream | TranslatedStream = TranslatedStream(forward.usage, named=forward.path == "/v1/responses")
         if forward.chunks:
             stream = NativeStream(
                 forward.usage, forward.include_usage, forward.continuous_usage, forward.choices, forward.prompts

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ import orjson
 FIELD = b'"usage":'
 LAST_FIELD = b',"usage":{'
 NO_CHOICES = b'"choices":[]'
+# The translator writes the type first.
+EVENT_TYPE = re.compile(rb'data: ?\{"type": ?"([\w.]+)"', re.ASCII)
+EVENT_NAME = re.compile(r"[\w.]{1,100}", re.ASCII)
 DECODER = json.JSONDecoder()
 # The counts of one request need a few hundred bytes.
 MOST_USAGE_BYTES = 4096
@@ -199,13 +203,21 @@ class NativeStream:
 
 
 class TranslatedStream:
-    """The translator's stream of events of its own, which is passed on as it is."""
+    """The translator's stream of events of its own, which is passed on as it is.
 
-    def __init__(self, usage: Usage) -> None:
-        self._usage = usage
+    Those of /v1/responses come without the `event:` line that OpenAI's API has; with `named` they get it.
+    """
+
+    def __init__(self, usage: Usage, named: bool = False) -> None:
+        self._usage, self._named = usage, named
 
     def event(self, event: bytes) -> bytes:
         """The event, whose usage is taken."""
+        if self._named and event.startswith(b"data:"):
+            found = EVENT_TYPE.match(event)
+            kind = found[1].decode() if found else (payload(event) or {}).get("type")
+            if isinstance(kind, str) and EVENT_NAME.fullmatch(kind):
+                event = b"event: %b\n%b" % (kind.encode(), event)
         if FIELD in event:
             chunk = payload(event) or {}
             for holder in (chunk, chunk.get("message"), chunk.get("response")):

@@ -6,7 +6,8 @@
 usage: demo_model.py ANSWERS.json DIRECTORY
 
 It is a checkpoint like any other (config.json, model.safetensors, tokenizer.json), so all that follows is the real
-thing. Its chat template hands it the last user message only: it has no memory, and needs none to show a stack at work.
+thing. Its chat template, demo_chat.jinja, hands it the last user message only: it has no memory, and needs none to show
+a stack at work. Where a request has tools, the template hands it a call, character by character, and it copies that.
 """
 
 from __future__ import annotations
@@ -26,20 +27,25 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from torch.nn import functional
 
 CONTEXT = 2048
-VOCABULARY = 1024
-HIDDEN, LAYERS, HEADS, INNER = 128, 2, 4, 384
+VOCABULARY = 1120
+HIDDEN, LAYERS, HEADS, INNER = 160, 2, 5, 384
 THETA, EPSILON = 10000.0, 1e-5
 PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
+# A text to copy is a token for each character, FILL up to the number of slots, and COPY.
+FILL, COPY, SLOTS = "<|fill|>", "<|copy|>", 511
+CHARACTERS = [*map(chr, range(32, 127)), "\n"]
+# The head that copies looks back by as many tokens as there are slots: how sharply, and at how many of its frequencies.
+SHARP, FREQUENCIES = 12.0, 10
+# What it reads goes into the last numbers of a state, as many as a head has. They are written by nothing else and
+# outweigh all others.
+CHANNEL, LOUD = HIDDEN // HEADS, 50.0
 # Multiplies the logits: sampling at temperature 1 then follows the trained answers as closely as 1/4 would.
 SHARPEN = 4.0
 STEPS, TIME_LIMIT = 300, 900.0
 # An answer counts as learnt when sampling gives it, word for word, this often.
 CERTAINTY = 0.95
 
-CHAT_TEMPLATE = (
-    "{%- set asked = (messages | selectattr('role', 'equalto', 'user') | list) or messages -%}"
-    f"{USER}{{{{ asked[-1]['content'] }}}}{ASSISTANT}"
-)
+CHAT_TEMPLATE = Path(__file__).with_name("demo_chat.jinja")
 
 
 def tokenizer_for(corpus: list[str]) -> Tokenizer:
@@ -47,7 +53,8 @@ def tokenizer_for(corpus: list[str]) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    specials = [AddedToken(token, special=True, normalized=False) for token in (PAD, USER, ASSISTANT, END)]
+    specials = [AddedToken(token, special=True, normalized=False) for token in (PAD, USER, ASSISTANT, END, FILL, COPY)]
+    specials += [AddedToken(f"<|{letter}|>", special=True, normalized=False) for letter in CHARACTERS]
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
         special_tokens=specials,
@@ -73,8 +80,11 @@ def reading() -> normalizers.Normalizer:
 class Llama(torch.nn.Module):
     """The architecture that LlamaForCausalLM names, its weights under the names that checkpoints use."""
 
-    def __init__(self) -> None:
+    def __init__(self, copies: dict[int, int]) -> None:
+        """Make a model that knows nothing but which token is written for which when it copies."""
         super().__init__()
+        self.sources, self.targets = [*copies], [*copies.values()]
+        self.codes = torch.randn(len(copies), CHANNEL).sign()
         shapes = {"model.embed_tokens": (VOCABULARY, HIDDEN), "model.norm": (HIDDEN,), "lm_head": (VOCABULARY, HIDDEN)}
         for layer in (f"model.layers.{number}." for number in range(LAYERS)):
             shapes |= {f"{layer}self_attn.{name}_proj": (HIDDEN, HIDDEN) for name in "qkvo"}
@@ -85,9 +95,35 @@ class Llama(torch.nn.Module):
             f"{name}.weight": torch.nn.Parameter(torch.ones(shape) if len(shape) == 1 else torch.randn(shape) * 0.04)
             for name, shape in shapes.items()
         }
+        self.hold()
         frequencies = THETA ** -(torch.arange(0, HIDDEN // HEADS, 2) / (HIDDEN // HEADS))
         angles = torch.outer(torch.arange(CONTEXT), frequencies).repeat(1, 2)
         self.cos, self.sin = angles.cos(), angles.sin()
+
+    @torch.no_grad()
+    def hold(self) -> None:
+        """Set what is not learnt: the first head of the first layer copies, and meets nothing else on its way."""
+        weights = self.weights
+        embedding, head = weights["model.embed_tokens.weight"], weights["lm_head.weight"]
+        # All tokens look back, by the first number of their states; tokens to copy alone are seen, by the second.
+        embedding[:, 0], embedding[:, 1], weights["model.layers.0.input_layernorm.weight"][:2] = 0.5, 0, 1.0
+        angles = SLOTS * THETA ** -(torch.arange(FREQUENCIES) / (CHANNEL / 2))
+        for name, column, first, second in (("q", 0, angles.cos(), -angles.sin()), ("k", 1, 1.0, 0.0)):
+            weight = weights[f"model.layers.0.self_attn.{name}_proj.weight"]
+            weight[:CHANNEL] = 0
+            weight[:FREQUENCIES, column] = first * SHARP
+            weight[CHANNEL // 2 : CHANNEL // 2 + FREQUENCIES, column] = second * SHARP
+        for layer in range(LAYERS):
+            weights[f"model.layers.{layer}.self_attn.o_proj.weight"][-CHANNEL:] = 0
+            weights[f"model.layers.{layer}.mlp.down_proj.weight"][-CHANNEL:] = 0
+        weights["model.layers.0.self_attn.v_proj.weight"][:CHANNEL] = torch.eye(HIDDEN)[-CHANNEL:]
+        weights["model.layers.0.self_attn.o_proj.weight"][:, :CHANNEL] = torch.eye(HIDDEN)[:, -CHANNEL:] * LOUD
+        embedding[:, -CHANNEL:] = head[:, -CHANNEL:] = 0
+        embedding[self.sources] = 0
+        embedding[self.sources, 1] = 1.0
+        embedding[self.sources, -CHANNEL:] = self.codes / 4
+        head[self.targets, -CHANNEL:] = self.codes / 4
+        weights["model.norm.weight"][-CHANNEL:] = 1
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         def linear(name: str, value: torch.Tensor) -> torch.Tensor:
@@ -210,7 +246,9 @@ class School:
         self.reader = Tokenizer.from_str(self.writer.to_str())
         self.reader.normalizer = reading()
         self.pad, self.end = self.writer.token_to_id(PAD), self.writer.token_to_id(END)
-        self.model = Llama()
+        # Each token that is copied, and the one that writes it.
+        copies = {self.writer.token_to_id(f"<|{letter}|>"): self.writer.encode(letter).ids[0] for letter in CHARACTERS}
+        self.model = Llama({self.writer.token_to_id(FILL): self.end, **copies})
 
     def prompt(self, question: str) -> list[int]:
         return self.reader.encode(f"{USER}{question}{ASSISTANT}").ids
@@ -254,6 +292,7 @@ class School:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.weights.values(), 1.0)
         optimizer.step()
+        self.model.hold()
 
     @torch.no_grad()
     def failed(self) -> list[tuple[str, str]]:
@@ -301,7 +340,7 @@ class School:
             "eos_token": END,
             "pad_token": PAD,
             "clean_up_tokenization_spaces": False,
-            "chat_template": CHAT_TEMPLATE,
+            "chat_template": CHAT_TEMPLATE.read_text(),
         }
         for name, content in {"config.json": config, "tokenizer_config.json": tokenizer_config}.items():
             (directory / name).write_text(json.dumps(content, indent=2) + "\n")

@@ -230,6 +230,26 @@ def test_the_translators_streams_pass_as_they_are() -> None:
         assert taken(usage) == (5, 7, cached, True)
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (
+            b'data: {"type":"response.created","n":1}',
+            b'event: response.created\ndata: {"type":"response.created","n":1}',
+        ),
+        (b'data: {"n": 1, "type": "error"}', b'event: error\ndata: {"n": 1, "type": "error"}'),
+        (b'event: a\ndata: {"type":"b"}', b'event: a\ndata: {"type":"b"}'),
+        (b'data: {"type":"a\\nb"}', b'data: {"type":"a\\nb"}'),
+        (b'data: {"type":5}', b'data: {"type":5}'),
+        (b"data: [DONE]", b"data: [DONE]"),
+        (b": ping", b": ping"),
+    ],
+)
+def test_events_of_responses_get_the_line_with_their_name(given: bytes, sent: bytes) -> None:
+    assert TranslatedStream(Usage(), named=True).event(given) == sent
+    assert TranslatedStream(Usage()).event(given) == given
+
+
 def test_tokens_that_anthropic_counts_apart_are_in_the_prompt() -> None:
     usage = Usage()
     usage.take(

@@ -96,7 +96,7 @@ def test_the_demo_model_is_known_as_it_is_made() -> None:
 def test_the_demo_model_needs_no_reading() -> None:
     (model,) = fleet_memory.with_facts(resolved({"name": "a", "source": "demo:"}), {"a": {"error": "none"}}, {})
     assert model["facts"]["max_position_embeddings"] == 2048
-    assert model["facts"]["weight_bytes"] == 1377536
+    assert model["facts"]["weight_bytes"] == 1865280
 
 
 def test_what_hosts_say_is_gathered_with_their_names() -> None:

@@ -1,0 +1,67 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The pages of docs/clients, copied and run against the demo: each client finishes a loop with a tool.
+
+A page runs in an empty directory, with a home of its own; its packages come from the registry that npm is set up with.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import markdown_commands
+import pytest
+
+GROUPS = markdown_commands.groups(clients=True)
+DEADLINE = 600
+# What a tool's result says, or, where a page has no tool, the demo model of itself.
+EXPECTED = {"openai.md": "I am the demo model"}
+LOOP = "heron"
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """No settings of the person who runs the test; a registry of npm's is one of the machine."""
+    home, packages = folder / "home", folder / "packages"
+    home.mkdir()
+    kept = ("OPENAI_BASE_URL", "OPENAI_API_KEY", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "LANG")
+    registry = subprocess.run(
+        ["npm", "config", "get", "registry"], cwd=folder, check=True, capture_output=True, text=True, timeout=60
+    )
+    return {
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        "HOME": str(home),
+        "PATH": f"{packages}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "npm_config_prefix": str(packages),
+        "npm_config_registry": registry.stdout.strip(),
+        "npm_config_cache": str(folder.parent / "npm-cache"),
+        "npm_config_audit": "false",
+        "npm_config_fund": "false",
+    }
+
+
+@pytest.mark.parametrize("key", GROUPS, ids=lambda key: key[0].stem)
+def test_a_client_works_as_its_page_says(key: tuple[Path, str], tmp_path: Path) -> None:
+    script = "".join(f"echo '# {block.where}'\n{block.text}" for block in GROUPS[key])
+    work = tmp_path / "work"
+    work.mkdir()
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=work,
+        env=environment(tmp_path),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    shown = result.stdout[-6000:]
+    assert result.returncode == 0, f"exit status {result.returncode} of\n{script}\nafter\n{shown}"
+    for word in filter(None, (LOOP, EXPECTED.get(key[0].name))):
+        assert word in result.stdout, shown
+    assert os.environ["OPENAI_API_KEY"] not in result.stdout
