@@ -37,6 +37,13 @@ options:
         description: Digest of the rules, which is a comment in the loaded chain; empty for a user without a filter.
         type: str
         required: true
+  exclusive:
+    description:
+      - With O(state=present), chains whose name begins with this text, and the chain that is named by it without its
+        dash, are deleted unless O(rules) has them, with their files in O(folder). Their services no longer run.
+    type: str
+    default: ''
+  folder: {description: Directory of the files with rules., type: path, default: /etc/llmfleet/egress}
   state:
     description: Whether the rules are loaded, or the whole table is deleted.
     type: str
@@ -57,6 +64,11 @@ loaded:
   returned: always
   type: list
   elements: str
+deleted:
+  description: Names of the chains that were deleted, or in check mode would be; that of the table with O(state=absent).
+  returned: always
+  type: list
+  elements: str
 problem:
   description: Why outgoing traffic is not filtered; empty if it is.
   returned: always
@@ -64,6 +76,7 @@ problem:
   sample: "nft cannot be used (Operation not permitted)"
 """
 
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -108,6 +121,19 @@ class Run:
             done.append(one["name"])
         return done, ""
 
+    def delete_stale(self, folder: str, beginning: str, rules: list[dict[str, Any]]) -> list[str]:
+        """Delete the chains and files of services that are gone; return their names."""
+        code, listing = self.ask("list", "table", "inet", nftables.TABLE)
+        chains = [] if code else nftables.chains(listing)
+        files = {path.stem: path for path in Path(folder).glob("*.nft")}
+        gone = nftables.stale([*chains, *files], beginning, [one["name"] for one in rules])
+        for name in gone if not self.module.check_mode else []:
+            if name in chains:
+                self.ask("delete", "chain", "inet", nftables.TABLE, name)
+            if name in files:
+                files[name].unlink()
+        return gone
+
     def delete(self) -> list[str]:
         """Delete the table; return its name if there was one."""
         if self.ask("list", "table", "inet", nftables.TABLE)[0]:
@@ -127,16 +153,24 @@ def main() -> None:
     spec = {
         "host": OPTION,
         "rules": {"type": "list", "elements": "dict", "default": [], "options": rule},
+        "exclusive": {"type": "str", "default": ""},
+        "folder": {"type": "path", "default": "/etc/llmfleet/egress"},
         "state": {"choices": ["present", "absent"], "default": "present"},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     run = Run(module)
+    loaded: list[str] = []
+    deleted: list[str] = []
+    problem = ""
     if module.params["state"] == "absent":
-        names, problem = run.delete(), ""
+        deleted = run.delete()
     else:
-        names, problem = run.load(module.params["rules"])
-    diff = {"before": "", "after": "".join(f"{name}: {module.params['state']}\n" for name in names)}
-    module.exit_json(changed=bool(names), loaded=names, problem=problem, diff=diff)
+        loaded, problem = run.load(module.params["rules"])
+        if module.params["exclusive"]:
+            deleted = run.delete_stale(module.params["folder"], module.params["exclusive"], module.params["rules"])
+    lines = [f"{name}: present\n" for name in loaded] + [f"{name}: absent\n" for name in deleted]
+    diff = {"before": "", "after": "".join(lines)}
+    module.exit_json(changed=bool(lines), loaded=loaded, deleted=deleted, problem=problem, diff=diff)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,12 @@ options:
       owner: {description: User., type: str, required: true}
       group: {description: Group., type: str, required: true}
       mode: {description: Mode as octal text., type: str, required: true}
+      handed_over:
+        description:
+          - Whether M(llmfleet.serving.service_state) hands an existing directory over to its owner, with all that is in
+            it. It then keeps its owner and group until its service is restarted.
+        type: bool
+        default: false
 """
 
 EXAMPLES = r"""
@@ -82,7 +88,11 @@ def state_of(path: str) -> str:
 
 def main() -> None:
     """Run the module."""
-    entry = {"path": {"type": "path", "required": True}, **{k: {"required": True} for k in ("owner", "group", "mode")}}
+    entry: dict[str, Any] = {
+        "path": {"type": "path", "required": True},
+        **{key: {"required": True} for key in ("owner", "group", "mode")},
+        "handed_over": {"type": "bool", "default": False},
+    }
     spec: dict[str, Any] = {
         "host": OPTION,
         "directories": {"type": "list", "elements": "dict", "required": True, "options": entry},
@@ -91,8 +101,11 @@ def main() -> None:
     paths, before, after = [], "", ""
     for wanted in module.params["directories"]:
         path = wanted["path"]
-        goal = f"{wanted['owner']}:{wanted['group']} {int(wanted['mode'], 8):04o}"
         found = state_of(path)
+        if wanted["handed_over"] and found != "absent":
+            owner, group = found.split(" ")[0].split(":")
+            wanted = {**wanted, "owner": owner, "group": group}
+        goal = f"{wanted['owner']}:{wanted['group']} {int(wanted['mode'], 8):04o}"
         if found == goal:
             continue
         if found.endswith("(no directory)"):

@@ -18,6 +18,8 @@ description:
     a start.
   - Because it compares with the I(running) process and not with the changes of this run, the next run completes an
     interrupted play.
+  - A directory of state that belongs to another user, because an earlier version ran the service as that user, is
+    handed over with all that is in it right before the service is restarted.
   - A changed drop-in of a unit restarts nothing, as a reload of systemd applies it to the running service.
   - Started means ready. A service that is not ready within its deadline, or whose process gave up, fails the task with
     the end of its log.
@@ -54,6 +56,10 @@ options:
         description: Absolute path of the program; another build of it means a restart.
         type: path
         required: true
+      user: {description: User and group that the service runs as., type: str, default: ''}
+      state_dir:
+        description: Directory of its state; it must belong to O(services[].user).
+        type: path
       restart_files: {description: Files whose change asks for a restart., type: list, elements: path, default: []}
       reload_files: {description: Files whose change asks for a reload., type: list, elements: path, default: []}
       reload_signal: {description: Signal that makes it reload; empty means that it cannot., type: str, default: ''}
@@ -140,6 +146,12 @@ ready_seconds:
   description: Seconds each started service took to be ready.
   returned: when state is started and not in check mode
   type: dict
+handed_over:
+  description: Directories that were given to the user of their service, or in check mode would be.
+  returned: always
+  type: list
+  elements: str
+  sample: [/var/lib/llmfleet/vllm-chat-0]
 prepared:
   description: Commands that ran to prepare services, or in check mode would, by name of the service.
   returned: always
@@ -154,11 +166,11 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import stamps
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import ownership, stamps
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import delete, read_json, read_text
-from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name, refuse
 from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
-from ansible_collections.llmfleet.serving.plugins.module_utils.service import readiness
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import options, readiness
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import wait as service_wait
 from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import Manager, Supervisor, Systemd
@@ -182,6 +194,7 @@ class Run:
         self.actions: dict[str, str] = {}
         self.ready_seconds: dict[str, float] = {}
         self.prepared: dict[str, list[str]] = {}
+        self.handed_over: list[str] = []
         self.reread = False
 
     def command(self, argv: list[str], check: bool = True) -> str:
@@ -220,6 +233,8 @@ class Run:
             pending = [one for one in service["prepare"] if not stamps.is_stamped(one["stamp"])]
             if pending:
                 self.prepared[name] = [" ".join(one["command"]) for one in pending]
+            if service["state_dir"] and ownership.is_foreign(service["state_dir"], service["user"]):
+                self.handed_over.append(service["state_dir"])
         acts = any(self.actions[name] != "none" for name in wanted)
         # Reading the changed filter of a running service applies it.
         self.reread = not acts and self.manager.stale(list(wanted))
@@ -229,6 +244,7 @@ class Run:
             self.manager.prepare(list(wanted))
         for step in logic.steps(self.params["services"], self.actions):
             for service in step:
+                self._hand_over(service)
                 self._prepare(service)
             began = time.monotonic()
             for service in step:
@@ -240,6 +256,24 @@ class Run:
                 if self.actions[service["name"]] != "none":
                     self._remember(service["name"], wanted[service["name"]])
                     self.ready_seconds[service["name"]] = round(time.monotonic() - began, 1)
+
+    def _hand_over(self, service: dict[str, Any]) -> None:
+        """Give the service its directory of state. Until now a process of its earlier user may have worked in it."""
+        path, user = service["state_dir"], service["user"]
+        if path not in self.handed_over:
+            return
+        new = ownership.of_account(user)
+        if new is None:
+            remedy = "run site.yml, which creates it"
+            refuse(
+                self.module, f"services[{service['name']}].user", user, "the host has no such user and group", remedy
+            )
+            return
+        try:
+            ownership.hand_over(path, new)
+        except OSError as error:
+            where = error.filename or path
+            fail(self.module, f"{where} cannot be given to {user} ({error.strerror}); run 'chown -R {user}: {path}'.")
 
     def _prepare(self, service: dict[str, Any]) -> None:
         """Run what has to run once before the service starts; fail before it is touched."""
@@ -362,12 +396,14 @@ class Run:
         done = {name: action for name, action in self.actions.items() if action != "none"}
         prefix = self.params["prefix"]
         lines = [f"{prefix}{name}: prepare with {one}" for name, commands in self.prepared.items() for one in commands]
+        lines += [f"{path}: handed over to the user of its service" for path in self.handed_over]
         lines += [f"{prefix}{name}: {action}" for name, action in done.items()]
         lines += ["systemd: read changed settings of running services"] if self.reread else []
         return {
-            "changed": bool(done or self.prepared or self.reread),
+            "changed": bool(done or self.prepared or self.reread or self.handed_over),
             "actions": self.actions,
             "ready_seconds": self.ready_seconds,
+            "handed_over": self.handed_over,
             "prepared": self.prepared,
             "diff": {"before": "", "after": "".join(f"{line}\n" for line in lines)},
         }
@@ -375,38 +411,12 @@ class Run:
 
 def main() -> None:
     """Run the module."""
-    tcp = {"port": {"type": "int", "required": True}, "address": {"type": "str", "default": "127.0.0.1"}}
-    prepare = {
-        "command": {"type": "list", "elements": "str", "required": True},
-        "stamp": {"type": "path", "required": True},
-        "timeout": {"type": "int", "default": 600},
-    }
-    ready = {
-        "url": {"type": "str", "default": ""},
-        "tcp": {"type": "dict", "options": tcp},
-        "command": {"type": "list", "elements": "str", "default": []},
-        "deadline": {"type": "int", "default": 120},
-        "ca": {"type": "path"},
-        "headers": {"type": "dict", "default": {}},
-        "status": {"type": "list", "elements": "int", "default": [200]},
-    }
-    service = {
-        "name": {"type": "str", "required": True},
-        "command": {"type": "path", "required": True},
-        "restart_files": {"type": "list", "elements": "path", "default": []},
-        "reload_files": {"type": "list", "elements": "path", "default": []},
-        "reload_signal": {"type": "str", "default": ""},
-        "after": {"type": "list", "elements": "str", "default": []},
-        "beside": {"type": "path"},
-        "prepare": {"type": "list", "elements": "dict", "default": [], "options": prepare},
-        "ready": {"type": "dict", "default": {}, "options": ready, "apply_defaults": True},
-    }
     module = AnsibleModule(
         argument_spec={
             "host": OPTION,
             "manager": {"type": "str", "choices": ["systemd", "supervisor"], "required": True},
             "prefix": {"type": "str", "default": PREFIX},
-            "services": {"type": "list", "elements": "dict", "default": [], "options": service},
+            "services": {"type": "list", "elements": "dict", "default": [], "options": options.SERVICE},
             "state": {"type": "str", "choices": ["started", "stopped", "absent"], "default": "started"},
             "exclusive": {"type": "str", "default": ""},
             "config_root": {"type": "path", "default": "/etc/llmfleet"},

@@ -130,7 +130,7 @@ def test_nftables_lets_the_users_of_services_reach_the_fleet_alone() -> None:
         "import socket, sys; probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
         "print([probe.sendto(b'x', (address, 53)) for address in sys.argv[1:]])"
     )
-    for user in ("llm-litellm", "llm-open-webui", "llm-vllm"):
+    for user in ("llm-litellm", "llm-open-webui", "llm-vllm-chat-0"):
         assert user in in_host(HOST, "nft", "list", "chain", "inet", "llmfleet_egress", user)
         sender = ["setpriv", "--reuid", user, "--clear-groups", "python3", "-c", send]
         assert in_host(HOST, *sender, "127.0.0.1").strip() == "[1]"

@@ -82,9 +82,25 @@ def test_system_has_no_failed_unit(host: Any) -> None:
     assert host.check_output("systemctl --failed --no-legend --plain") == ""
 
 
-def test_services_run_as_their_own_users(host: Any, units: list[str]) -> None:
-    for unit in units:
-        assert host.check_output(f"systemctl show -P User {unit}").startswith("llm-"), unit
+def test_each_service_runs_as_a_user_of_its_own(host: Any, units: list[str]) -> None:
+    users = {unit: host.check_output(f"systemctl show -P User {unit}") for unit in units}
+    assert [unit for unit, user in users.items() if not user.startswith("llm-")] == []
+    assert len(set(users.values())) == len(units), users
+
+
+def test_an_instance_reads_nothing_of_another() -> None:
+    user, other = "llm-vllm-chat-0", "llm-vllm-chat-1"
+    process = in_host("aio", "systemctl", "show", "-P", "MainPID", other).strip()
+    as_user = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"]
+    folders = {root: f"/{root}/llmfleet/vllm-chat-{{}}" for root in ("etc", "var/lib", "run")}
+    for folder in folders.values():
+        assert in_host("aio", *as_user, "find", folder.format(0), "-maxdepth", "0", "-readable").strip()
+        in_host("aio", *as_user, "ls", folder.format(1), codes=(2,))
+    for file in ("environ", "maps"):
+        in_host("aio", "cat", f"/proc/{process}/{file}")
+        in_host("aio", *as_user, "cat", f"/proc/{process}/{file}", codes=(1,))
+    strangers = ["find", "/dev/shm", "-mindepth", "1", "-user", other, "-readable"]
+    assert in_host("aio", *as_user, *strangers) == ""
 
 
 def test_sandbox_exposure(host: Any, name: str, units: list[str], measured: dict[str, str]) -> None:

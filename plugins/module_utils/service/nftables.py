@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # The table with a chain for each filtered user.
 TABLE = "llmfleet_egress"
@@ -16,6 +17,22 @@ def loaded(listing: str) -> str:
     """Return the digest in a listed chain's first comment; empty for a chain that does not exist or is not ours."""
     found = re.search(r'comment "([0-9a-f]+)"', listing)
     return found[1] if found else ""
+
+
+def chains(listing: str) -> list[str]:
+    """Return the names of the chains in a listed table."""
+    return re.findall(r"^\s*chain (\S+) {", listing, re.MULTILINE)
+
+
+def stale(names: Iterable[str], beginning: str, wanted: Iterable[str]) -> list[str]:
+    """Return the accounts that belong to services of one kind and run none.
+
+    :param names: accounts that have rules.
+    :param beginning: the account of a service of that kind begins with it, such as ``llm-vllm-``. Without its dash it
+        is the account that all of them had in an earlier version.
+    :param wanted: accounts that run services.
+    """
+    return sorted(name for name in set(names) - set(wanted) if f"{name}-" == beginning or name.startswith(beginning))
 
 
 def refusal(output: str) -> str:

@@ -131,10 +131,9 @@ def directories(spec: dict[str, Any], manager: str, prefix: str) -> list[dict[st
 
 
 def rules(specs: list[dict[str, Any]], manager: str) -> list[dict[str, str]]:
-    """Return the rules that nftables must have loaded, each user's once: ``[{name, path, digest}]``."""
-    found = {}
-    for spec in specs:
-        if _has_rules(spec, manager):
-            user = spec["user"]
-            found[user] = {"name": user, "path": _rules_file(spec), "digest": digest(user, spec["egress"])}
-    return list(found.values())
+    """Return the rules that nftables must have loaded: ``[{name, path, digest}]``."""
+    return [
+        {"name": spec["user"], "path": _rules_file(spec), "digest": digest(spec["user"], spec["egress"])}
+        for spec in specs
+        if _has_rules(spec, manager)
+    ]

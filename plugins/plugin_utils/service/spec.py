@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils import text
-from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
+from ansible_collections.llmfleet.serving.plugins.module_utils.names import account
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import HIDDEN
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import egress, parts
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service.parts import (
@@ -95,6 +95,7 @@ def normalise(
     """
     result = []
     seen: set[str] = set()
+    owners: dict[str, str] = {}
     for spec in specs:
         name = str(spec.get("name", ""))
         if not NAME.match(name):
@@ -107,7 +108,11 @@ def normalise(
         if not command or not command[0].startswith("/"):
             fail(name, "command", command, *NO_COMMAND)
         full = {**DEFAULTS, **spec, "command": command}
-        full["user"] = spec.get("user") or f"{PREFIX}{name}"
+        full["user"] = str(spec.get("user") or account(name))
+        if full["user"] in owners:
+            problem = f"the service {owners[full['user']]} runs as this user, and each could read what the other has"
+            fail(name, "user", full["user"], problem, "leave it out, or give every service a user of its own")
+        owners[full["user"]] = name
         full["container"] = _contained(name, dict(full["container"]), command, programs or {})
         environment = {**full["environment"], **full["container"].get("environment", {})}
         given = full.pop("user_environment")
@@ -141,12 +146,8 @@ def normalise(
 
 
 def users(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return each distinct service user once, with the groups all its services need: ``[{name, groups}]``."""
-    found: dict[str, list[str]] = {}
-    for spec in specs:
-        groups = found.setdefault(spec["user"], [])
-        groups.extend(group for group in spec["groups"] if group not in groups)
-    return [{"name": name, "groups": groups} for name, groups in found.items()]
+    """Return the user of each service with the groups that it needs: ``[{name, groups}]``."""
+    return [{"name": spec["user"], "groups": list(dict.fromkeys(spec["groups"]))} for spec in specs]
 
 
 def users_to_create(
@@ -168,18 +169,21 @@ def users_to_create(
     return [user for user in users(specs) if not is_as_wanted(user)]
 
 
-def directories(specs: list[dict[str, Any]], manager: str = "", prefix: str = "") -> list[dict[str, str]]:
+def directories(specs: list[dict[str, Any]], manager: str = "", prefix: str = "") -> list[dict[str, Any]]:
     """Return every directory the services need, parents first, each once: ``[{path, owner, group, mode}]``.
+
+    A directory with ``handed_over`` keeps its owner while it exists, as ``service_state`` hands it over with all that
+    is in it.
 
     :param manager: the manager whose directories of services are among them; empty for none.
     """
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for spec in specs:
+        service_owned = {"owner": spec["user"], "group": spec["user"], "mode": "0750"}
         wanted = [
             {"path": spec["config_dir"], "owner": "root", "group": spec["user"], "mode": "0750"},
-            {"path": spec["state_dir"], "owner": spec["user"], "group": spec["user"], "mode": "0750"},
+            {**service_owned, "path": spec["state_dir"], "handed_over": True},
         ]
-        service_owned = {"owner": spec["user"], "group": spec["user"], "mode": "0750"}
         wanted += [{**service_owned, **extra} for extra in spec["directories"]]
         wanted += egress.directories(spec, manager, prefix)
         for entry in wanted:
@@ -249,6 +253,8 @@ def manager_services(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             "name": spec["name"],
             "command": spec["command"][0],
+            "user": spec["user"],
+            "state_dir": spec["state_dir"],
             "restart_files": [f"{spec['config_dir']}/secrets.env"]
             + ([f"{spec['config_dir']}/run"] if spec["container"] else [])
             + [f["dest"] for f in spec["files"] if f["on_change"] == "restart"],

@@ -13,7 +13,6 @@ import json
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import GROUP_ON_LOOPBACK, authority
-from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import container_size
 
 # Engines serve from a local path and send no usage statistics.
@@ -59,7 +58,6 @@ def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         "name": name,
         "description": f"vLLM serving {instance['model']}",
         "documentation": "https://docs.vllm.ai/",
-        "user": f"{PREFIX}vllm",
         "command": [
             settings["python"],
             "-m",

@@ -22,7 +22,8 @@ cd {folder}
 if [ -e broken ]; then cat broken >&2; exit 1; fi
 case "$*" in
   "list tables") ;;
-  "list table inet llmfleet_egress") [ -e table ] ;;
+  "list table inet llmfleet_egress") [ -e table ] && for chain in chains/*; do echo "  chain ${{chain#*/}} {{"; done ;;
+  "delete chain inet llmfleet_egress "*) rm "chains/$5" ;;
   "list chain inet llmfleet_egress "*) cat "chains/$5" ;;
   "delete table inet llmfleet_egress") rm -r table chains/* ;;
   "-f "*) touch table; echo "$2" >>loads; name=$(basename "$2" .nft); cp "$2" "chains/$name" ;;
@@ -40,7 +41,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     program.chmod(0o755)
     monkeypatch.setattr(AnsibleModule, "get_bin_path", lambda *_a, **_k: str(program) if program.exists() else None)
 
-    def call(check: bool = False, state: str = "present", **networks: list[str]) -> dict[str, Any]:
+    def call(
+        *, check: bool = False, state: str = "present", exclusive: str = "", **networks: list[str]
+    ) -> dict[str, Any]:
         rules = []
         for user, given in networks.items():
             allowed = egress.networks(user, given) or []
@@ -48,6 +51,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             path.write_text(egress.ruleset(user, allowed))
             rules.append({"name": user, "path": str(path), "digest": egress.digest(user, allowed)})
         given = {"rules": rules, "state": state, "_ansible_check_mode": check, "_ansible_remote_tmp": str(tmp_path)}
+        given |= {"exclusive": exclusive, "folder": str(tmp_path)}
         return run_module(egress_filter.main, given, monkeypatch, capsys)
 
     return call
@@ -102,6 +106,20 @@ def test_a_host_without_the_program_is_told(run: Run, tmp_path: Path) -> None:
     assert run(state="absent")["changed"] is False
     would = run(check=True, web=[])
     assert (would["loaded"], would["problem"]) == (["web"], "")
+
+
+def test_rules_of_services_that_are_gone_go_with_their_files(run: Run, tmp_path: Path) -> None:
+    run(vllm=[], **{"vllm-a": [], "vllm-b": [], "vllmx": []}, web=[])
+    # Nothing of it is loaded since the host started.
+    (tmp_path / "vllm-c.nft").touch()
+    gone = ["vllm", "vllm-b", "vllm-c"]
+    would = run(check=True, exclusive="vllm-", **{"vllm-a": []})
+    assert (would["changed"], would["deleted"], (tmp_path / "vllm-b.nft").exists()) == (True, gone, True)
+    assert run(exclusive="vllm-", **{"vllm-a": []})["deleted"] == gone
+    left = ["vllm-a", "vllmx", "web"]
+    assert sorted(path.name for path in (tmp_path / "chains").iterdir()) == left
+    assert sorted(path.stem for path in tmp_path.glob("*.nft")) == left
+    assert run(exclusive="vllm-", **{"vllm-a": []})["changed"] is False
 
 
 def test_removal_deletes_the_table_once(run: Run) -> None:

@@ -52,6 +52,18 @@ def test_a_mode_is_put_right_and_a_missing_user_is_no_matter_in_check_mode(run: 
     assert would["paths"] == [str(tmp_path / "new")]
 
 
+def test_what_is_handed_over_later_keeps_its_owner_and_gets_its_mode(run: Any, tmp_path: Path) -> None:
+    state = {"path": str(tmp_path / "state"), "owner": "nobody-yet", "group": "nobody-yet", "mode": "0750"}
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state").chmod(0o700)
+    assert run(True, state)["diff"]["after"] == f"{tmp_path}/state: nobody-yet:nobody-yet 0750\n"
+    assert run(False, {**state, "handed_over": True})["paths"] == [state["path"]]
+    assert (tmp_path / "state").stat().st_mode & 0o7777 == 0o750
+    assert run(False, {**state, "handed_over": True})["changed"] is False
+    new = {**state, **ME, "path": str(tmp_path / "new"), "handed_over": True}
+    assert run(False, new)["diff"]["before"] == f"{tmp_path}/new: absent\n"
+
+
 def test_a_file_in_the_way_is_named(run: Any, tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     refused = run(False, {"path": str(tmp_path / "x"), "mode": "0755", **ME})

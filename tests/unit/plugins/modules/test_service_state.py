@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 import http.server
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from ansible_collections.llmfleet.serving.plugins.module_utils.host import ownership
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.ownership import Owner
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import readiness
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 from ansible_collections.llmfleet.serving.plugins.modules import service_state
@@ -90,12 +93,21 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Manager]:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*names: str, check: bool = False, exclusive: str = "vllm-", state: str = "started") -> dict[str, Any]:
+    def call(
+        *names: str,
+        check: bool = False,
+        exclusive: str = "vllm-",
+        state: str = "started",
+        more: dict[str, dict[str, str]] | None = None,
+    ) -> dict[str, Any]:
         for name in names:
             (tmp_path / f"{name}.unit").write_text(unit(name))
         args = {
             "manager": "systemd",
-            "services": [{"name": name, "command": "/bin/true", "ready": {"deadline": 5}} for name in names],
+            "services": [
+                {"name": name, "command": "/bin/true", "ready": {"deadline": 5}, **(more or {}).get(name, {})}
+                for name in names
+            ],
             "exclusive": exclusive,
             "state": state,
             "config_root": str(tmp_path / "etc"),
@@ -135,6 +147,45 @@ def test_a_changed_filter_is_read_and_restarts_nothing(manager: type[Manager], r
     assert manager.wishes == ["prepare vllm-a vllm-b"]
     assert "read changed settings" in result["diff"]["after"]
     assert run("vllm-a", "vllm-b")["changed"] is False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_directory_is_handed_over_when_its_service_restarts_and_not_before(
+    manager: type[Manager], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = {"llm-vllm-a": Owner(54321, 54321), "llm-vllm-b": Owner(54322, 54322)}
+    monkeypatch.setattr(ownership, "of_account", accounts.get)
+    states = [manager.folder / "lib" / name for name in ("vllm-a", "vllm-b")]
+    for folder in states:
+        (folder / "cache").mkdir(parents=True)
+        for path in (folder, folder / "cache"):
+            os.chown(path, 54300, 54300)
+    owned = {f"vllm-{name}": {"user": f"llm-vllm-{name}", "state_dir": str(states["ab".index(name)])} for name in "ab"}
+    result = run("vllm-a", "vllm-b", check=True, more=owned)
+    assert (result["changed"], result["handed_over"]) == (True, [str(folder) for folder in states])
+    assert f"{states[0]}: handed over" in result["diff"]["after"]
+    seen = []
+
+    def act(self: Manager, name: str, action: str, signal: str) -> None:
+        seen.append([ownership.of_path(str(folder / "cache")) for folder in states])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Manager, "act", act)
+        assert run("vllm-a", "vllm-b", more=owned)["handed_over"] == [str(folder) for folder in states]
+    assert seen == [[accounts["llm-vllm-a"], Owner(54300, 54300)], list(accounts.values())]
+    assert [ownership.of_path(str(folder)) for folder in states] == list(accounts.values())
+    assert run("vllm-a", "vllm-b", more=owned)["changed"] is False
+    # Somebody else's hand is put right without a restart.
+    os.chown(states[0], 54300, 54300)
+    assert run("vllm-a", "vllm-b", more=owned)["actions"] == {"vllm-a": "none", "vllm-b": "none"}
+    assert ownership.of_path(str(states[0])) == accounts["llm-vllm-a"]
+
+
+def test_a_user_that_the_host_lacks_is_named(manager: type[Manager], run: Run) -> None:
+    result = run("vllm-a", more={"vllm-a": {"user": "llm-nobody-yet", "state_dir": str(manager.folder)}})
+    assert result["failed"]
+    assert 'services[vllm-a].user is "llm-nobody-yet": the host has no such user and group' in result["msg"]
+    assert "restart vllm-a" not in manager.wishes
 
 
 def test_removal_takes_the_directory_of_settings_unless_somebody_uses_it(

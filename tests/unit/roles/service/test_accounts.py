@@ -30,7 +30,7 @@ def tasks(file: str, *names: str) -> list[dict[str, Any]]:
     return [chosen[name] for name in names]
 
 
-def play(folder: Path, passwd: dict[str, list[str]], *own: dict[str, Any]) -> str:
+def play(folder: Path, passwd: dict[str, list[str]], *own: dict[str, Any], keep_state: bool = False) -> str:
     known = {
         "name": "Know",
         "ansible.builtin.set_fact": {"getent_passwd": passwd, "getent_group": {}, "cacheable": True},
@@ -39,6 +39,7 @@ def play(folder: Path, passwd: dict[str, list[str]], *own: dict[str, Any]) -> st
     variables = {
         **{key: value for key, value in role.items() if key.startswith(NAMES)},
         "service_state_root": str(folder),
+        "service_keep_state": keep_state,
         "__service_specs": [{"user": name, "groups": []} for name in ("llm-web", "llm-old")],
     }
     plays = [{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": [known, *own]}]
@@ -59,5 +60,8 @@ def test_what_is_created_is_what_removal_takes(tmp_path: Path) -> None:
     assert "changed=0" in play(tmp_path, after, *record)
     read, remove = tasks("remove.yml", "Read which accounts the collection created", "Remove the service users")
     assert remove.pop("ansible.builtin.user") == {"name": "{{ item }}", "state": "absent"}
-    said = play(tmp_path, after, read, {**remove, "ansible.builtin.debug": {"msg": "takes {{ item }}"}})
+    removal = read, {**remove, "ansible.builtin.debug": {"msg": "takes {{ item }}"}}
+    # State that is kept keeps its owners.
+    assert "takes " not in play(tmp_path, after, *removal, keep_state=True)
+    said = play(tmp_path, after, *removal)
     assert [line.partition("takes ")[2] for line in said.splitlines() if "takes " in line] == ["llm-old", "llm-web"]

@@ -258,9 +258,12 @@ def test_the_stop_waits_longer_than_the_engine_drains(cpu: dict[str, Any]) -> No
     assert cpu["specs"][0]["stop"]["timeout"] > 20
 
 
-def test_the_service_role_takes_the_specs(cpu: dict[str, Any], cuda: dict[str, Any]) -> None:
+def test_the_service_role_takes_the_specs_and_gives_each_a_user_of_its_own(
+    cpu: dict[str, Any], cuda: dict[str, Any]
+) -> None:
     for rendered in (cpu, cuda):
-        assert [user["name"] for user in service_spec.users(normalised(rendered))] == ["llm-vllm"]
+        found = [user["name"] for user in service_spec.users(normalised(rendered))]
+        assert found == [f"llm-{spec['name']}" for spec in rendered["specs"]]
 
 
 def test_the_stamp_follows_the_command_lines(cpu: dict[str, Any], cuda: dict[str, Any]) -> None:

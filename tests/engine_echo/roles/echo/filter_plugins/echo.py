@@ -16,7 +16,6 @@ def echo_specs(instances: list[dict[str, Any]], program: str, key: str) -> list[
     return [
         {
             "name": f"echo-{one['name']}",
-            "user": "llm-echo",
             "command": [
                 "/usr/bin/python3",
                 program,

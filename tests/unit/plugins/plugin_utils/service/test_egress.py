@@ -8,6 +8,7 @@ import ipaddress
 from typing import Any
 
 import pytest
+from ansible_collections.llmfleet.serving.plugins.module_utils.names import account
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import egress
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
@@ -81,9 +82,12 @@ def test_what_filters_a_service(manager: str, container: dict[str, str], written
     assert egress.files(free, manager, "llm-") == egress.rules([free], manager) == []
 
 
-def test_services_of_one_user_have_one_set_of_rules() -> None:
-    specs = [spec(name, user="llm-vllm", egress=["10.0.0.1"]) for name in ("vllm-a-0", "vllm-a-1")]
-    (rules,) = egress.rules(specs, "supervisor")
-    assert (rules["name"], rules["path"]) == ("llm-vllm", "/etc/x/egress/llm-vllm.nft")
+def test_each_instance_has_rules_of_its_own() -> None:
+    long = "vllm-a-name-that-is-longer-than-an-account-may-be-0"
+    specs = [spec(name, egress=["10.0.0.1"]) for name in ("vllm-a-0", long)]
+    rules = {one["name"]: one for one in egress.rules(specs, "supervisor")}
+    assert set(rules) == {"llm-vllm-a-0", account(long)}
+    assert rules["llm-vllm-a-0"]["path"] == "/etc/x/egress/llm-vllm-a-0.nft"
+    assert rules["llm-vllm-a-0"]["digest"] != rules[account(long)]["digest"]
     paths = [one["path"] for one in service_spec.directories(specs, "supervisor", "llm-")]
     assert paths.count("/etc/x/egress") == 1

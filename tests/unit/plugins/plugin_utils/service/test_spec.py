@@ -85,9 +85,21 @@ def test_after_keeps_only_services_of_this_call():
     assert one["after"] == ["db"]
 
 
-def test_users_are_named_once_with_all_groups():
-    specs = normalised(spec(user="llm-a", groups=["video"]), spec(name="b", user="llm-a", groups=["render", "video"]))
-    assert service_spec.users(specs) == [{"name": "llm-a", "groups": ["video", "render"]}]
+def test_each_service_has_a_user_with_its_groups():
+    specs = normalised(spec(groups=["video", "render", "video"]), spec(name="b", user="own"))
+    assert service_spec.users(specs) == [
+        {"name": "llm-web", "groups": ["video", "render"]},
+        {"name": "own", "groups": []},
+    ]
+
+
+@pytest.mark.parametrize("user", ["llm-web", "shared"])
+def test_two_services_of_one_user_are_refused(user):
+    with pytest.raises(ProblemsError) as error:
+        normalised(spec(**({} if user == "llm-web" else {"user": user})), spec(name="b", user=user))
+    (problem,) = error.value.problems
+    assert (problem.variable, problem.value) == ("service_specs[b].user", user)
+    assert "the service web runs as this user" in problem.problem
 
 
 PASSWD = ["x", "990", "990", "", "/state", "/nologin"]
@@ -118,6 +130,14 @@ def test_directories_are_listed_once():
     paths = [entry["path"] for entry in service_spec.directories(specs)]
     assert paths.count("/srv/x") == 1
     assert "/etc/llmfleet/b" in paths
+
+
+def test_state_alone_is_handed_over_by_the_manager():
+    specs = normalised(spec(directories=[{"path": "/srv/x"}]))
+    found = {entry["path"]: entry.get("handed_over", False) for entry in service_spec.directories(specs)}
+    assert found == {"/etc/llmfleet/web": False, "/var/lib/llmfleet/web": True, "/srv/x": False}
+    (service,) = service_spec.manager_services(specs)
+    assert (service["state_dir"], service["user"]) == ("/var/lib/llmfleet/web", "llm-web")
 
 
 @pytest.mark.parametrize(("manager", "count"), [("systemd", 1), ("supervisor", 2)])
