@@ -255,6 +255,7 @@ def gate_parameters(bin_folder: Path, backend: str, translator: str) -> dict[str
     python = str(bin_folder / "python")
     return {
         "service_packages": {"gate": {"python": python, "programs": {"python": python}}},
+        "gate_egress": [],
         "gate_listen": "127.0.0.1",
         "gate_port": free_port(),
         "gate_engines_url": backend,

@@ -136,7 +136,7 @@ BY_NAME: dict[str, rules.Rule] = {
     "gate_key_share": rules.number(0.01, 1, whole=False),
     "gate_other_models": parts.listing(rules.line),
     "gate_translated_paths": parts.listing(_API_PATH),
-    **dict.fromkeys(("litellm_egress", "open_webui_egress", "vllm_egress"), _REACHED),
+    **dict.fromkeys(("gate_egress", "litellm_egress", "open_webui_egress", "vllm_egress"), _REACHED),
     **dict.fromkeys(("llm_egress_networks", "llm_private_networks"), _REACHED),
     "litellm_redis_url": _REDIS,
     "llm_address": rules.address,

@@ -41,7 +41,9 @@ DERIVED = {
     "hops": "{{ llm_hops }}",
     "jobs": "{{ prometheus_scrape_targets | sort(attribute='job') }}",
     "summary": "{{ llm_summary_services }}",
-    "egress": "{{ {'litellm': litellm_egress, 'open_webui': open_webui_egress, 'vllm': vllm_egress} }}",
+    "egress": (
+        "{{ {'gate': gate_egress, 'litellm': litellm_egress, 'open_webui': open_webui_egress, 'vllm': vllm_egress} }}"
+    ),
 }
 # Of what preflight reads and plans, what the derived variables are made from.
 GIVEN: dict[str, Any] = {

@@ -43,6 +43,7 @@ PARAMETERS: dict[str, Any] = {
     "gate_keys_resolved": [
         {"alias": "team", "key": CLIENT_KEY, "models": ["assistant"], "rpm": 60, "tpm": None, "expires": "2030-01-31"}
     ],
+    "gate_egress": ["10.0.0.1"],
     "gate_metrics_key": "sk-metrics-0123456789",
     "gate_engine_api_key": ENGINE_KEY,
     "gate_translator_api_key": TRANSLATOR_KEY,
@@ -136,6 +137,10 @@ def test_the_programs_arrive_as_they_are(rendered: Rendered) -> None:
 
 def test_the_ready_probe_goes_to_an_address(rendered: Rendered) -> None:
     assert rendered.service["ready"]["url"] == "http://[::1]:4200/health"
+
+
+def test_its_traffic_is_filtered(rendered: Rendered) -> None:
+    assert rendered.service["egress"] == ["10.0.0.1"]
 
 
 def test_problems_name_variable_value_and_remedy(rendered: Rendered, tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def told(name: str, value: Any) -> list[str]:
         ("llm_private_networks", ["192.0.2.0/28", "fd00::/8"]),
         ("llm_private_networks", ["any"]),
         ("litellm_egress", ["any"]),
+        ("gate_egress", ["192.0.2.0/28"]),
         ("open_webui_trusted_proxies", ["127.0.0.1", "192.0.2.0/28", "2001:db8::/64"]),
         ("container_engine_insecure_registries", ["registry.example.com:5000", "[::1]:5000"]),
         (
