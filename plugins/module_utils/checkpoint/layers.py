@@ -4,7 +4,7 @@
 
 """Find in a model's text config what each layer keeps in the cache.
 
-Source: `get_kv_cache_spec` of vLLM 0.33's attention layers.
+Source: `get_kv_cache_spec` of vLLM 0.32's attention layers.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 """Compute the shape of the state that a linear-attention or state-space layer keeps for one request.
 
-Formulas: `MambaStateShapeCalculator` and `get_mamba_state_shape_from_config` of vLLM 0.33's hybrid models. Shapes are
+Formulas: `MambaStateShapeCalculator` and `get_mamba_state_shape_from_config` of vLLM 0.32's hybrid models. Shapes are
 of the whole model; `sharded` is the index of the dimension that tensor parallelism divides.
 """
 

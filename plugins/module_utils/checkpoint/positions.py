@@ -4,7 +4,7 @@
 
 """Compute the longest context of a model, and the memory of its position tables.
 
-Formulas: `ModelConfig.get_and_verify_max_len` of vLLM 0.33 and the caches of its rotary embeddings.
+Formulas: `ModelConfig.get_and_verify_max_len` of vLLM 0.32 and the caches of its rotary embeddings.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ STRETCHERS = ("hf-overrides", "hf-config-path")
 
 
 class Vllm:
-    """vLLM 0.33."""
+    """vLLM, as of the release in roles/vllm/files."""
 
     name = "vllm"
     title = "vLLM"

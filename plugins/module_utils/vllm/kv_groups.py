@@ -4,8 +4,8 @@
 
 """Put a model's layers into the groups that vLLM allots its KV cache by.
 
-Sources, vLLM 0.33: the `*Spec` classes of `v1/kv_cache_interface.py`, `get_kv_cache_groups` of
-`v1/core/kv_cache_planning.py`, `_align_hybrid_block_size` of `platforms/interface.py`.
+Sources, vLLM 0.32: the `*Spec` classes of `v1/kv_cache_interface.py`, `get_kv_cache_groups` of
+`v1/core/kv_cache_utils.py`, `_align_hybrid_block_size` of `platforms/interface.py`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.problems import P
 
 RENAMED = {
     "litellm_extra_fields": "gate_extra_fields",
-    "litellm_key_paths": "nginx_api_paths",
     "litellm_max_choices": "gate_max_choices",
     "litellm_max_prompts": "gate_max_prompts",
     "litellm_metrics_key": "gate_metrics_key",
@@ -28,6 +27,11 @@ RENAMED = {
     "vllm_hf_token": "llm_hf_token",
     "vllm_models_root": "llm_models_root",
 }
+# Variables whose values have another form now, and what to do.
+REPLACED = {
+    "litellm_key_paths": "remove it; nginx_api_paths sets the paths of the API, each with its methods, such as "
+    "{/v1/models: [GET, HEAD]}",
+}
 
 
 def problems(names: Iterable[str], host: str) -> list[Problem]:
@@ -35,7 +39,13 @@ def problems(names: Iterable[str], host: str) -> list[Problem]:
 
     :param names: variables that the inventory or the command line sets for the host.
     """
-    found = sorted(set(names) & set(RENAMED))
-    return [
-        Problem(name, "set", "it has another name now", f"rename it to {RENAMED[name]}", host=host) for name in found
+    given = set(names)
+    renamed = [
+        Problem(name, "set", "it has another name now", f"rename it to {RENAMED[name]}", host=host)
+        for name in sorted(given & set(RENAMED))
     ]
+    replaced = [
+        Problem(name, "set", "another variable with another form replaces it", REPLACED[name], host=host)
+        for name in sorted(given & set(REPLACED))
+    ]
+    return [*renamed, *replaced]

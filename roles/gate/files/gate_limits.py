@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -113,7 +112,3 @@ class Limits:
         self._shares[slot.key, slot.model] -= 1
         if not self._shares[slot.key, slot.model]:
             del self._shares[slot.key, slot.model]
-
-    def running(self) -> Mapping[str, int]:
-        """Requests in flight of each key and model that has any."""
-        return dict(self._running)

@@ -108,7 +108,7 @@ def test_a_refused_request_uses_up_nothing(key: Some, model: Some) -> None:
         reached(limits, key, model)
     assert [Counter(counts) for counts in watched] == before
     limits.end(slot, 5, NOW)
-    assert limits.running() == {}
+    assert not limits._running
     assert not limits._shares
 
 
@@ -189,5 +189,5 @@ def test_counts_are_those_of_a_plain_list(steps: list[tuple[str, str, bool, int,
             started.append((now, alias, name))
     for slot in running:
         limits.end(slot, 0, now)
-    assert limits.running() == {}
+    assert not limits._running
     assert not limits._shares

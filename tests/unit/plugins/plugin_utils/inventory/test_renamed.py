@@ -20,6 +20,15 @@ def test_an_old_name_is_refused_with_the_new_one_and_without_its_value() -> None
     assert problem.sentence() == ('gpu1: vllm_hf_token is "set": it has another name now; rename it to llm_hf_token.')
 
 
+def test_a_variable_of_another_form_is_not_just_renamed() -> None:
+    (problem,) = renamed.problems(["litellm_key_paths"], "gw1")
+    assert problem.sentence() == (
+        'gw1: litellm_key_paths is "set": another variable with another form replaces it; remove it; nginx_api_paths '
+        "sets the paths of the API, each with its methods, such as {/v1/models: [GET, HEAD]}."
+    )
+    assert "nginx_api_paths" in DEFAULTS
+
+
 def test_the_filter_reads_names_alone() -> None:
     (found,) = inventory.renamed_variables({"vllm_api_key": "sk-secret", "x": 1}, "h")
     assert found["variable"] == "vllm_api_key"
