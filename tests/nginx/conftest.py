@@ -281,6 +281,7 @@ def variants(stubs: dict[str, Stub]) -> dict[str, dict[str, Any]]:
         model("Session.v1_x", "replica-0", "replica-1", balance="session"),
         model("drained", "replica-0", "replica-1"),
         model("limited", "replica-0", max_connections=2),
+        model("limited-too", "replica-0", max_connections=2),
         model("single", "replica-0"),
         model("dead", "nobody-0", "nobody-1"),
         model("none"),

@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Any
 
 import pytest
+from gate_process import Gate, said
 
 COMPLETE = "/v1/chat/completions"
 
@@ -85,6 +88,13 @@ def test_requests_in_flight_are_limited_by_model(nginx: Any) -> None:
     assert sorted(answer.status for answer in answers) == [200, 200, 429, 429, 429]
     refusal = next(answer for answer in answers if answer.status == 429)
     assert (refusal.json["error"]["code"], refusal.header("retry-after")) == ("rate_limit_exceeded", "1")
+
+
+def test_a_model_at_its_limit_takes_nothing_from_another_with_one(nginx: Any) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        models = ("limited", "limited", "limited-too", "limited-too")
+        answers = list(pool.map(lambda model: nginx.south(model).complete({"sleep": 0.5}), models))
+    assert [answer.status for answer in answers] == [200] * 4
 
 
 @pytest.mark.parametrize("model", ["dead", "none"])
@@ -202,7 +212,7 @@ def kept(port: int, seconds: float) -> Counter[str]:
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     while time.monotonic() < end:
         try:
-            connection.request("POST", f"/chat{COMPLETE}", b"{}")
+            connection.request("POST", f"/_once/chat{COMPLETE}", b"{}")
             response = connection.getresponse()
             response.read()
             found[str(response.status)] += 1
@@ -213,10 +223,11 @@ def kept(port: int, seconds: float) -> Counter[str]:
     return found
 
 
-def test_a_connection_ends_with_its_answer(nginx: Any) -> None:
-    """Without that, a reload would close connections into which clients send their next request."""
-    for answer in (nginx.south("chat").complete(), nginx.south("unknown").complete(), nginx.south("none").complete()):
-        assert answer.header("connection") == "close"
+def test_a_connection_is_kept_unless_its_client_wants_it_once(nginx: Any) -> None:
+    """The gate, which can send a request again, keeps connections. LiteLLM would lose one at a reload."""
+    for model in ("chat", "unknown", "none"):
+        assert nginx.south(model).complete().header("connection") != "close"
+        assert nginx.south(f"_once/{model}").complete().header("connection") == "close"
 
 
 def test_reloads_cost_clients_with_a_pool_nothing(nginx: Any) -> None:
@@ -228,6 +239,37 @@ def test_reloads_cost_clients_with_a_pool_nothing(nginx: Any) -> None:
             nginx.reload()
         found = sum((client.result() for client in clients), Counter[str]())
     assert set(found) == {"200"}, found
+
+
+def test_reloads_cost_the_gate_nothing(nginx: Any, tmp_path: Path) -> None:
+    gate = Gate(tmp_path, nginx.variables["nginx_south_port"])
+    gate.settings["engines_url"] = f"http://127.0.0.1:{nginx.variables['nginx_south_port']}"
+    gate.key("team")
+    gate.start()
+    found: Counter[int] = Counter()
+    end = time.monotonic() + 4
+
+    def ask() -> None:
+        connection = HTTPConnection("127.0.0.1", gate.port, timeout=10)
+        headers = {"authorization": f"Bearer {gate.key_of('team')}"}
+        while time.monotonic() < end:
+            connection.request("POST", COMPLETE, json.dumps(said("hi")), headers)
+            response = connection.getresponse()
+            response.read()
+            found[response.status] += 1
+
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            clients = [pool.submit(ask) for _ in range(8)]
+            while time.monotonic() < end:
+                time.sleep(0.3)
+                nginx.reload()
+            for client in clients:
+                client.result()
+    finally:
+        gate.end()
+    assert set(found) == {200}, found
+    assert found[200] > 100
 
 
 def test_the_doors_keep_their_clients_connections(nginx: Any) -> None:

@@ -73,7 +73,7 @@ class Gate:
         self.metrics = Metrics()
         self.log = UsageLog(settings.usage_log, settings.usage_log_bytes, settings.usage_log_files)
         self.keyring = Keyring(settings.keys_file)
-        self.relay: Relay | None = None
+        self.relay = Relay()
         self.prober: Prober | None = None
         self.configure(settings)
 
@@ -83,8 +83,7 @@ class Gate:
         if settings.keys_file != self.keyring.path:
             # Another object would forget the last good keys of a file that is no good now.
             self.keyring = Keyring(settings.keys_file)
-        if self.relay is not None:
-            self.relay.request_timeout = settings.request_timeout
+        self.relay.configure(settings.engines_url, settings.translator_url, settings.request_timeout)
         if self.prober is not None:
             self.prober.configure(settings)
         self.settings = settings
@@ -99,12 +98,11 @@ class Gate:
             grammar_entries=settings.max_grammar_entries,
         )
 
-    def begin(self) -> tuple[Relay, Prober]:
-        """Begin to speak to engines and the translator; the loop runs now."""
-        self.relay = Relay(self.settings.request_timeout)
+    def begin(self) -> Prober:
+        """Begin to ask replicas by itself; the loop runs now."""
         self.prober = Prober(self._engine_key, self.metrics)
         self.prober.configure(self.settings)
-        return self.relay, self.prober
+        return self.prober
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -194,13 +192,12 @@ class Gate:
             refusal = RefusalError(429, reached.message, reached.limit, headers=headers)
             refusal.model = model.name
             raise refusal from None
-        forward = Forward(path, "", {}, body)
+        forward = Forward(path, {})
         started = time.monotonic()
         gauge = self.metrics.running.labels(slot.model)
         gauge.inc()
         try:
-            self._address(request, model, forward, key.alias)
-            assert self.relay is not None
+            await self._address(request, model, body, forward, key.alias)
             return await self.relay.send(request, forward)
         finally:
             gauge.dec()
@@ -271,12 +268,14 @@ class Gate:
         check_form(endpoint, fields, self._body_limits)
         return dict(fields), form
 
-    def _address(self, request: web.BaseRequest, model: Model, forward: Forward, alias: str) -> None:
+    async def _address(
+        self, request: web.BaseRequest, model: Model, body: object, forward: Forward, alias: str
+    ) -> None:
         """Make the request that an engine or the translator gets."""
         path, headers = forward.path, forward.headers
         native = path not in self.settings.translated_paths and not model.translated
-        base = f"{self.settings.engines_url}/{model.name}" if native else self.settings.translator_url
-        forward.url = f"{base}{path}"
+        forward.server = self.relay.engines if native else self.relay.translator
+        forward.target = f"/{model.name}{path}" if native else path
         headers["authorization"] = f"Bearer {self._engine_key if native else self._translator_key}"
         identifier = request.headers.get("x-request-id", "")
         if REQUEST_ID.fullmatch(identifier):
@@ -287,16 +286,16 @@ class Gate:
         if errors.is_anthropic(path):
             version = request.headers.get("anthropic-version", "")
             headers["anthropic-version"] = version if VERSION.fullmatch(version) else "2023-06-01"
-        if isinstance(forward.body, dict):
+        if isinstance(body, Form):
+            headers["content-type"], forward.body = await body.written(model.name)
+        elif isinstance(body, dict):
             headers["content-type"] = "application/json"
-            body = self._body(forward.body, model, forward, native)
+            sent = self._body(body, model, forward, native)
             if native and path in CHUNKED and self.settings.separate_caches:
                 # Whoever names a salt stays within the own key's cache.
-                given = str(body.get("cache_salt", ""))
-                body["cache_salt"] = hashlib.sha256(f"{alias}\0{given}".encode()).hexdigest()
-            forward.body = orjson.dumps(body)
-        elif isinstance(forward.body, Form):
-            forward.body = forward.body.written(model.name)
+                given = str(sent.get("cache_salt", ""))
+                sent["cache_salt"] = hashlib.sha256(f"{alias}\0{given}".encode()).hexdigest()
+            forward.body = orjson.dumps(sent)
 
     @staticmethod
     def _body(body: dict[str, object], model: Model, forward: Forward, native: bool) -> dict[str, object]:
@@ -449,7 +448,7 @@ async def move(runner: web.ServerRunner, site: web.TCPSite | None, wanted: tuple
 
 async def serve(gate: Gate, stopping: asyncio.Event, changed: asyncio.Event) -> None:
     """Listen until it is time to stop, and then let requests in flight end; `changed` says that settings were read."""
-    relay, prober = gate.begin()
+    prober = gate.begin()
     server = Server(
         gate.handle,
         access_log=None,
@@ -478,5 +477,5 @@ async def serve(gate: Gate, stopping: asyncio.Event, changed: asyncio.Event) -> 
         with contextlib.suppress(asyncio.CancelledError):
             await runner.cleanup()
         await prober.close()
-        await relay.close()
+        gate.relay.close()
         gate.log.close()

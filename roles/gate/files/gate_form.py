@@ -29,8 +29,13 @@ class Form:
         """Add a field. ValueError for a text that is none."""
         self.items.append((name, content.decode() if filename is None else content, filename, kind))
 
-    def written(self, model: str) -> aiohttp.FormData:
-        """The form as it is sent on, for the model under its own name."""
+    async def written(self, model: str) -> tuple[str, bytes]:
+        """The type and the bytes of the form as it is sent on, for the model under its own name."""
+        payload = self.rebuilt(model)()
+        return payload.headers["content-type"], await payload.as_bytes()
+
+    def rebuilt(self, model: str) -> aiohttp.FormData:
+        """The form for the model under its own name."""
         form = aiohttp.FormData()
         for name, value, filename, kind in self.items:
             if filename is None:

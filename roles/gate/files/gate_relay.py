@@ -18,19 +18,17 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import gate_errors as errors
-from aiohttp import web
+from aiohttp import http, web
+from gate_servers import Answer, Server, UnreachableError
 from gate_usage import Events, NativeStream, Reply, TranslatedStream, Usage
 
 LOG = logging.getLogger("gate")
 # The client left before its answer was complete; the number is nginx's.
 LEFT = 499
-CONNECT_SECONDS = 5.0
 # A longer reply is passed on as it comes.
 WHOLE_BYTES = 1 << 18
 # What an error of LiteLLM's may tell of its inside: Python's traceback, and paths of its environment.
 INSIDE = re.compile(rb"Traceback \(most recent|/site-packages/")
-# A proxy that is being started again accepts within this time; the request has not reached anybody yet.
-RETRY_SECONDS = 0.25
 # A client that reads gets the end of what was sent to it within this time.
 FLUSH_SECONDS = 5.0
 SECONDS = re.compile(r"[0-9]{1,5}")
@@ -41,9 +39,11 @@ class Forward:
     """One request on its way: where it goes, and what is known of its answer."""
 
     path: str
-    url: str
     headers: dict[str, str]
-    body: object
+    body: bytes = b""
+    # The server behind, and the path there.
+    server: Server | None = None
+    target: str = ""
     # A stream of chunks; the client sees usage only as far as it asked for it.
     chunks: bool = False
     include_usage: bool = False
@@ -56,25 +56,46 @@ class Forward:
     # The answer, once its head is with the client.
     begun: web.StreamResponse | None = None
 
+    @property
+    def url(self) -> str:
+        return f"{self.server.url}{self.target}" if self.server else ""
+
+
+class Client:
+    """Writes pieces of an answer to a client, and waits for it only when it is asked to."""
+
+    def __init__(self, request: web.BaseRequest, writer: http.StreamWriter) -> None:
+        self._protocol, self._write, self.drain = request.protocol, writer.write, writer.drain
+
+    def write(self, data: bytes) -> bool:
+        """Write a piece, and return whether the client is behind with reading."""
+        try:
+            # It waits for nothing but a client that does not read, and not for that either if it is told so.
+            self._write(data, drain=False).send(None)
+        except StopIteration:
+            return self._protocol.writing_paused
+        raise AssertionError("a write that waits")
+
 
 class Relay:
-    """Passes requests on over connections of their own, which a reload of a proxy behind cannot close under them."""
+    """Passes requests on."""
 
-    def __init__(self, request_timeout: float) -> None:
+    def __init__(self) -> None:
+        self.request_timeout = 0.0
+        self.engines, self.translator = Server("", keep=False), Server("", keep=False)
+
+    def configure(self, engines_url: str, translator_url: str, request_timeout: float) -> None:
+        """Take new settings; requests in flight go on."""
+        self.close()
         self.request_timeout = request_timeout
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=True),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # The whole of a request has one limit, that of `send`, which a client that does not read cannot stop.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            auto_decompress=False,
-            skip_auto_headers=("user-agent", "accept-encoding"),
-            read_bufsize=1 << 18,
-        )
+        self.engines = Server(engines_url, keep=True)
+        # The translator may ask somebody who takes money for an answer, so no request to it is ever sent twice.
+        self.translator = Server(translator_url, keep=False)
 
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._session.close()
+    def close(self) -> None:
+        """Close connections that nobody uses."""
+        for server in (self.engines, self.translator):
+            server.close()
 
     async def send(self, request: web.BaseRequest, forward: Forward) -> web.StreamResponse:
         """Pass a request on, and its answer back."""
@@ -94,50 +115,49 @@ class Relay:
             return forward.begun
 
     async def _send(self, request: web.BaseRequest, forward: Forward) -> web.StreamResponse:
-        async with await self._open(forward) as answer:
-            status = answer.status
-            kind = answer.headers.get("content-type", "")
-            if status in (401, 403):
-                # The gate's own key was refused; the client's was good.
-                LOG.error("%s refuses the key of the gate (%d)", forward.url, status)
-                return self._refusal(forward, 502, "The gateway is not set up for this model.", "bad_gateway")
-            if not (200 <= status < 300 or 400 <= status < 600):
-                LOG.error("%s answers with %d", forward.url, status)
-                return self._refusal(forward, 502, "The model's server answered with what is no answer.", "bad_gateway")
-            wait = waiting(answer) if status in (429, 503) else ""
-            if status >= 400 and not kind.startswith("application/json"):
-                return self._refusal(forward, status, "The model's server failed.", "server_error", wait)
-            headers = {**errors.SERVER, "content-type": kind} if kind else {**errors.SERVER}
-            if wait:
-                headers["retry-after"] = wait
-            if status >= 400:
-                return await self._error(answer, headers, forward, wait)
-            stream = kind.startswith("text/event-stream")
-            if not stream and 0 < (answer.content_length or 0) <= WHOLE_BYTES:
-                return await self._whole(answer, headers, forward)
-            if stream:
-                # Proxies are to pass on each event as it comes.
-                headers["cache-control"] = "no-cache"
-            response = web.StreamResponse(status=status, headers=headers)
-            await response.prepare(request)
-            forward.begun = response
-            await (self._events if stream else self._reply)(answer, response, forward)
-            forward.status = status
-            return response
-
-    async def _open(self, forward: Forward) -> aiohttp.ClientResponse:
-        post = {"headers": forward.headers, "data": forward.body, "allow_redirects": False}
+        server = forward.server
+        assert server is not None
+        answer = await server.post(forward.target, forward.headers, forward.body)
         try:
-            return await self._session.post(forward.url, **post)  # type: ignore[arg-type]
-        except aiohttp.ClientConnectorError:
-            if not isinstance(forward.body, bytes):
-                raise
-            await asyncio.sleep(RETRY_SECONDS)
-            return await self._session.post(forward.url, **post)  # type: ignore[arg-type]
+            return await self._answer(request, answer, forward)
+        finally:
+            server.done(answer)
 
-    async def _error(
-        self, answer: aiohttp.ClientResponse, headers: dict[str, str], forward: Forward, wait: str
-    ) -> web.Response:
+    async def _answer(self, request: web.BaseRequest, answer: Answer, forward: Forward) -> web.StreamResponse:
+        status = answer.status
+        kind = answer.headers.get("content-type", "")
+        if status in (401, 403):
+            # The gate's own key was refused; the client's was good.
+            LOG.error("%s refuses the key of the gate (%d)", forward.url, status)
+            return self._refusal(forward, 502, "The gateway is not set up for this model.", "bad_gateway")
+        if not (200 <= status < 300 or 400 <= status < 600):
+            LOG.error("%s answers with %d", forward.url, status)
+            return self._refusal(forward, 502, "The model's server answered with what is no answer.", "bad_gateway")
+        wait = waiting(answer) if status in (429, 503) else ""
+        if status >= 400 and not kind.startswith("application/json"):
+            return self._refusal(forward, status, "The model's server failed.", "server_error", wait)
+        headers = {**errors.SERVER, "content-type": kind} if kind else {**errors.SERVER}
+        if wait:
+            headers["retry-after"] = wait
+        if status >= 400:
+            return await self._error(answer, headers, forward, wait)
+        stream = kind.startswith("text/event-stream")
+        if not stream and 0 < int(answer.headers.get("content-length", 0)) <= WHOLE_BYTES:
+            return await self._whole(answer, headers, forward)
+        if stream:
+            # Proxies are to pass on each event as it comes.
+            headers["cache-control"] = "no-cache"
+        response = web.StreamResponse(status=status, headers=headers)
+        writer = await response.prepare(request)
+        assert isinstance(writer, http.StreamWriter)
+        forward.begun = response
+        client = Client(request, writer)
+        await (self._events if stream else self._reply)(answer, client, forward)
+        await response.write_eof()
+        forward.status = status
+        return response
+
+    async def _error(self, answer: Answer, headers: dict[str, str], forward: Forward, wait: str) -> web.Response:
         """An error in JSON as the server behind words it, if that is short and tells nothing of its inside."""
         data = bytearray()
         async for part in answer.content.iter_any():
@@ -152,46 +172,49 @@ class Relay:
         return web.Response(status=answer.status, body=bytes(data), headers=headers)
 
     @staticmethod
-    async def _whole(answer: aiohttp.ClientResponse, headers: dict[str, str], forward: Forward) -> web.Response:
+    async def _whole(answer: Answer, headers: dict[str, str], forward: Forward) -> web.Response:
         """A short reply, which is sent in one piece."""
-        data = await answer.read()
+        data = await answer.content.read()
         forward.first, forward.status = time.monotonic(), answer.status
         Reply(forward.usage).feed(data)
         return web.Response(status=answer.status, body=data, headers=headers)
 
     @staticmethod
-    async def _reply(answer: aiohttp.ClientResponse, response: web.StreamResponse, forward: Forward) -> None:
+    async def _reply(answer: Answer, client: Client, forward: Forward) -> None:
         reply = Reply(forward.usage)
-        async for data in answer.content.iter_any():
+
+        def sink(data: bytes) -> bool:
             forward.first = forward.first or time.monotonic()
             reply.feed(data)
-            await response.write(data)
-        await response.write_eof()
+            return client.write(data)
+
+        await answer.connection.pour(answer.content, sink, client.drain)
 
     @staticmethod
-    async def _events(answer: aiohttp.ClientResponse, response: web.StreamResponse, forward: Forward) -> None:
+    async def _events(answer: Answer, client: Client, forward: Forward) -> None:
         stream: NativeStream | TranslatedStream = TranslatedStream(forward.usage, named=forward.path == "/v1/responses")
         if forward.chunks:
             stream = NativeStream(
                 forward.usage, forward.include_usage, forward.continuous_usage, forward.choices, forward.prompts
             )
         events = Events(stream.event)
+
+        def sink(data: bytes) -> bool:
+            forward.first = forward.first or time.monotonic()
+            complete = events.feed(data)
+            return client.write(complete) if complete else False
+
         try:
-            async for data in answer.content.iter_any():
-                forward.first = forward.first or time.monotonic()
-                complete = events.feed(data)
-                if complete:
-                    await response.write(complete)
+            await answer.connection.pour(answer.content, sink, client.drain)
             if rest := events.end():
-                await response.write(rest)
+                client.write(rest)
         finally:
             stream.end()
-        await response.write_eof()
 
     def _failed(self, forward: Forward, error: Exception) -> web.Response:
         """Say why there is no answer; nothing of one has been sent."""
         LOG.warning("%s gives no answer (%s)", forward.url, described(error))
-        if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+        if isinstance(error, UnreachableError):
             return self._refusal(forward, 503, "The model cannot be reached.", "service_unavailable", "1")
         if isinstance(error, TimeoutError):
             return self._refusal(forward, 504, "The model did not answer in time.", "timeout")
@@ -222,13 +245,13 @@ class Relay:
 
 def described(error: Exception) -> str:
     """What a log may say of an error. That of a parser quotes what it could not read, which may be anybody's text."""
-    if isinstance(error, aiohttp.ClientConnectorError):
+    if isinstance(error, UnreachableError):
         return str(error)
-    known = isinstance(error, (aiohttp.ClientError, OSError, TimeoutError))
+    known = isinstance(error, (aiohttp.ClientError, http.HttpProcessingError, OSError, TimeoutError))
     return type(error).__name__ if known else f"{type(error).__name__}, {errors.place(error)}"
 
 
-def waiting(answer: aiohttp.ClientResponse) -> str:
+def waiting(answer: Answer) -> str:
     """Seconds after which to come back: those of the server behind, or one."""
     given = answer.headers.get("retry-after", "")
     return given if SECONDS.fullmatch(given) else "1"

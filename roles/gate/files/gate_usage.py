@@ -109,6 +109,10 @@ class Events:
 
     def feed(self, data: bytes) -> bytes:
         """The events that are complete now, as they are sent on."""
+        if not self._rest and 0 < data.find(b"\n\n") == len(data) - 2 and b"\r" not in data:
+            # One whole event, as nearly all come.
+            event = self._each(data[:-2])
+            return event + b"\n\n" if event is not None else b""
         if self._rest:
             self._rest += data
             if len(self._rest) > MOST_EVENT_BYTES:

@@ -14,7 +14,7 @@ from gate_form import MOST_FIELDS, Form
 
 def written(form: Form) -> list[tuple[dict[str, str], dict[str, str], object]]:
     """Names, headers and values of the form that is sent."""
-    fields: list[Any] = form.written("chat")._fields
+    fields: list[Any] = form.rebuilt("chat")._fields
     return [(dict(options), dict(headers), value) for options, headers, value in fields]
 
 
