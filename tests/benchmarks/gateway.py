@@ -46,6 +46,7 @@ GATE_KEY = "sk-benchmark-of-the-gate"
 LIMITS = {"rpm": 10**6, "tpm": 10**9, "max_parallel_requests": 1000}
 START_DEADLINE = 180.0
 ROUND_DEADLINE = 60.0
+PACED_TOKENS = 120
 
 
 @dataclass(frozen=True)
@@ -322,12 +323,26 @@ def plain(bin_folder: Path, backend: str, folder: Path) -> Iterator[Contender]:
         yield Contender(folder.name, f"{url}/v1", KEY, session)
 
 
+def ratio(reference: Contender, contender: Contender, load: str) -> str:
+    """How many times the CPU time of a contender the reference takes: the median of the rounds, each by itself."""
+    if not contender.session:
+        return ""
+    pairs = zip(reference.samples[load], contender.samples[load])
+    return f"{statistics.median(first.cpu / second.cpu for first, second in pairs):.1f}"
+
+
 def table(contenders: list[Contender], interval: int) -> str:
     """Markdown. Ratios are to `plain` with a chunk per token, as engines stream by default."""
     by_name = {contender.name: contender for contender in contenders}
     direct, reference = by_name["direct"], by_name["plain"]
-    titles = ["", "requests/s", "x plain", "CPU ms/request", "one request alone, ms", "added, ms"]
-    titles += ["tokens/s, 1 per chunk", f"tokens/s, {interval} per chunk", "x plain"]
+    titles = ["", "requests/s", "x plain", "CPU ms/request", "plain/this", "one request alone, ms", "added, ms"]
+    titles += [
+        "tokens/s, 1 per chunk",
+        f"tokens/s, {interval} per chunk",
+        "x plain",
+        "CPU us/paced chunk",
+        "plain/this",
+    ]
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for contender in contenders:
         requests, chunked = contender.median("parallel", "requests"), contender.median("chunked", "tokens")
@@ -336,12 +351,15 @@ def table(contenders: list[Contender], interval: int) -> str:
             contender.name,
             f"{requests:.0f}",
             f"{requests / reference.median('parallel', 'requests'):.2f}",
-            f"{contender.median('parallel', 'cpu') * 1000:.1f}" if contender.session else "",
+            f"{contender.median('parallel', 'cpu') * 1000:.2f}" if contender.session else "",
+            ratio(reference, contender, "parallel"),
             f"{alone:.1f}",
             f"{alone - direct.median('alone', 'latency') * 1000:.1f}",
             f"{contender.median('stream', 'tokens'):.0f}",
             f"{chunked:.0f}",
             f"{chunked / reference.median('stream', 'tokens'):.2f}",
+            f"{contender.median('paced', 'cpu') / PACED_TOKENS * 1e6:.0f}" if contender.session else "",
+            ratio(reference, contender, "paced"),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -390,7 +408,7 @@ def main() -> int:
             Load("stream", "tokens=400", 8, 8, stream=True),
             Load("chunked", f"tokens=400 interval={options.interval}", 24, 8, stream=True),
             # What a person sees: eight answers at reading speed, of one token a chunk.
-            Load("paced", "tokens=120 rate=60", 8, 8, stream=True),
+            Load("paced", f"tokens={PACED_TOKENS} rate=60", 8, 8, stream=True),
         ]
         context = ssl.create_default_context(cafile=options.ca) if options.ca else None
         measure(contenders, loads, options.rounds, context)

@@ -54,8 +54,8 @@ def enum_of_20000(port: int, key: str) -> None:
 
 
 def slow_readers(port: int, key: str) -> None:
-    """Large answers that nobody reads."""
-    words = [{"role": "user", "content": "tokens=80000"}]
+    """Large answers that nobody reads, in few pieces: it is not the stub that is measured."""
+    words = [{"role": "user", "content": "tokens=4000000 interval=1000"}]
     body = json.dumps({"model": "chat", "messages": words, "stream": True}).encode()
     held = [opened(port) for _number in range(8)]
     for connection in held:
