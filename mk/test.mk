@@ -78,7 +78,7 @@ chain: .venv/control/.complete .venv/test/.complete ## Through the demo's doors:
 
 clients: .venv/control/.complete .venv/test/.complete ## The pages of docs/clients, run: coding agents from npm finish a loop with a tool against the demo
 	@command -v npm >/dev/null || scripts/bootstrap.sh nodejs npm
-	@tests/demo.sh $(PYTEST) tests/clients
+	@tests/demo.sh $(PYTEST) tests/clients -o tmp_path_retention_policy=failed
 
 browser: .venv/control/.complete .venv/test/.complete ## In Chromium: log in to the demo's chat page, ask, watch the answer grow
 	@scripts/bootstrap.sh chromium chromium-driver
