@@ -9,9 +9,12 @@ A page runs in an empty directory, with a home of its own; its packages come fro
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import markdown_commands
@@ -44,15 +47,25 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A directory that no process runs from at the end: Cline leaves a program behind that waits for more."""
+    yield tmp_path
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "exe").readlink().is_relative_to(tmp_path):
+                os.kill(int(process.name), signal.SIGTERM)
+
+
 @pytest.mark.parametrize("key", GROUPS, ids=lambda key: key[0].stem)
-def test_a_client_works_as_its_page_says(key: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_client_works_as_its_page_says(key: tuple[Path, str], folder: Path) -> None:
     script = "".join(f"echo '# {block.where}'\n{block.text}" for block in GROUPS[key])
-    work = tmp_path / "work"
+    work = folder / "work"
     work.mkdir()
     result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=work,
-        env=environment(tmp_path),
+        env=environment(folder),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
