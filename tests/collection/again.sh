@@ -22,6 +22,9 @@ if [ "$(id -u)" -ne 0 ] && ! sudo -n true 2>/dev/null; then
   become=(--ask-become-pass)
 fi
 
+# Most tasks that a run may execute on a host to find out that nothing is to be done.
+most_tasks=100
+
 unchanged() {
   local name=$1 start=$SECONDS log
   log="$logs/again-$1.log"
@@ -35,6 +38,13 @@ unchanged() {
     echo "again: $name changed something, see $log:"
     grep -B1 -A12 '^changed:' "$log" || true
     sed -n '/^PLAY RECAP/,$p' "$log"
+    return 1
+  fi
+  # Every task costs time on every host, also where nothing is to be done.
+  local executed
+  executed=$(sed -n 's/.* ok=\([0-9]*\) .*/\1/p' "$log" | sort -n | tail -n 1)
+  if [ "$executed" -gt "$most_tasks" ]; then
+    echo "again: $name executed $executed tasks to change nothing, more than $most_tasks, see $log"
     return 1
   fi
   echo "again: $name: $(grep -o -m 1 "ok=.*changed=0 " "$log")in $((SECONDS - start)) s"
