@@ -255,10 +255,10 @@ def test_the_same_input_gives_the_same_result() -> None:
 
 def test_context_and_kv_cache_are_predicted_where_the_model_is_known() -> None:
     (instance,) = fleet({"name": "a", "facts": DEMO_FACTS, "args": {"kv-cache-memory-bytes": 64 * 2**20}})
-    # 4 KV heads of 32 for keys and values in bf16 are 512 bytes per token and layer, two layers, blocks of 128.
-    assert instance["kv_cache_blocks"] == 64 * 2**20 // (512 * 2 * 128) == 512
-    assert instance["kv_cache_tokens"] == 65536
-    assert (instance["max_model_len"], instance["max_concurrency"]) == (2048, 32.0)
+    # 5 KV heads of 32 for keys and values in bf16 are 640 bytes per token and layer, two layers, blocks of 128.
+    assert instance["kv_cache_blocks"] == 64 * 2**20 // (640 * 2 * 128) == 409
+    assert instance["kv_cache_tokens"] == 52352
+    assert (instance["max_model_len"], instance["max_concurrency"]) == (2048, 25.5625)
     assert instance["args"] == {"kv-cache-memory-bytes": 64 * 2**20}
 
 
@@ -275,7 +275,7 @@ def test_context_and_kv_cache_are_predicted_where_the_model_is_known() -> None:
     ],
 )
 def test_the_longest_context_that_the_kv_cache_holds(extra: dict[str, Any], length: int) -> None:
-    args = {"kv-cache-memory-bytes": 5 * 512 * 2 * 128, **extra.pop("args", {})}
+    args = {"kv-cache-memory-bytes": 5 * 640 * 2 * 128, **extra.pop("args", {})}
     facts = {**DEMO_FACTS, "max_position_embeddings": 16384}
     (instance,) = fleet({"name": "a", "facts": facts, "args": args, **extra})
     assert instance["max_model_len"] == length
