@@ -23,7 +23,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-RULES = ROOT / "roles" / "prometheus" / "templates" / "recording.rules.yml"
+RULES = sorted((ROOT / "roles" / "prometheus" / "templates").glob("*.rules.yml"))
 # Every route of the pinned vLLM.
 ROUTES = ROOT / "tests" / "unit" / "plugins" / "module_utils" / "data" / "vllm-0.32.0-routes.json"
 METRIC = re.compile(r"\b(?:vllm:|llmfleet_gate_|nginx_|node_)[a-zA-Z0-9_]+")
@@ -43,7 +43,8 @@ def ask() -> Any:
 
 
 def rules() -> list[dict[str, str]]:
-    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    groups = [group for file in RULES for group in yaml.safe_load(file.read_text())["groups"]]
+    return [{"name": rule.get("record") or rule["alert"], **rule} for group in groups for rule in group["rules"]]
 
 
 def test_every_target_answers(ask: Any) -> None:
@@ -75,13 +76,13 @@ def test_engines_answer_nothing_else_without_their_key(ask: Any) -> None:
 
 def test_every_rule_is_evaluated_without_error(ask: Any) -> None:
     found = {rule["name"]: rule for group in ask("rules")["groups"] for rule in group["rules"]}
-    assert sorted(found) == sorted({rule["record"] for rule in rules()})
+    assert sorted(found) == sorted({rule["name"] for rule in rules()})
     assert not [f"{name}: {rule.get('lastError')}" for name, rule in found.items() if rule["health"] != "ok"]
 
 
 def test_rules_ask_for_metrics_that_exist(ask: Any) -> None:
     """A program that renames a metric with a new version is found here, not on an empty dashboard."""
-    recorded = {rule["record"] for rule in rules()}
+    recorded = {rule["name"] for rule in rules()}
     wanted = {name for rule in rules() for name in METRIC.findall(re.sub(r"\S+:\S+:\S+", "", rule["expr"]))} - recorded
     missing: set[str] = set()
     for _attempt in range(30):
