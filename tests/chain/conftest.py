@@ -36,6 +36,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import anthropic
 import openai
 import pytest
 
@@ -188,6 +189,15 @@ def client_for(base_url: str) -> Iterator[Callable[[str], openai.OpenAI]]:
     yield get
     for client in clients.values():
         client.close()
+
+
+@pytest.fixture
+def claude(base_url: str, api_key: str) -> Iterator[anthropic.Anthropic]:
+    """The Anthropic client adds /v1/messages itself."""
+    with anthropic.Anthropic(
+        base_url=base_url.removesuffix("/v1"), api_key=api_key, max_retries=0, timeout=60
+    ) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import anthropic
 import openai
@@ -77,15 +77,6 @@ def test_wrong_key(client_for: Callable[[str], openai.OpenAI], model: str) -> No
 def test_unknown_model(client: openai.OpenAI) -> None:
     with pytest.raises((openai.BadRequestError, openai.NotFoundError)):
         client.chat.completions.create(model="no-such-model", messages=HELLO)
-
-
-@pytest.fixture
-def claude(base_url: str, api_key: str) -> Iterator[anthropic.Anthropic]:
-    """The Anthropic client adds /v1/messages itself."""
-    with anthropic.Anthropic(
-        base_url=base_url.removesuffix("/v1"), api_key=api_key, max_retries=0, timeout=60
-    ) as client:
-        yield client
 
 
 def test_anthropic_message(claude: anthropic.Anthropic, model: str) -> None:

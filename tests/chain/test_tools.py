@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -30,14 +29,6 @@ RESPONSES_TOOL: Any = {"type": "function", "name": "get_weather", "parameters": 
 # What Codex declares by default.
 GROUP: Any = {"type": "namespace", "name": "others", "description": "d", "tools": [{**RESPONSES_TOOL, "name": "f"}]}
 both = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-
-
-@pytest.fixture
-def claude(base_url: str, api_key: str) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(
-        base_url=base_url.removesuffix("/v1"), api_key=api_key, max_retries=0, timeout=60
-    ) as client:
-        yield client
 
 
 def raw(base_url: str, api_key: str, path: str, body: dict[str, Any]) -> bytes:
