@@ -54,9 +54,12 @@ handed_out: set[int] = set()
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing takes before nginx does: handed out once, and below the range of outgoing connections."""
+    """Ports that nothing takes before nginx does: handed out once, and below the range of outgoing connections.
+
+    gixy takes every listener whose port has the digits 443 in it for one with TLS, and then misses HSTS there.
+    """
     found: list[int] = []
-    for port in random.sample(range(15000, 32000), 2000):
+    for port in random.sample([port for port in range(15000, 32000) if "443" not in str(port)], 2000):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             found += [port] if port not in handed_out else []
