@@ -128,6 +128,12 @@ model_info:
     quantization:
       description: Method with which the weights are quantised, for example V(fp8), V(awq) or V(mxfp4).
       type: str
+    quantization_sets:
+      description:
+        - How the quantised weights are stored, one entry for each way - C(bits), C(kind), C(activations), C(symmetric),
+          and the C(group) or the C(block) of values that share a scale.
+      type: list
+      elements: dict
     kv_cache_quantization:
       description: Type of the KV cache that the checkpoint declares.
       type: str
@@ -169,6 +175,13 @@ model_info:
         - V(-1) is a layer without a cache of its own, V(-2) one that has every kind.
       type: list
       elements: int
+    projections:
+      description:
+        - Projections that tensor parallelism cuts, each with its C(name), and with C(rows), the width of its input,
+          C(columns), the number and the size of its outputs' heads, or C(experts), the width of one expert.
+        - C(group) and C(block) are how its values share scales.
+      type: list
+      elements: dict
     num_experts:
       description: Experts of a mixture of experts.
       type: int
@@ -200,6 +213,7 @@ model_info:
     model_type: llama
     dtype: bfloat16
     quantization: null
+    quantization_sets: []
     kv_cache_quantization: null
     hidden_size: 4096
     intermediate_size: 14336
@@ -212,6 +226,11 @@ model_info:
     layers:
       - {type: full_attention, count: 32, num_kv_heads: 8, head_size: 128, head_size_v: 128}
     layer_order: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    projections:
+      - {name: self_attn.o_proj, rows: 4096}
+      - {name: self_attn.qkv_proj, columns: [[32, 128], [8, 128], [8, 128]]}
+      - {name: mlp.down_proj, rows: 14336}
+      - {name: mlp.gate_up_proj, columns: [[14336, 1], [14336, 1]]}
     num_experts: null
     num_experts_per_tok: null
     multimodal: false

@@ -18,6 +18,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.layer_
 )
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.layers import describe_layers, is_latent
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.positions import buffer_bytes, longest_context
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.projections import projections
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.quantization import scheme_of
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.type_defaults import defaults_of
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.values import (
     MOST_HEADS,
@@ -123,37 +125,6 @@ def _dtype(root: Values, text: Values) -> str | None:
     return None
 
 
-def _quantization(root: Values, text: Values) -> tuple[str | None, str | None]:
-    """Return the method that the weights are quantised with, and the dtype that the checkpoint wants its cache in."""
-    for values in (root, text):
-        for name in ("quantization_config", "compression_config"):
-            inner = values.inner(name)
-            if inner is None:
-                continue
-            given = inner.text("quant_method")
-            producer = inner.inner("producer")
-            if given is None and producer is not None and producer.text("name") == "modelopt":
-                given = "modelopt"
-            method = given.lower().replace("compressed_tensors", "compressed-tensors") if given else None
-            return method, _kv_quantization(inner)
-    return None, None
-
-
-def _kv_quantization(quantization: Values) -> str | None:
-    """Return "fp8" where the checkpoint declares a KV scheme of eight bits; fp8 weights alone do not."""
-    for values in (quantization.inner("quantization"), quantization):
-        if values is None:
-            continue
-        algorithm = values.get("kv_cache_scheme", "kv_cache_quant_algo")
-        if isinstance(algorithm, dict):
-            scheme = Values(algorithm)
-            if scheme.get("num_bits") == 8 and scheme.get("type") == "float":
-                return "fp8"
-        elif isinstance(algorithm, str) and algorithm.lower() == "fp8":
-            return "fp8"
-    return None
-
-
 def _kv_heads(text: Values, model_type: str, heads: int) -> int:
     """Return the heads that keys and values have; as many as queries where the config says nothing."""
     if model_type in ("falcon", "RefinedWeb", "RefinedWebModel", "gpt_bigcode"):
@@ -229,17 +200,19 @@ def describe(config: Any) -> dict[str, Any]:
     layers, order = ([], []) if encoder_only else describe_layers(text, model_type, kv_heads, width)
     count = number_of_layers(text, model_type)
     dtype = _dtype(root, text)
-    method, kv_method = _quantization(root, text)
+    scheme = scheme_of(root, text)
+    intermediate, experts = _intermediate(text), _experts(text, _EXPERTS)
     length, limit = longest_context(root, text, model_type)
     tied = root.get("tie_word_embeddings")
     return {
         "architectures": architectures,
         "model_type": root.text("model_type") or model_type,
         "dtype": dtype,
-        "quantization": method,
-        "kv_cache_quantization": kv_method,
+        "quantization": scheme.method,
+        "quantization_sets": [coded.facts() for coded in scheme.sets],
+        "kv_cache_quantization": scheme.kv_cache,
         "hidden_size": hidden,
-        "intermediate_size": _intermediate(text),
+        "intermediate_size": intermediate,
         "vocab_size": text.required("vocab_size", "padded_vocab_size", most=MOST_WIDTH),
         "max_position_embeddings": length,
         "max_model_len_limit": limit,
@@ -248,7 +221,8 @@ def describe(config: Any) -> dict[str, Any]:
         "num_key_value_heads": kv_heads,
         "layers": layers,
         "layer_order": order,
-        "num_experts": _experts(text, _EXPERTS),
+        "projections": projections(text, model_type, layers, count, heads, intermediate, experts, scheme),
+        "num_experts": experts,
         "num_experts_per_tok": _experts(text, _EXPERTS_PER_TOKEN),
         "multimodal": any(root.get(name) not in (None, False, {}) for name in _OTHER_SENSES),
         "encoder_only": encoder_only,

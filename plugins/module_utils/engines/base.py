@@ -124,11 +124,25 @@ class Engine(Protocol):
         :raises LayoutError: where the model cannot be laid out that way.
         """
 
-    def tensor_parallel_allowed(self, facts: Mapping[str, Any], ranks: int) -> bool:
-        """Check whether the model can be distributed over this many GPUs."""
+    def refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], device: Gpu) -> tuple[str, str] | None:
+        """Return why the engine refuses a model on a kind of GPU, however many there are, and the remedy."""
 
-    def rank_weight_bytes(self, facts: Mapping[str, Any], tensor: int, pipeline: int) -> int:
-        """Return the bytes of weights on each GPU."""
+    def division_refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], ranks: int) -> str:
+        """Return why the model cannot be distributed over this many GPUs; empty where it can."""
+
+    def rank_weight_bytes(
+        self,
+        facts: Mapping[str, Any],
+        args: Mapping[str, Any],
+        device: Gpu,
+        dtype: str,
+        division: tuple[int, int, int],
+    ) -> int:
+        """Return the bytes of weights on each GPU.
+
+        :param dtype: what the instance computes with.
+        :param division: sizes of tensor, pipeline and data parallelism.
+        """
 
     def overheads(
         self,

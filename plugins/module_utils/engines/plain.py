@@ -76,13 +76,24 @@ class PlainEngine:
         """Refuse: nothing is known of its KV cache."""
         raise LayoutError(f"The KV cache of engine {self.name} is not planned.")
 
-    def tensor_parallel_allowed(self, facts: Mapping[str, Any], ranks: int) -> bool:
-        """Allow only one GPU."""
-        return ranks == 1
+    def refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], device: Gpu) -> tuple[str, str] | None:
+        """Return nothing: no rules are known."""
+        return None
 
-    def rank_weight_bytes(self, facts: Mapping[str, Any], tensor: int, pipeline: int) -> int:
+    def division_refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], ranks: int) -> str:
+        """Allow only one GPU."""
+        return "" if ranks == 1 else f"{self.title} runs on one GPU"
+
+    def rank_weight_bytes(
+        self,
+        facts: Mapping[str, Any],
+        args: Mapping[str, Any],
+        device: Gpu,
+        dtype: str,
+        division: tuple[int, int, int],
+    ) -> int:
         """Return the weights divided by the GPUs."""
-        return -(-int(facts["weight_bytes"]) // (tensor * pipeline))
+        return -(-int(facts["weight_bytes"]) // (division[0] * division[1]))
 
     def overheads(
         self,

@@ -141,8 +141,7 @@ class Sizer:
         if key not in self._known:
             # plan_unplaced reports models that cannot be laid out.
             shapes: list[Shape] = []
-            old = device.capability < registry.of(model).least_capability
-            if not old and instance_memory.unservable(model) is None:
+            if not barred(model, device) and instance_memory.unservable(model) is None:
                 with contextlib.suppress(LayoutError):
                     shapes = [Shape(model, device, division, *one, self.overheads) for one in batches(model, device)]
             sized = [(least_kv(model, shape, device), shape) for shape in shapes if not shape.refusal]
@@ -153,6 +152,13 @@ class Sizer:
         """Return the fewest bytes that a divided model needs of each GPU; null where it cannot run."""
         shapes = self.shapes(model, device, division)
         return min((shape.held(kv) for kv, shape in shapes), default=None)
+
+
+def barred(model: dict[str, Any], device: Device) -> bool:
+    """Check whether a model's engine runs on no GPU of this kind, or not this model there."""
+    engine = registry.of(model)
+    old = device.capability < engine.least_capability
+    return old or engine.refusal(model["facts"], model["args"], device) is not None
 
 
 def pinned_kv(model: dict[str, Any], shape: Shape, device: Device) -> int | None:
@@ -183,7 +189,7 @@ def _divisions(model: dict[str, Any]) -> Iterator[Division]:
     )
     layers = int(model["facts"]["num_hidden_layers"])
     for ranks in [tensor] if tensor else range(1, MOST_GPUS + 1):
-        if not registry.of(model).tensor_parallel_allowed(model["facts"], ranks):
+        if registry.of(model).division_refusal(model["facts"], model["args"], ranks):
             continue
         for stages in [pipeline] if pipeline else range(1, MOST_GPUS // ranks + 1):
             if stages <= layers:

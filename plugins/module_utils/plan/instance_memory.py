@@ -85,7 +85,7 @@ class Shape:
             max_num_batched_tokens=batched_tokens,
             compute_capability=".".join(map(str, device.capability)),
         )
-        self.weights = engine.rank_weight_bytes(facts, self.tensor, self.pipeline)
+        self.weights = engine.rank_weight_bytes(facts, model["args"], device, self.dtype, parallel)
         self.activation, self.cuda_graphs, self.other = engine.overheads(
             facts, model["args"], self.geometry, self.tensor, batched_tokens, sequences
         )

@@ -16,7 +16,13 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.layout import Lay
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import PARALLEL_FLAGS
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import GIB, Device, too_old
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import Division, GpuHost, Sizer, width
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import (
+    Division,
+    GpuHost,
+    Sizer,
+    barred,
+    width,
+)
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, shown
 
 # More than any GPU has: the value of models that cannot run at all.
@@ -82,7 +88,12 @@ def _why(model: dict[str, Any], hosts: list[GpuHost], refused: dict[str, list[st
         host, device = found[0]
         text = f"{host.name}: GPU {device.index} ({device.name}) {too_old(device.capability, [engine])}"
         return text, "choose a host with newer GPUs, or another engine"
-    host, device = max(young, key=lambda pair: (pair[1].usable, -pair[0].order, -pair[1].index))
+    able = [(host, device) for host, device in young if not barred(model, device)]
+    if not able:
+        host, device = young[0]
+        reason, remedy = engine.refusal(model["facts"], model["args"], device) or ("", "")
+        return (f"{host.name}: {reason}" if device.name in reason else reason), remedy
+    host, device = max(able, key=lambda pair: (pair[1].usable, -pair[0].order, -pair[1].index))
     same = sum(1 for other in host.devices if other.kind == device.kind)
     try:
         return _memory(model, device, 1 if device.sliced else same, sizer)
@@ -94,8 +105,7 @@ def _memory(model: dict[str, Any], device: Device, count: int, sizer: Sizer) -> 
     usable = device.total - device.reserved - device.margin - instance_memory.context_bytes(model, device.total)
     divisions = sizer.divisions(model)
     if not divisions:
-        asked = {flag: model["args"][flag] for flag in PARALLEL_FLAGS if flag in model["args"]}
-        return f"{shown(asked)} does not divide its {_heads(model)}", "leave it out, so that the plan chooses"
+        return _indivisible(model)
     tokens, sequences = registry.of(model).serve_defaults(device)
     refusal = instance_memory.Shape(model, device, divisions[0], tokens, sequences, []).refusal
     if refusal:
@@ -115,15 +125,26 @@ def _memory(model: dict[str, Any], device: Device, count: int, sizer: Sizer) -> 
     need = f"{least / GIB:.1f} GiB" if least < NEVER else "more than its args allow"
     way = f" (TP {most[0]} x PP {most[1]})" if width(most) > 1 else ""
     text = f"on {width(most)} x {device.name}{way} it needs {need} of each, {usable / GIB:.1f} GiB can be given"
-    if count > 1 and not registry.of(model).tensor_parallel_allowed(model["facts"], count):
-        text += f"; TP {count} does not divide its {_heads(model)}"
+    why = registry.of(model).dtype(model["args"], model["facts"], device)[1]
+    if why:
+        text += f"; it runs in {why}"
+    refused = registry.of(model).division_refusal(model["facts"], model["args"], count) if count > 1 else ""
+    if refused:
+        text += f"; {refused}"
     changes = _changes(model, device, count, most, usable, holding, sizer)
     return text, "; or ".join(changes) or "choose larger GPUs, or several of them"
 
 
-def _heads(model: dict[str, Any]) -> str:
-    facts = model["facts"]
-    return f"{facts['num_attention_heads']} attention and {facts['num_key_value_heads']} KV heads"
+def _indivisible(model: dict[str, Any]) -> tuple[str, str]:
+    """Return why no division of a model is possible, and the remedy."""
+    asked = {flag: model["args"][flag] for flag in PARALLEL_FLAGS if flag in model["args"]}
+    ranks = instance_memory.pinned(model, "tensor-parallel-size") or 1
+    refused = registry.of(model).division_refusal(model["facts"], model["args"], ranks)
+    layers = int(model["facts"]["num_hidden_layers"])
+    text = refused or f"its {layers} layers cannot be divided into so many stages"
+    if asked:
+        return f"args are {shown(asked)}: {text}", "leave it out, so that the plan chooses"
+    return text, "choose a variant of the model in another quantisation"
 
 
 def _least(model: dict[str, Any], device: Device, division: Division, sizer: Sizer) -> int:
@@ -160,9 +181,9 @@ def _changes(
         smaller = {**model, "args": {**model["args"], "kv-cache-dtype": "fp8"}}
         if _least(smaller, device, most, Sizer([])) <= usable:
             changes.append("set args {kv-cache-dtype: fp8}")
-    if not model["facts"].get("quantization"):
-        halves = {**model, "facts": {**model["facts"], "weight_bytes": model["facts"]["weight_bytes"] // 2}}
-        fresh = Sizer([])
+    if not model["facts"].get("quantization") and not model["args"].get("quantization"):
+        facts = {**model["facts"], "weight_bytes": model["facts"]["weight_bytes"] // 2, "quantization": "fp8"}
+        halves, fresh = {**model, "facts": facts}, Sizer([])
         fit = [d for d in fresh.divisions(halves) if width(d) <= count and _least(halves, device, d, fresh) <= usable]
         if fit:
             changes.append(f"take a variant with 8-bit weights ({width(fit[0])} x {device.name} hold it)")

@@ -9,12 +9,16 @@ from __future__ import annotations
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import ENGINE_SHARED_MIB
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kv_cache, log, sizing
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_cache import (
-    Geometry,
-    rank_weight_bytes,
-    tensor_parallel_allowed,
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import (
+    divisions,
+    dtypes,
+    kv_cache,
+    log,
+    quantization,
+    sizing,
 )
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_cache import Geometry
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.rank_weights import loaded, rank_weight_bytes
 
 CPU_FIELD_FLAGS = ("max-model-len", "max-num-seqs", "stream-interval")
 # If a model's args pin one of these flags, the plan has stored it as a field of the instance.
@@ -90,7 +94,7 @@ class Vllm:
 
     def dtype(self, args: Mapping[str, Any], facts: Mapping[str, Any], device: sizing.Gpu) -> tuple[str, str]:
         """Return the type that an instance computes with, and why if it is not the model's own."""
-        return sizing.dtype_for(args, facts, device)
+        return dtypes.dtype_for(args, facts, device)
 
     def kv_dtype(self, args: Mapping[str, Any], device: sizing.Gpu) -> tuple[str, str]:
         """Return the type of the KV cache, and the reason if it is not possible."""
@@ -104,13 +108,24 @@ class Vllm:
         """Return the geometry of the KV cache."""
         return kv_cache.geometry(facts, **sizes)
 
-    def tensor_parallel_allowed(self, facts: Mapping[str, Any], ranks: int) -> bool:
-        """Check whether vLLM can distribute the model over this many ranks."""
-        return tensor_parallel_allowed(facts, ranks)
+    def refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], device: sizing.Gpu) -> tuple[str, str] | None:
+        """Return why vLLM refuses a model on a kind of GPU, however many there are, and the remedy."""
+        return quantization.refusal(facts, args, device) or dtypes.refusal(facts, args, device)
 
-    def rank_weight_bytes(self, facts: Mapping[str, Any], tensor: int, pipeline: int) -> int:
+    def division_refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], ranks: int) -> str:
+        """Return why vLLM cannot distribute a model over this many ranks; empty where it can."""
+        return divisions.refusal(facts, args, ranks)
+
+    def rank_weight_bytes(
+        self,
+        facts: Mapping[str, Any],
+        args: Mapping[str, Any],
+        device: sizing.Gpu,
+        dtype: str,
+        division: tuple[int, int, int],
+    ) -> int:
         """Return the bytes of weights of one rank."""
-        return rank_weight_bytes(facts, tensor, pipeline)
+        return rank_weight_bytes(loaded(facts, args, dtype), division[0], division[1], device.capability)
 
     def overheads(
         self, facts: Mapping[str, Any], args: Mapping[str, Any], layout: Any, tensor: int, tokens: int, sequences: int

@@ -2,19 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Estimate the weights of a model on one rank.
+"""Estimate the weights of a model on one rank, as they are once they are loaded.
 
-Within 2 % of what vLLM 0.33 allocates for the models of test_kv_cache.py, within 9 % for mxfp4.
+Within 2 % of what vLLM 0.33 allocates for the models of test_kv_cache.py.
 """
 
 from __future__ import annotations
 
 from typing import Any, Mapping
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import quantization
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_groups import DTYPE_BYTES, stages
 
-# Rows of mxfp4 experts are padded so that kernels can load them whole; measured 1.7 to 5.5 % over two to eight ranks.
-_MXFP4_PADDING = 0.055
+# Bytes of a weight of mxfp4: four bits, and eight for each 32 of them.
+_MXFP4_BYTES = 17 / 32
+_MXFP4 = ("mxfp4", "gpt_oss_mxfp4")
+_BIAS_BYTES = 2
 # Latent attention keeps the up-projection of keys and values twice, in the model's dtype (two bytes).
 _UNPACKED_BYTES = 2
 
@@ -56,8 +59,69 @@ def _unpacked_bytes(facts: Mapping[str, Any]) -> int:
     return total
 
 
-def rank_weight_bytes(facts: Mapping[str, Any], tp: int, pp: int = 1) -> int:
+def loaded(facts: Mapping[str, Any], args: Mapping[str, Any], dtype: str) -> Mapping[str, Any]:
+    """Return the facts of a model as it is once it is loaded: cast to a data type, or quantised while it is loaded.
+
+    :param dtype: what the instance computes with.
+    """
+    if facts.get("quantization") or not facts.get("weight_bytes"):
+        return facts
+    own = facts.get("dtype") or dtype
+    total, size = int(facts["weight_bytes"]), DTYPE_BYTES.get(dtype, 2)
+    if DTYPE_BYTES.get(own, 2) != size:
+        # Some checkpoints are not stored in the type that their config names: numbers tell it better than bytes.
+        numbers = facts.get("parameters")
+        total = int(numbers) * size if numbers else total * size // DTYPE_BYTES.get(own, 2)
+    cast = {**facts, "weight_bytes": total, "dtype": dtype}
+    way = quantization.at_load(facts, args)
+    if way is None:
+        return cast
+    bits, everything = quantization.AT_LOAD[way]
+    embedding = _embedding_bytes(cast, size)
+    whole = min(_copied_bytes(cast, size) + embedding * (1 if facts.get("tie_word_embeddings") else 2), total)
+    concerned = total - whole if everything else min(_experts_bytes(cast, size), total - whole)
+    saved = concerned * (1 - bits / 8 / size)
+    return {**cast, "weight_bytes": total - int(saved), "quantization": "fp8" if everything else None}
+
+
+def _embedding_bytes(facts: Mapping[str, Any], size: int) -> int:
+    """Return the bytes of the embedding, which is never quantised."""
+    return min(int(facts["vocab_size"]) * int(facts["hidden_size"]) * size, int(facts["weight_bytes"]) // 2)
+
+
+def _expert_width(facts: Mapping[str, Any]) -> int:
+    """Return the width of a routed expert; 0 where it is not known."""
+    return next((int(part["experts"]) for part in facts.get("projections") or () if "experts" in part), 0)
+
+
+def _experts_bytes(facts: Mapping[str, Any], size: float) -> int:
+    """Return the bytes of all routed experts: gate, up and down of each, in every layer."""
+    numbers = 3 * _expert_width(facts) * int(facts["hidden_size"]) * int(facts.get("num_experts") or 0)
+    return int(numbers * int(facts["num_hidden_layers"]) * size)
+
+
+def _mxfp4_padding(facts: Mapping[str, Any], tp: int, capability: tuple[int, int]) -> int:
+    """Return the bytes that kernels for mxfp4 add to the experts of one rank.
+
+    `mxfp4_round_up_hidden_size_and_intermediate_size` of vLLM 0.32, with the kernels that it chooses by card: Triton on
+    Hopper for gpt-oss, FlashInfer's on data-centre Blackwell, Marlin on all others.
+    """
+    width, hidden = _expert_width(facts), int(facts["hidden_size"])
+    if facts.get("quantization") not in _MXFP4 or not width:
+        return 0
+    triton = facts.get("model_type") == "gpt_oss" and capability[0] in (9, 11)
+    inner, outer = (64, 1) if triton else (128, 256)
+    own = width / tp
+    padded, across = -(-width // tp // inner) * inner, -(-hidden // outer) * outer
+    biased = _BIAS_BYTES if facts.get("model_type") == "gpt_oss" else 0
+    extra = 3 * (padded * across - own * hidden) * _MXFP4_BYTES + biased * (2 * (padded - own) + across - hidden)
+    return int(extra * int(facts.get("num_experts") or 0) * int(facts["num_hidden_layers"]))
+
+
+def rank_weight_bytes(facts: Mapping[str, Any], tp: int, pp: int = 1, capability: tuple[int, int] = (9, 0)) -> int:
     """Return the bytes of weights on the rank that holds most, with `facts["weight_bytes"]` of the whole model.
+
+    :param capability: compute capability of its GPU.
 
     Raises `ValueError` for facts without weights and for sizes below one.
     """
@@ -68,7 +132,7 @@ def rank_weight_bytes(facts: Mapping[str, Any], tp: int, pp: int = 1) -> int:
         raise ValueError(f"tensor_parallel_size {tp} and pipeline_parallel_size {pp}: both must be at least 1.")
     size = DTYPE_BYTES.get(facts.get("dtype") or "bfloat16", 2)
     layers = int(facts["num_hidden_layers"])
-    embedding = min(int(facts["vocab_size"]) * int(facts["hidden_size"]) * size, int(total) // 2)
+    embedding = _embedding_bytes(facts, size)
     tied = bool(facts.get("tie_word_embeddings"))
     body = int(total) - embedding * (1 if tied else 2)
     if body < 0:
@@ -83,8 +147,7 @@ def rank_weight_bytes(facts: Mapping[str, Any], tp: int, pp: int = 1) -> int:
         share = (last - first) / layers
         own = body * share + ends
         copied = min(_copied_bytes(facts, size) * share, own)
-        padding = _MXFP4_PADDING if tp > 1 and facts.get("quantization") in ("mxfp4", "gpt_oss_mxfp4") else 0.0
-        rank = copied + (own - copied) / tp * (1 + padding)
+        rank = copied + (own - copied) / tp + _mxfp4_padding(facts, tp, capability) * share
         rank += _copied_heads_bytes(facts, tp, size) * share + _unpacked_bytes(facts) * share / tp
         largest = max(largest, int(rank))
     return largest

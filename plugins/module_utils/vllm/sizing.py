@@ -73,25 +73,16 @@ def serve_defaults(device: Gpu) -> tuple[int, int]:
     return SMALL_DEFAULTS
 
 
-def dtype_for(args: Mapping[str, Any], facts: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
-    """Return the dtype that an instance computes with, and why, if that is not the model's own."""
-    asked = args.get("dtype")
-    own = facts.get("dtype") or "float16"
-    own = "float16" if own == "float32" else own
-    if asked and asked != "auto":
-        return str({"half": "float16"}.get(asked, asked)), ""
-    if own == "bfloat16" and device.capability < (8, 0):
-        power = ".".join(map(str, device.capability))
-        return "float16", f"float16: compute capability {power} has no bfloat16"
-    return own, ""
+def power(device: Gpu) -> str:
+    """Return the compute capability of a GPU as people write it."""
+    return ".".join(map(str, device.capability))
 
 
 def kv_dtype_for(args: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
     """Return the dtype of the KV cache, and why it cannot be, if it cannot."""
     asked = str(args.get("kv-cache-dtype") or "auto")
     if asked.startswith("fp8") and device.capability < FP8_KV_CAPABILITY:
-        power = ".".join(map(str, device.capability))
-        return asked, f"an fp8 KV cache needs compute capability 8.9, {device.name} has {power}"
+        return asked, f"an fp8 KV cache needs compute capability 8.9, {device.name} has {power(device)}"
     return asked, ""
 
 

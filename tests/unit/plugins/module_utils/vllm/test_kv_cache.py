@@ -156,8 +156,7 @@ def test_an_encoder_needs_no_cache(case: dict[str, Any]) -> None:
 def test_weights_of_a_rank(case: dict[str, Any]) -> None:
     whole = next(other for other in ANSWERED if other["model"] == case["model"] and other["tp"] == 1)
     facts = {**FACTS[case["model"]], "weight_bytes": whole["weight_bytes"]}
-    tolerance = 0.09 if facts["quantization"] == "mxfp4" else 0.02
-    assert rank_weight_bytes(facts, case["tp"]) == pytest.approx(case["weight_bytes"], rel=tolerance)
+    assert rank_weight_bytes(facts, case["tp"]) == pytest.approx(case["weight_bytes"], rel=0.02)
 
 
 def test_weights_of_pipeline_stages_and_of_copied_heads() -> None:
