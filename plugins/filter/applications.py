@@ -15,10 +15,15 @@ from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import appl
 
 
 def egress_problems(
-    values: dict[str, Any], services: dict[str, list[str]], further: list[str], address: str, host: str = ""
+    values: dict[str, Any],
+    services: dict[str, list[str]],
+    further: list[str],
+    address: str,
+    host: str = "",
+    told: list[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Find names of hosts that a filtered service could not reach; see plugin_utils/fleet/egress.py."""
-    return [problem._asdict() for problem in egress.problems(values, services, further, address, host)]
+    return [problem._asdict() for problem in egress.problems(values, services, further, address, host, told or [])]
 
 
 def plain_text_problems(
@@ -27,9 +32,10 @@ def plain_text_problems(
     host: str = "",
     own: list[str] | None = None,
     urls: dict[str, Any] | None = None,
+    told: list[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Find plain text between hosts outside private networks; see plugin_utils/fleet/plain_text.py."""
-    return [problem._asdict() for problem in plain_text.problems(listeners, networks, host, own, urls)]
+    return [problem._asdict() for problem in plain_text.problems(listeners, networks, host, own, urls, told or [])]
 
 
 class FilterModule:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, Iterator, Mapping
+from typing import Any, Container, Iterator, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import bare
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import HIDDEN, Problem
@@ -82,7 +82,12 @@ def networks(values: Values, names: list[str], hosts: Mapping[str, Mapping[str, 
 
 
 def problems(
-    values: Values, services: Mapping[str, list[str]], further: list[str], address: str, host: str = ""
+    values: Values,
+    services: Mapping[str, list[str]],
+    further: list[str],
+    address: str,
+    host: str = "",
+    told: Container[str] = (),
 ) -> list[Problem]:
     """Return a problem for each name of a host in the inventory that a filtered service could not reach.
 
@@ -92,17 +97,18 @@ def problems(
     :param services: services, each with the variables that name hosts for it; none for one that is not filtered or not
         on the host.
     :param address: ``llm_address`` of the host; empty if it is not known yet.
+    :param told: variables that another check refuses, so that one mistake is one problem.
     """
     found: list[Problem] = []
     if further or not any(services.values()):
         return found
     remedy = "give its address, or add its network and that of a name server to llm_egress_networks"
-    if address and address not in LOCAL and not _is_address(bare(address)):
+    if address and "llm_address" not in told and address not in LOCAL and not _is_address(bare(address)):
         text = "it is a name, but hosts of the fleet are let through by their addresses"
         found.append(Problem("llm_address", address, text, remedy, host))
     for service, names in services.items():
         for name in names:
-            for other in dict.fromkeys(_hosts(values.get(name))):
+            for other in dict.fromkeys(_hosts(values.get(name)) if name not in told else ()):
                 if other not in LOCAL and not _is_address(other):
                     text = f"it names {other}, but the service reaches addresses alone"
                     advice = f"{remedy}, or set {service}_egress to [any]"

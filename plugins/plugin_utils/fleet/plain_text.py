@@ -11,7 +11,7 @@ calls private, and nowhere else. Pure functions over dictionaries; no Ansible, n
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Mapping, Union
+from typing import Any, Container, Mapping, Union
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import bare, unmapped
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import HIDDEN, Problem
@@ -26,6 +26,7 @@ PLAIN = ("http", "redis", "ws")
 # Prefix length of IPv4 addresses that are written as IPv6 ones, ::ffff:0:0/96.
 MAPPED = 96
 ADVICE = "add its network to llm_private_networks if nobody else can read there, or"
+NAME = "it is a name, and nobody can tell whether its addresses are private"
 
 
 def _address(text: str) -> Address | None:
@@ -55,6 +56,12 @@ def is_private(address: Address, networks: list[str]) -> bool:
     return address.is_loopback or any(address in one for one in known if one.version == address.version)
 
 
+def _plain_hosts(text: Any) -> list[str]:
+    """Return the hosts of the URLs without TLS in a text."""
+    found = HOST.finditer(str(text))
+    return [bare(one[1]) for one in found if one[0].partition("://")[0].lower() in PLAIN]
+
+
 def _public(listen: str, networks: list[str], own: list[str]) -> tuple[list[str], str]:
     """Return the addresses of a listener that are not private, and why it is refused; empty if it is not.
 
@@ -62,7 +69,7 @@ def _public(listen: str, networks: list[str], own: list[str]) -> tuple[list[str]
     """
     address = _address(listen or "::")
     if address is None:
-        return [listen], "it is a name, and nobody can tell whether its addresses are private"
+        return [listen], NAME
     if not address.is_unspecified:
         return ([], "") if is_private(address, networks) else ([listen], "it is in no private network")
     # A listener on all IPv6 addresses accepts IPv4, too.
@@ -77,6 +84,7 @@ def problems(
     host: str = "",
     own: list[str] | None = None,
     urls: Mapping[str, Any] | None = None,
+    told: Container[str] = (),
 ) -> list[Problem]:
     """Return a problem for each address outside private networks at which a host would be sent or send plain text.
 
@@ -85,7 +93,8 @@ def problems(
     :param listeners: addresses of the host's services without TLS, by variable.
     :param networks: ``llm_private_networks``; ``any`` in it turns the check off.
     :param own: all addresses of the host, which a listener on all of them has; empty if they are not known yet.
-    :param urls: URLs that the host's services contact, by variable.
+    :param urls: texts with URLs that the host's services contact, by variable.
+    :param told: variables that another check refuses, so that one mistake is one problem.
     """
     found: list[Problem] = []
     if EVERY in networks:
@@ -93,20 +102,18 @@ def problems(
     seen: list[str] = []
     for variable, value in listeners.items():
         listen = bare(str(value))
-        if listen in seen:
+        if listen in seen or variable in told:
             continue
         seen.append(listen)
         refused, reason = _public(listen, networks, own or [])
         if refused:
-            remedy = f"{ADVICE} give a private address"
+            remedy = "give its private address" if reason == NAME else f"{ADVICE} give a private address"
             found.append(Problem(variable, listen, f"services speak plain HTTP there, but {reason}", remedy, host))
     for variable, value in (urls or {}).items():
-        url = str(value)
-        named = HOST.match(url)
-        if not named or url.partition("://")[0].lower() not in PLAIN:
-            continue
-        refused, reason = _public(bare(named[1]), networks, [])
-        if refused:
-            what = f"it is plain text to {refused[0]}, but {reason}"
-            found.append(Problem(variable, HIDDEN, what, f"{ADVICE} use TLS", host))
+        for other in dict.fromkeys(_plain_hosts(value) if variable not in told else ()):
+            refused, reason = _public(other, networks, [])
+            if refused:
+                what = f"it is plain text to {refused[0]}, but {reason}"
+                remedy = "give its private address, or use TLS" if reason == NAME else f"{ADVICE} use TLS"
+                found.append(Problem(variable, HIDDEN, what, remedy, host))
     return found

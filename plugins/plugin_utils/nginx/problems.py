@@ -63,7 +63,9 @@ def _origin(value: Any) -> str:
 _SIZE = rules.matching(SIZE, "it is not a valid size", "give a number of bytes, k, m or g, such as 32m")
 _FILE = rules.matching(FILE, "it is not a valid path", "give an absolute path without spaces and quotes")
 SINGLE: dict[str, rules.Rule] = {
-    **{f"nginx_{name}listen": _listen for name in ("", "south_", "exporter_")},
+    **{f"nginx_{name}listen": _listen for name in ("", "south_")},
+    # The exporter is no Nginx and may listen at a name.
+    "nginx_exporter_listen": rules.address,
     **{f"nginx_{door}_aliases": parts.listing(_host) for door in ("api", "chat")},
     "nginx_api_cors_origins": parts.listing(_origin),
     "nginx_trusted_proxies": parts.listing(rules.network),

@@ -42,7 +42,31 @@ GATEWAYS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "networks": ({"litellm_redis_url": "rediss://cache", "llm_egress_networks": ["10.0.0.0/8"]}, []),
     "open": ({"litellm_redis_url": "rediss://cache", "litellm_egress": ["any"]}, []),
-    "address": ({"llm_address": "gw.example.com"}, ["llm_address", "llm_address", "nginx_exporter_listen"]),
+    # One mistake is one problem, also where several checks find it.
+    "address": ({"llm_address": "gw.example.com"}, ["llm_address"]),
+    "listen": (
+        {"nginx_south_listen": "gw.example.com", "gate_listen": "gate.example.com"},
+        ["gate_listen", "nginx_south_listen"],
+    ),
+    "cache": ({"litellm_redis_url": "redis://cache.example.com"}, ["litellm_redis_url"]),
+    "unfiltered": (
+        {"llm_address": "gw.example.com", "llm_private_networks": ["any"], "llm_egress_networks": ["10.0.0.0/8"]},
+        [],
+    ),
+    "filtered": ({"llm_address": "gw.example.com", "llm_private_networks": ["any"]}, ["llm_address"]),
+    "hops": (
+        {
+            "gate_engines_url": "http://203.0.113.5:4100",
+            "gate_translator_url": "http://127.0.0.1:4000",
+            "nginx_chat": {"server_name": "c.test", "port": 8444, "upstream": ["10.0.0.9:3000", "[2001:db8::9]:3000"]},
+            "litellm_environment": {
+                "REDIS_URL": f"redis://me:{CANARY}@203.0.113.5",
+                "HTTPS_PROXY": "http://203.0.113.5",
+            },
+            "litellm_config": {"litellm_settings": {"cache_params": {"url": "Redis://[2001:db8::5]:6379"}}},
+        },
+        ["gate_engines_url", "nginx_chat", "litellm_config", "litellm_environment"],
+    ),
     # Engines, the gate and metrics are all at this address; the doors are not, and have TLS.
     "public": ({"llm_address": "203.0.113.7", "nginx_listen": "203.0.113.7"}, ["llm_address"]),
     "named": ({"llm_address": "203.0.113.7", "llm_private_networks": ["203.0.113.0/28"]}, []),

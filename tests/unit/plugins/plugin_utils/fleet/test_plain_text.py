@@ -76,6 +76,8 @@ def test_all_others_are_refused_with_host_variable_value_and_remedy(address: str
 def test_a_name_is_refused_because_its_addresses_are_not_known(name: str) -> None:
     (problem,) = plain_text.problems({"llm_address": name}, DEFAULT, "gpu1")
     assert "it is a name" in problem.problem
+    # No network would help.
+    assert problem.remedy == "give its private address"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +151,18 @@ def test_what_a_host_contacts_in_plain_text(url: str, refused: bool) -> None:
     found = plain_text.problems({}, DEFAULT, "gw", urls={"litellm_redis_url": url})
     assert [one.variable for one in found] == ["litellm_redis_url"] * refused
     assert not any("me:" in one.sentence() or "secret@" in one.sentence() for one in found)
+
+
+def test_every_url_of_a_text_counts_and_what_another_check_refuses_does_not() -> None:
+    text = '{"A": "http://10.0.0.1/ https://203.0.113.8", "B": "redis://:w@203.0.113.9:6379 ws://[2001:db8::1]"}'
+    found = plain_text.problems({}, DEFAULT, "gw", urls={"litellm_environment": text})
+    assert [one.problem.split(",")[0] for one in found] == [
+        "it is plain text to 203.0.113.9",
+        "it is plain text to 2001:db8::1",
+    ]
+    listeners, urls = {"llm_address": "gw.example.com", "gate_listen": "203.0.113.7"}, {"litellm_environment": text}
+    found = plain_text.problems(listeners, DEFAULT, "gw", urls=urls, told=["gate_listen", "litellm_environment"])
+    assert [one.variable for one in found] == ["llm_address"]
 
 
 def test_the_default_is_no_wider_than_what_python_calls_private() -> None:
