@@ -98,9 +98,11 @@ def shown(value: Any) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the advice for an unknown name: the nearest known one, else all of them."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    # Capitals are no typing error of their own.
+    lower = {one.lower(): one for one in reversed(names)}
+    close = difflib.get_close_matches(name.lower(), lower, n=1)
     if close:
-        return f"did you mean {close[0]}"
+        return f"did you mean {lower[close[0]]}"
     return "known are " + ", ".join(names) if names else "remove it"
 
 

@@ -22,7 +22,7 @@ all:
   vars:
     ansible_connection: local
     ansible_python_interpreter: /nonexistent
-    llm_models: [{name: chat, source: "demo:"}, {name: second, sourc: "demo:"}]
+    llm_models: [{name: chat, source: "demo:"}, {name: second, sourc: "demo:", args: {x: 2027-01-31}}]
     litellm_keys:
       - {alias: me, value: sk-canary-0123456789, expires: 2027-01-31, rpm: "60"}
       - {alias: late, expires: 2027-01-31T18:00:00Z}
@@ -51,10 +51,11 @@ all:
           llm_gpus: GPU-1
           llm_address: "{{ ansible_facts.default_ipv4.address }}"
           vllm_requirements: /of-nobody.txt
+          vllm_args: {max-num-seqs: 8, compilation-config: {x: [2027-01-31]}}
 """
 # The lines, long ones as far as they fit here.
 EXPECTED = """\
-19 problems:
+21 problems:
 gateway1, gateway2, page, gpu1: nginx_rate_per_key is "many": a whole number is needed; give a whole number from 0 up.
 gateway1: litellm_environment[A] is "(hidden)": it has a line break or another control character; write it on one line.
 gateway1: litellm_port is "{{ of_nobody }}": of_nobody is not defined; define of_nobody, or correct the name.
@@ -64,12 +65,14 @@ gateway2: litellm_redis_url is "(hidden)": it is not a valid URL of a Redis; wri
 gateway2: llm_api_port is 70000: it is out of range; give a whole number from 1 to 65535.
 gateway2: llm_chat_port is "{{ 443 }}": a port is needed; give a whole number from 1 to 65535.
 gpu1: llm_device is "gpu": there is no such choice; did you mean cpu? Choose from cuda, cpu.
+gpu1: vllm_args.compilation-config.x[0] is "2027-01-31": a text is needed; write a text; put quotes around a word such
 gpu1: vllm_requirements is "/of-nobody.txt": this file cannot be read on the control node; name a file that can.
 gpu1: llm_gpus is "GPU-1": a list is needed; write a list, such as [a, b], or [] for none.
 llm_images.vlm is "a": the collection has no image of this name; did you mean vllm.
 litellm_keys[soon].expires is "tomorrow": it is neither a date nor a time in ISO 8601; write the last day on which the
 litellm_keys[soon].rpm is "6O": a whole number is needed; give a whole number from 1 up.
 litellm_keys[prometheus].alias is "prometheus": the collection has a key of that name; choose another.
+llm_models[second].args.x is "2027-01-31": a text is needed; write a text; put quotes around a word such
 llm_models[second].sourc is "demo:": there is no such key; did you mean source.
 llm_models[second].source is missing: every model needs it; use hf://ORGANISATION
 page: llm_api_server_name is "{{ 1 / 0 }}": it cannot be computed

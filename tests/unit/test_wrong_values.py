@@ -11,6 +11,7 @@ have their own checks. All go through the functions that playbooks/check_invento
 from __future__ import annotations
 
 import copy
+import datetime
 import json
 from pathlib import Path
 from typing import Any, Iterable, Iterator
@@ -75,16 +76,23 @@ JUNK: list[Any] = [
     {1: 2},
     {"name": ["x"]},
     {"x": {"y": []}},
+    # Values that YAML reads without quotes, and by its tags.
+    datetime.date(2027, 1, 31),
+    datetime.datetime(2027, 1, 31, 18, tzinfo=datetime.timezone.utc),
+    {"x": datetime.date(2027, 1, 31)},
+    [{"x": [datetime.date(2027, 1, 31)]}],
+    b"x",
+    {"x"},
 ]
 # For a type, values that can never be right.
 WRONG: dict[str, list[Any]] = {
-    "bool": ["maybe", "", 7, None, [], {}, "ja"],
-    "dict": ["x", "x=y", 1, True, None, [], [{}], ["x"]],
+    "bool": ["maybe", "", 7, None, [], {}, "ja", datetime.date(2027, 1, 31)],
+    "dict": ["x", "x=y", 1, True, None, [], [{}], ["x"], {"x": datetime.date(2027, 1, 31)}, {"x": [b"y"]}],
     "float": ["x", None, True, [], {}, float("nan")],
-    "int": ["http", "1.5", "1e3", 1.5, True, None, [1], {}, "²", " 1", -1, "-1"],
-    "list": ["x", "x,y", 1, True, None, {}, {"x": "y"}],
+    "int": [datetime.date(2027, 1, 31), "http", "1.5", "1e3", 1.5, True, None, [1], {}, "²", " 1", -1, "-1"],
+    "list": ["x", "x,y", 1, True, None, {}, {"x": "y"}, [datetime.date(2027, 1, 31)]],
     "path": ["x", "/a b", "../x", 1, True, None, [], {}, "/a;b", "/", "/a/../b"],
-    "str": [None, True, [], ["x"], {}, "a\nb", "a\x00b"],
+    "str": [None, True, [], ["x"], {}, "a\nb", "a\x00b", datetime.date(2027, 1, 31), b"x"],
 }
 MODEL: dict[str, Any] = {
     "name": "chat",

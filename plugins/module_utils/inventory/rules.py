@@ -30,6 +30,9 @@ CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 # Ansible reads these words as true or false.
 ON, OFF = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
+# YAML reads 7 as a number, yes as true and 2027-01-31 as a date.
+NO_TEXT = ("a text is needed", "write a text; put quotes around a word such as yes or null, a number and a date")
+
 Rule = Callable[[Any], Any]
 
 
@@ -114,7 +117,9 @@ def text(pattern: re.Pattern[str], meaning: str) -> Rule:
     """Return a rule for text that matches a pattern as a whole."""
 
     def rule(value: Any) -> str:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
+        if not isinstance(value, str):
+            raise RefusedError(*NO_TEXT)
+        if not pattern.fullmatch(value):
             raise RefusedError("it has the wrong form", f"use {meaning}")
         return value
 
@@ -128,7 +133,13 @@ def texts(item: Rule) -> Rule:
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list):
             raise RefusedError("a list is needed", "give a list of names")
-        return [item(entry) for entry in items]
+        clean = []
+        for index, entry in enumerate(items):
+            try:
+                clean.append(item(entry))
+            except RefusedError as refused:
+                raise refused.within("" if isinstance(value, str) else f"[{index}]", entry) from None
+        return clean
 
     return rule
 
@@ -156,6 +167,26 @@ def anything(value: Any) -> Any:
     return value
 
 
+def of_yaml(value: Any) -> Any:
+    """Take any value but those that only YAML has, such as dates, anywhere in it: no program would get them."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _part(item, f".{key}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _part(item, f"[{index}]")
+    elif value is not None and not isinstance(value, (str, int, float)):
+        raise RefusedError(*NO_TEXT)
+    return value
+
+
+def _part(value: Any, way: str) -> None:
+    try:
+        of_yaml(value)
+    except RefusedError as refused:
+        raise refused.within(way, value) from None
+
+
 def switch(value: Any) -> bool:
     """Take true or false, also as a word: a value on the command line is always text."""
     if str(value).lower() not in (*ON, *OFF):
@@ -173,7 +204,7 @@ def line(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         raise RefusedError("a text is needed", "write one text instead of a list, such as a,b for [a, b]")
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise RefusedError("a text is needed", "write a text; put quotes around a word such as yes or null")
+        raise RefusedError(*NO_TEXT)
     if CONTROL.search(str(value)):
         raise RefusedError("it has a line break or another control character", "write it on one line")
     return str(value)

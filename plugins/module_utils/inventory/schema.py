@@ -23,6 +23,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.rules i
     flag,
     line,
     number,
+    of_yaml,
     one_of,
     text,
     texts,
@@ -33,7 +34,9 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,46}[a-z0-9])?")
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 ENGINE = re.compile(r"[a-z][a-z0-9]*")
 # A date, or a date and a time of the day.
-MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d)([T ](\d\d):(\d\d)(:(\d\d)([.]\d{1,6})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?)?")
+MOMENT = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)([T ](\d\d):(\d\d)(:(\d\d)([.]\d{1,6})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?)?", re.ASCII
+)
 MOMENT_NUMBERS = (1, 2, 3, 5, 6, 8)
 
 Schema = Dict[str, Union[Rule, Dict[str, Any]]]
@@ -92,7 +95,7 @@ def args(value: Any) -> dict[str, Any]:
         raise RefusedError(
             "a dictionary is needed", "write the engine's flags without dashes as keys, e.g. {max-num-seqs: 8}"
         )
-    for key, item in value.items():
+    for key, item in of_yaml(value).items():
         if isinstance(item, str) and CONTROL.search(item):
             raise RefusedError(f"{key} has a line break or another control character", "write it on one line")
     return {str(key).lstrip("-").replace("_", "-"): item for key, item in value.items()}
@@ -189,6 +192,7 @@ def apply(schema: Schema, raw: Any, variable: str, hidden: bool = False) -> tupl
             try:
                 clean[key] = rule(value)
             except RefusedError as refused:
-                shown = sorted(value) if key == "env" and isinstance(value, dict) else value
-                problems.append(Problem(f"{variable}.{key}", shown, refused.problem, refused.remedy))
+                part = refused.within("", value)
+                shown = sorted(value) if key == "env" and isinstance(value, dict) else part.value
+                problems.append(Problem(f"{variable}.{key}{part.inside}", shown, refused.problem, refused.remedy))
     return clean, problems

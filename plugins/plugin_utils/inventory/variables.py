@@ -250,7 +250,7 @@ def value_problems(name: str, value: Any, spec: Spec, host: str = "") -> list[Pr
             refused.remedy,
             host,
         )
-        for refused in parts.refusals(rule(name, spec), plain(value))
+        for refused in parts.refusals(rule(name, spec), plain(value)) or parts.refusals(rules.of_yaml, plain(value))
     ]
 
 

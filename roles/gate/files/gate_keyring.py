@@ -25,7 +25,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 LOG = logging.getLogger("gate.keyring")
 SCOPES = ("inference", "metrics")
@@ -66,7 +66,8 @@ def parse_expiry(text: str) -> datetime:
     """The moment from which a key no longer works."""
     moment = datetime.fromisoformat(text)
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}|\d{8}", text):
-        moment += timedelta(days=1)
+        # A key that works for ever is often written with the last day that there is.
+        moment = moment + timedelta(days=1) if moment.date() < date.max else datetime.max
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 

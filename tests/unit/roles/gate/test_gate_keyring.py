@@ -148,6 +148,12 @@ def test_expiry(expires: str, last: str, first_after: str) -> None:
     assert key.expired(datetime.fromisoformat(first_after))
 
 
+@pytest.mark.parametrize("expires", ["9999-12-31", "99991231", "9999-12-31T23:59:59-12:00"])
+def test_the_last_day_that_there_is_means_for_ever(expires: str) -> None:
+    key = keyring.parse(document(entry(expires=expires)))[sha256(SECRET)]
+    assert not key.expired(datetime(9999, 12, 31, 23, 59, tzinfo=timezone.utc))
+
+
 def test_a_key_without_expiry_never_expires() -> None:
     assert not keyring.Key(alias="team").expired(datetime.now(timezone.utc) + timedelta(days=36500))
 

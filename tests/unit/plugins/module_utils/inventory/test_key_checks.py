@@ -38,6 +38,8 @@ GOOD: list[dict[str, Any]] = [
     {"expires": "2027-01-31 18:00"},
     {"expires": "2027-01-31T18:00:00+02:00"},
     {"expires": "2027-01-31T18:00:00.5Z"},
+    {"expires": "9999-12-31"},
+    {"expires": datetime.date.max},
 ]
 
 
@@ -61,10 +63,20 @@ def test_what_passes_is_taken_by_the_gateway(fields: dict[str, Any]) -> None:
         ({"expires": "20270131"}, "litellm_keys[team].expires"),
         ({"expires": "31.1.2027"}, "litellm_keys[team].expires"),
         ({"expires": ""}, "litellm_keys[team].expires"),
+        ({"expires": "２０２７-01-31"}, "litellm_keys[team].expires"),
         ({"expires": 2027}, "litellm_keys[team].expires is 2027"),
         ({"expires": True}, "litellm_keys[team].expires is true"),
         ({"rpm": 0}, "litellm_keys[team].rpm is 0"),
         ({"rpm": "many"}, "litellm_keys[team].rpm"),
+        ({"Rpm": 5}, 'litellm_keys[team].Rpm is "(hidden)": there is no such key; did you mean rpm.'),
+        (
+            {"models": ["chat", 7]},
+            "litellm_keys[team].models[1] is 7: a text is needed; write a text; put quotes around",
+        ),
+        (
+            {"alias": datetime.date(2027, 1, 31)},
+            'litellm_keys[0].alias is "2027-01-31": a text is needed; write a text',
+        ),
         ({"models": ["caht"]}, 'litellm_keys[team].models is "caht": there is no such model; did you mean chat.'),
         ({"models": {"chat": 1}}, "litellm_keys[team].models"),
         ({"value": "sk-canary-"}, 'litellm_keys[team].value is "(hidden)": it has fewer than 16 characters'),

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
@@ -133,6 +134,10 @@ def test_a_source(source: str) -> None:
         ("env", {"A": "b\nC=d"}),
         ("env", {"A": ["b"]}),
         ("args", {"served-model-name": "a\nb"}),
+        ("args", {"x": datetime.date(2027, 1, 31)}),
+        ("args", {"x": {"y": [b"z"]}}),
+        ("aliases", ["gpt", 8]),
+        ("name", datetime.date(2027, 1, 31)),
         ("replica", 1),
     ],
 )
