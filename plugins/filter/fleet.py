@@ -137,9 +137,10 @@ def litellm_deployments(instances: Any, models: Any, south_url: str, workers: in
 
 
 @checked
-def south_upstreams(instances: Any, models: Any) -> list[dict[str, Any]]:
+def south_upstreams(instances: Any, models: Any, engines: Any = None) -> list[dict[str, Any]]:
     """Derive the inner proxy's upstreams."""
-    return wiring.south_upstreams(instances, models)
+    registry.load(engines)
+    return wiring.south_upstreams(instances, models, engines)
 
 
 @checked

@@ -25,6 +25,7 @@ from typing import Any, Callable, ClassVar, Dict, Iterator
 
 import pytest
 import yaml
+from engine_paths import VLLM_PATHS
 
 HERE = Path(__file__).resolve().parent
 ROLE = HERE.parents[1] / "roles" / "nginx"
@@ -277,7 +278,8 @@ def variants(stubs: dict[str, Stub]) -> dict[str, dict[str, Any]]:
         return {"nginx_api": door("api.test", "application"), "nginx_chat": door("chat.test", "application"), **values}
 
     def model(name: str, *names: str, **values: Any) -> dict[str, Any]:
-        return {"name": name, "servers": [{"address": stubs[n].address, "weight": 1} for n in names], **values}
+        servers = [{"address": stubs[n].address, "weight": 1} for n in names]
+        return {"name": name, "api_paths": VLLM_PATHS, "servers": servers, **values}
 
     south = [
         model("chat", "replica-0", "replica-1", balance="least_conn", max_connections=1000),
@@ -286,6 +288,7 @@ def variants(stubs: dict[str, Stub]) -> dict[str, dict[str, Any]]:
         model("limited", "replica-0", max_connections=2),
         model("limited-too", "replica-0", max_connections=2),
         model("single", "replica-0"),
+        model("other", "replica-0", api_paths=["/v1/chat/completions", "/v2/speak"]),
         model("dead", "nobody-0", "nobody-1"),
         model("none"),
     ]
@@ -333,7 +336,7 @@ def variants(stubs: dict[str, Stub]) -> dict[str, dict[str, Any]]:
             nginx_south_upstreams=[
                 model("chat", "application"),
                 model("Chat", "application"),
-                model("a/b", "application"),
+                model("a/b", "application", api_paths=["/v1/models;"]),
             ],
             nginx_api_paths={"/v1;": ["post"]},
         ),

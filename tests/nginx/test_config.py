@@ -89,6 +89,7 @@ def test_good_parameters_pass_and_every_bad_one_is_named(rendered: Any) -> None:
         "nginx_chat.server_name",
         "nginx_south_upstreams.name",
         "nginx_south_upstreams.name",
+        "nginx_south_upstreams[a/b].api_paths[0]",
         "nginx_api_paths",
         "nginx_api_paths[/v1;]",
     ]

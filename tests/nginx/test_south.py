@@ -26,8 +26,8 @@ def replicas(door: Any, count: int, **options: Any) -> Counter[str]:
 
 
 def test_the_models_name_is_taken_off_and_the_rest_arrives(nginx: Any) -> None:
-    answer = nginx.south("chat").ask("/v1/models/a%2Fb?x=1", key="upstream-key")
-    assert answer.json["path"] in ("/v1/models/a/b?x=1", "/v1/models/a%2Fb?x=1")
+    answer = nginx.south("chat").ask("/v1/models?x=1", key="upstream-key")
+    assert answer.json["path"] == "/v1/models?x=1"
     sent = dict(answer.json["headers"])
     assert sent["Authorization"] == "Bearer upstream-key"
     assert "Connection" not in sent or sent["Connection"].lower() == "keep-alive"

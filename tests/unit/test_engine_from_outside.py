@@ -89,7 +89,8 @@ def test_it_is_planned(instances: list[dict[str, Any]]) -> None:
 def test_it_is_put_behind_the_gateway(instances: list[dict[str, Any]], models: list[dict[str, Any]]) -> None:
     chat, other = wiring.litellm_deployments(instances, models, "http://127.0.0.1:4100")
     assert (chat["provider"], other["provider"]) == ("openai", "hosted_vllm")
-    upstream = wiring.south_upstreams(instances, models)[0]
+    upstream = wiring.south_upstreams(instances, models, ENGINES)[0]
+    assert upstream["api_paths"] == ["/v1/models", "/v1/chat/completions"]
     assert [server["address"] for server in upstream["servers"]] == [one["address"] for one in instances[:2]]
     jobs = wiring.scrape_targets(instances)
     assert [(job["job"], len(job["targets"])) for job in jobs] == [("echo", 2), ("vllm", 1)]

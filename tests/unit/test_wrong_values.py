@@ -245,7 +245,9 @@ def test_nginx_of_any_kind(name: str) -> None:
         "nginx_api": DOOR,
         "nginx_chat": DOOR,
         "nginx_api_paths": {"/v1/models": ["GET"]},
-        "nginx_south_upstreams": [{"name": "chat", "servers": [{"address": "192.0.2.1:1", "weight": 1}]}],
+        "nginx_south_upstreams": [
+            {"name": "chat", "api_paths": ["/v1/models"], "servers": [{"address": "192.0.2.1:1", "weight": 1}]}
+        ],
     }
     for value in broken(shapes.get(name, 1)):
         complete(gateway.nginx_problems({"nginx_api": DOOR, name: value}, "gw"), "gw")

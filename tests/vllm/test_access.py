@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from engine_paths import VLLM_PATHS
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "collections"))
@@ -27,7 +27,6 @@ from ansible_collections.llmfleet.serving.tests.vllm.test_kv_cache import PYTHON
 
 ROLE = ROOT / "roles" / "vllm"
 RECORDED = ROOT / "tests" / "unit" / "plugins" / "module_utils" / "data" / "vllm-0.32.0-routes.json"
-PATHS: list[str] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["vllm_api_paths"]
 OPEN = {("/health", "GET"), ("/metrics", "GET")}
 WEBSOCKET = "WEBSOCKET"
 
@@ -36,7 +35,7 @@ WEBSOCKET = "WEBSOCKET"
 def answers() -> dict[str, Any]:
     if not PYTHON:
         pytest.fail("there is no vLLM on this machine: `make demo` installs it, or set LLM_VLLM_PYTHON", pytrace=False)
-    environment = {**os.environ, "PYTHONPATH": str(ROLE / "files"), "LLMFLEET_API_PATHS": ",".join(PATHS)}
+    environment = {**os.environ, "PYTHONPATH": str(ROLE / "files"), "LLMFLEET_API_PATHS": ",".join(VLLM_PATHS)}
     command = [PYTHON, "-B", str(Path(__file__).with_name("routes.py"))]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -61,4 +60,4 @@ def test_without_the_key_health_and_metrics_are_all(answers: dict[str, Any]) -> 
 def test_with_the_key_the_paths_of_the_api_are_all(answers: dict[str, Any]) -> None:
     statuses = {(path, method): status for path, method, _without, status in answers["answers"]}
     served = {route for route, status in statuses.items() if status not in (401, 403, 404)}
-    assert served == OPEN | {(path, "GET" if path == "/v1/models" else "POST") for path in PATHS}
+    assert served == OPEN | {(path, "GET" if path == "/v1/models" else "POST") for path in VLLM_PATHS}

@@ -22,6 +22,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.engine impor
 DEFAULT = "vllm"
 ROW = "write it as {NAME: {role: ROLE, file: FILE}}, see docs/contributing/add-an-engine.md"
 _ENGINES: dict[str, Engine] = {DEFAULT: Vllm()}
+# Every engine serves these paths (docs/contributing/add-an-engine.md).
+API_PATHS = ("/v1/models", "/v1/chat/completions")
 
 
 def names() -> list[str]:
@@ -66,6 +68,12 @@ def interface(engine: Engine) -> dict[str, Any]:
 def interface_of(instance: Mapping[str, Any]) -> dict[str, Any]:
     """Return the properties of its engine that an instance stores; those planned by an earlier version store none."""
     return {**interface(of(instance)), **(instance.get("interface") or {})}
+
+
+def api_paths(instance: Mapping[str, Any], rows: Mapping[str, Any] | None) -> list[str]:
+    """Return the paths of the API that an instance's engine serves: those of its row in ``llm_engines``."""
+    row = (rows or {}).get(str(instance.get("engine") or DEFAULT)) or {}
+    return list(row.get("api_paths") or API_PATHS)
 
 
 def load(rows: Mapping[str, Any] | None) -> None:

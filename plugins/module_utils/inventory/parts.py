@@ -9,7 +9,12 @@ from __future__ import annotations
 import re
 from typing import Any, Iterable
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.rules import RefusedError, Rule, anything
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.rules import (
+    API_PATH,
+    RefusedError,
+    Rule,
+    anything,
+)
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import nearest
 
 
@@ -45,6 +50,20 @@ def listing(item: Rule) -> Rule:
         return _every((f"[{index}]", item, entry) for index, entry in enumerate(value))
 
     return rule
+
+
+def some(item: Rule) -> Rule:
+    """Return a rule for a list that is not empty."""
+
+    def rule(value: Any) -> list[Any]:
+        if value == []:
+            raise RefusedError("it is empty", "name at least one, or remove the line to get the default")
+        return list(listing(item)(value))
+
+    return rule
+
+
+API_PATHS = some(API_PATH)
 
 
 def mapping(item: Rule = anything, names: re.Pattern[str] | None = None) -> Rule:

@@ -222,6 +222,14 @@ def matching(pattern: re.Pattern[str], problem: str, remedy: str) -> Rule:
     return rule
 
 
+# A segment that begins with a dot could climb.
+API_PATH = matching(
+    re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+"),
+    "it is not a valid path",
+    "write it as /a/b, without a / at its end",
+)
+
+
 def choice(choices: list[Any]) -> Rule:
     """Return a rule for one of several words, with the nearest one as the remedy."""
     known = [str(one) for one in choices]

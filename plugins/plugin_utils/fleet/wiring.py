@@ -104,20 +104,23 @@ def context(model: dict[str, Any], instances: list[dict[str, Any]]) -> int | Non
     return min((int(length) for length in planned if length), default=asked)
 
 
-def south_upstreams(instances: list[dict[str, Any]], models: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one Nginx upstream per model that has an instance, in the order of the models, with all its replicas."""
+def south_upstreams(
+    instances: list[dict[str, Any]], models: list[dict[str, Any]], engines: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return one Nginx upstream per model that has an instance, in the order of the models, with all its replicas.
+
+    :param engines: ``llm_engines``, whose rows name the paths that each engine serves.
+    """
     upstreams = []
     for model in models:
-        servers = [
-            {"address": instance["address"], "weight": 1, "replica": instance["replica"]}
-            for instance in instances
-            if instance["model"] == model["name"]
-        ]
+        own = [instance for instance in instances if instance["model"] == model["name"]]
+        servers = [{"address": one["address"], "weight": 1, "replica": one["replica"]} for one in own]
         if servers:
             requests = limits.parallel_requests(model, instances)
             upstreams.append(
                 {
                     "name": model["name"],
+                    "api_paths": registry.api_paths(own[0], engines),
                     "servers": servers,
                     "balance": "least_conn",
                     "max_connections": math.ceil(requests * CONNECTION_SLACK) + CONNECTION_RESERVE,

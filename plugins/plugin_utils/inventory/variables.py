@@ -79,9 +79,6 @@ _ORIGIN = rules.matching(
     "it is not a valid registry",
     "give it as HOST:PORT",
 )
-_API_PATH = rules.matching(
-    re.compile(r"(/[A-Za-z0-9._-]+)+"), "it is not a valid path", "write it as /a/b, without a / at its end"
-)
 _FIELD = rules.matching(
     re.compile(r"[A-Za-z0-9._-]+"), "it is not a valid name of a field", "use letters, digits and . _ -"
 )
@@ -106,17 +103,6 @@ def _webui_url(value: Any) -> str:
     return clean
 
 
-def _some(item: rules.Rule) -> rules.Rule:
-    """Return a rule for a list that is not empty."""
-
-    def rule(value: Any) -> list[Any]:
-        if value == []:
-            raise rules.RefusedError("it is empty", "name at least one, or remove the line to get the default")
-        return list(parts.listing(item)(value))
-
-    return rule
-
-
 _REACHED = parts.listing(lambda value: value if value == "any" else rules.network(value))
 
 
@@ -128,6 +114,13 @@ def _vllm_args(value: Any) -> Any:
     return clean
 
 
+def _engine(value: Any) -> Any:
+    """Check the paths of an engine's row; what else it says is checked where engines are loaded."""
+    if isinstance(value, dict) and "api_paths" in value:
+        parts.record({"api_paths": parts.API_PATHS})({"api_paths": value["api_paths"]})
+    return value
+
+
 # Rules of single variables, of variables by the end of their names, and of all others by their types.
 BY_NAME: dict[str, rules.Rule] = {
     "container_engine_insecure_registries": parts.listing(_ORIGIN),
@@ -135,12 +128,13 @@ BY_NAME: dict[str, rules.Rule] = {
     "gate_extra_fields": parts.listing(_FIELD),
     "gate_key_share": rules.number(0.01, 1, whole=False),
     "gate_other_models": parts.listing(rules.line),
-    "gate_translated_paths": parts.listing(_API_PATH),
+    "gate_translated_paths": parts.listing(rules.API_PATH),
     **dict.fromkeys(("gate_egress", "litellm_egress", "open_webui_egress", "vllm_egress"), _REACHED),
     **dict.fromkeys(("llm_egress_networks", "llm_private_networks"), _REACHED),
     "litellm_redis_url": _REDIS,
     "llm_address": rules.address,
     "llm_cores": _CORES,
+    "llm_engines_extra": parts.mapping(_engine),
     "llm_engine_port_base": rules.whole(1, LAST_FIRST_PORT, "a port"),
     "llm_gpus": parts.listing(_GPU),
     "llm_fleet_file": rules.line,
@@ -164,7 +158,7 @@ BY_NAME: dict[str, rules.Rule] = {
     "open_webui_user_permissions": parts.mapping(rules.switch),
     "prometheus_retention_size": _SIZE,
     "service_python_archives": rules.line,
-    "vllm_api_paths": _some(_API_PATH),
+    "vllm_api_paths": parts.API_PATHS,
     "vllm_args": _vllm_args,
 }
 BY_END: tuple[tuple[re.Pattern[str], rules.Rule], ...] = (

@@ -188,6 +188,10 @@ def _models(given: Values) -> Iterable[Problem]:
             remedy = "give every model a name that differs in more than capitals"
             yield Problem(f"{where}.name", name, "another model has this name", remedy)
         seen.add(name.lower())
+        if "api_paths" in model:
+            for refused in parts.refusals(parts.API_PATHS, model["api_paths"]):
+                variable = f"{where}[{name}].api_paths{refused.inside}"
+                yield Problem(variable, refused.value, refused.problem, refused.remedy)
         for server in model.get("servers") or []:
             address = server.get("address") if isinstance(server, dict) else server
             yield from _server(f"{where}[{name}].servers", address)

@@ -34,7 +34,8 @@ def test_from_models_to_everything_else() -> None:
     assert run("host_needs", instances, models, "h", "/models")["memory_mib"] == 2048 + 1664 + 2 + 4096
     assert run("litellm_workers", instances, models, {"h": 2}) == {"h": 1}
     assert run("litellm_deployments", instances, models, "http://x", workers="2")[0]["api_base"] == "http://x/chat/v1"
-    assert run("south_upstreams", instances, models)[0]["name"] == "chat"
+    engines = {"vllm": {"role": "llmfleet.serving.vllm", "api_paths": ["/v1/score"]}}
+    assert run("south_upstreams", instances, models, engines)[0]["api_paths"] == ["/v1/score"]
     assert run("scrape_targets", instances, others=None)[0]["job"] == "vllm"
     assert run("inventory_problems", MODELS) == []
 

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from engine_paths import VLLM_PATHS
 from load_file import load_file
 
 ROOT = Path(__file__).resolve().parents[4]
 ROLE = ROOT / "roles" / "vllm"
 # Every route of the pinned release; tests/vllm compares the list with the real vLLM.
 ROUTES = json.loads((ROOT / "tests/unit/plugins/module_utils/data/vllm-0.32.0-routes.json").read_text())["routes"]
-PATHS = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["vllm_api_paths"]
 access = load_file(ROLE / "files" / "llmfleet_access.py")
 KEY = "sk-engine-0123456789"
 CHAT = "/v1/chat/completions"
@@ -167,13 +166,13 @@ def test_without_a_list_nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_engine_has_every_path_that_is_listed() -> None:
-    assert sorted(set(PATHS) - set(ROUTES)) == []
+    assert sorted(set(VLLM_PATHS) - set(ROUTES)) == []
 
 
 @pytest.mark.parametrize("path", sorted(set(ROUTES) - access.OPEN_PATHS))
 def test_no_route_of_the_engine_is_served_by_accident(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.setenv("VLLM_API_KEY", KEY)
-    monkeypatch.setenv("LLMFLEET_API_PATHS", ",".join(PATHS))
+    monkeypatch.setenv("LLMFLEET_API_PATHS", ",".join(VLLM_PATHS))
     for method in ("GET", "POST", "OPTIONS", "HEAD"):
         assert Client().ask(path, method) == 401
-        assert Client().ask(path, method, GOOD) == (200 if path in PATHS else 404)
+        assert Client().ask(path, method, GOOD) == (200 if path in VLLM_PATHS else 404)

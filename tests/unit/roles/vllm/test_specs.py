@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
 from ansible_playbook import played
+from engine_paths import VLLM_PATHS
 
 ROOT = Path(__file__).resolve().parents[4]
 ROLE = ROOT / "roles" / "vllm"
@@ -50,6 +51,7 @@ ROOTS = {
     "vllm_readable": ["/models"],
     "vllm_models_missing": False,
     "vllm_start_deadlines": {},
+    "vllm_api_paths": VLLM_PATHS,
     "vllm_max_choices": 8,
     "vllm_max_prompts": 32,
     "vllm_media_domains": [],

@@ -208,6 +208,7 @@ def test_upstreams_let_through_what_the_gateway_asks_for() -> None:
     demo, big = wiring.south_upstreams(instances, some)
     assert demo == {
         "name": "demo",
+        "api_paths": ["/v1/models", "/v1/chat/completions"],
         "servers": [{"address": "127.0.0.1:8100", "weight": 1, "replica": 0}],
         "balance": "least_conn",
         "max_connections": 36,
@@ -218,6 +219,18 @@ def test_upstreams_let_through_what_the_gateway_asks_for() -> None:
             (demo, big), wiring.litellm_deployments(instances, some, "", workers), strict=True
         ):
             assert upstream["max_connections"] >= workers * deployment["max_parallel_requests"]
+
+
+def test_each_upstream_has_the_paths_of_its_engine() -> None:
+    instances, some = plan(DEMO, BIG)
+    for instance in instances:
+        instance["engine"] = "echo" if instance["model"] == "big" else "vllm"
+    rows = {"vllm": {"api_paths": ["/v1/rerank"]}, "echo": {"api_paths": ["/v2/speak"]}}
+    found = {one["name"]: one["api_paths"] for one in wiring.south_upstreams(instances, some, rows)}
+    assert found == {"demo": ["/v1/rerank"], "big": ["/v2/speak"]}
+    del instances[0]["engine"]
+    found = {one["name"]: one["api_paths"] for one in wiring.south_upstreams(instances, some, {"vllm": rows["vllm"]})}
+    assert found == {"demo": ["/v1/rerank"], "big": ["/v1/models", "/v1/chat/completions"]}
 
 
 def test_the_gate_asks_each_replica_of_a_model_that_generates_text() -> None:

@@ -38,6 +38,8 @@ def told(name: str, value: Any) -> list[str]:
         ("nvidia_driver_fabric_manager", "auto"),
         ("vllm_args", {"max_num_seqs": 8, "--seed": 1, "compilation-config": None}),
         ("vllm_api_paths", ["/v1/models", "/tokenize"]),
+        ("llm_engines_extra", {"echo": {"role": "echo", "file": "/x.py"}, "bare": None}),
+        ("llm_engines_extra", {"echo": {"role": "echo", "file": "/x.py", "api_paths": ["/v1/chat/completions"]}}),
         ("llm_media_domains", ["img.example.com", "192.0.2.1"]),
         ("vllm_env", {"FLAG": True, "GONE": None, "NUMBER": 1}),
         ("nvidia_driver_version", 580.95),
@@ -139,6 +141,17 @@ def test_what_is_right(name: str, value: Any) -> None:
             "gw: nvidia_driver_mig[0].crad is 0: there is no such key; did you mean card",
         ),
         ("container_engine_registries", [{"host": "a", "pasword": "canary"}], "did you mean password"),
+        ("vllm_api_paths", ["/v1/.."], 'gw: vllm_api_paths[0] is "/v1/..": it is not a valid path; write it as /a/b'),
+        (
+            "llm_engines_extra",
+            {"echo": {"api_paths": "/v1/models"}},
+            'gw: llm_engines_extra[echo].api_paths is "/v1/models": a list is needed; write a list, such as [a, b]',
+        ),
+        (
+            "llm_engines_extra",
+            {"echo": {"api_paths": ["/v1/models", "/v1/chat;"]}},
+            'gw: llm_engines_extra[echo].api_paths[1] is "/v1/chat;": it is not a valid path; write it as /a/b',
+        ),
         ("gate_translated_paths", [""], 'gw: gate_translated_paths[0] is "": it is not a valid path; write it as /a/b'),
         (
             "gate_translated_paths",

@@ -23,7 +23,13 @@ GOOD: dict[str, Any] = {
     "nginx_api": API,
     "nginx_chat": CHAT,
     "nginx_listen": "0.0.0.0",
-    "nginx_south_upstreams": [{"name": "Chat.v1_x-2", "servers": [{"address": "192.0.2.1:8100", "weight": 1}]}],
+    "nginx_south_upstreams": [
+        {
+            "name": "Chat.v1_x-2",
+            "api_paths": ["/v1/chat/completions"],
+            "servers": [{"address": "192.0.2.1:8100", "weight": 1}],
+        }
+    ],
     "nginx_south_port": 4100,
     "nginx_request_timeout": "630",
 }
@@ -146,6 +152,14 @@ def test_nothing_set_is_right() -> None:
         (
             {"nginx_south_upstreams": [{"name": "a", "servers": [{"address": "b"}]}]},
             ["nginx_south_upstreams[a].servers"],
+        ),
+        (
+            {"nginx_south_upstreams": [{"name": "a", "servers": [], "api_paths": ["/v1", '/x" 1;', "/a/../b"]}]},
+            ["nginx_south_upstreams[a].api_paths[1]", "nginx_south_upstreams[a].api_paths[2]"],
+        ),
+        (
+            {"nginx_south_upstreams": [{"name": "a", "servers": [], "api_paths": []}]},
+            ["nginx_south_upstreams[a].api_paths"],
         ),
         ({"nginx_api_paths": ["/v1"]}, ["nginx_api_paths"]),
         ({"nginx_api_paths": {"/v1;": ["GET"]}}, ["nginx_api_paths"]),
