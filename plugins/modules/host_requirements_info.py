@@ -209,9 +209,9 @@ def measure_disk(wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def read_config(folder: str) -> dict[str, Any] | None:
-    """Return a model's ``config.json``, or null where there is none that can be read."""
-    config = read_json(os.path.join(folder, "config.json"))
-    return config if isinstance(config, dict) else None
+    """Return a model's ``config.json``, or Mistral's ``params.json``; null where there is none that can be read."""
+    found = (read_json(os.path.join(folder, name)) for name in ("config.json", "params.json"))
+    return next((config for config in found if isinstance(config, dict)), None)
 
 
 def given_problems(host: str, given: list[dict[str, Any]]) -> list[Problem]:

@@ -12,9 +12,10 @@ short_description: Read what a model needs to be served, without loading it
 version_added: 0.1.0
 description:
   - Reads a model's C(config.json) and, of its weights, no more than the headers and the index, from a folder of the
-    host, from the cache of the Hugging Face tools, or from a model hub over HTTPS.
+    host, from the cache of the Hugging Face tools, or from a model hub over HTTPS. C(hf_quant_config.json) of ModelOpt
+    completes it, and Mistral's C(params.json) stands for it. An adapter and GGUF files are refused as what they are.
   - It returns the facts that a plan needs - layers and heads for the KV cache, and the memory of the weights.
-  - It requests from a hub C(config.json), C(model.safetensors.index.json), and the header of each safetensors file by a
+  - It requests from a hub these files, C(model.safetensors.index.json), and the header of each safetensors file by a
     range request; weights are never downloaded. A server that sends a whole file anyway is cut off after the header.
   - The cache is used first. Only files that are missing there are requested from the hub, so a complete snapshot needs
     no network.
@@ -123,7 +124,9 @@ model_info:
       description: Name of its family in transformers.
       type: str
     dtype:
-      description: Type of the weights before any quantisation, V(bfloat16), V(float16) or V(float32).
+      description:
+        - Type of the weights before any quantisation, V(bfloat16), V(float16) or V(float32).
+        - The headers tell it where the config does not, V(float32) for several types.
       type: str
     quantization:
       description: Method with which the weights are quantised, for example V(fp8), V(awq) or V(mxfp4).
@@ -248,7 +251,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import files as checkpoint_files
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import layouts, sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import ConfigError, describe
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.folder import Folder
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.hub import Hub
@@ -276,7 +279,11 @@ MAIN = "main"
 
 def told(files: checkpoint_files.Files, source: Source, revision: str | None) -> dict[str, Any]:
     """Return the facts of a model from these files."""
-    facts = describe(checkpoint_files.read_config(files))
+    layout = layouts.read(files)
+    try:
+        facts = describe(layout.config)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace(checkpoint_files.CONFIG, layout.file)) from error
     return {**facts, "source": source.text, "revision": revision, **checkpoint_files.read_weights(files, facts)}
 
 
@@ -286,7 +293,7 @@ def cached(params: dict[str, Any], source: Source, revision: str) -> tuple[str, 
     folder = os.path.join(root, source.cache_folder)
     noted = Folder(os.path.dirname(checkpoint_files.reference(folder, revision))).read(os.path.basename(revision), 100)
     place = checkpoint_files.snapshot(folder, revision, noted.decode("ascii", "replace") if noted else None)
-    if place is None or not os.path.isfile(os.path.join(place[1], checkpoint_files.CONFIG)):
+    if place is None or not any(os.path.isfile(os.path.join(place[1], name)) for name in layouts.CONFIGS):
         return None
     return place[0], Folder(place[1])
 

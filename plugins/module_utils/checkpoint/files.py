@@ -25,6 +25,7 @@ CONFIG_LIMIT = 10_000_000
 INDEX_LIMIT = 100_000_000
 SAFETENSORS, BIN = ".safetensors", ".bin"
 SAFETENSORS_INDEX, BIN_INDEX = "model.safetensors.index.json", "pytorch_model.bin.index.json"
+MAKERS_INDEX = "consolidated.safetensors.index.json"
 # More shards than the largest checkpoints have by far (DeepSeek-V3: 163).
 MOST_SHARDS = 2000
 # What a folder holds beside the weights (weight_utils.filter_files_not_needed_for_inference of vLLM), and the same
@@ -104,18 +105,6 @@ def commit_of(directory: str) -> str | None:
     return found.group(1) if found else None
 
 
-def read_config(files: Files) -> dict[str, Any]:
-    """Return a model's config.json.
-
-    :raises SourceError: there is none.
-    :raises safetensors.SafetensorsError: it is not to be read.
-    """
-    data = files.read(CONFIG, CONFIG_LIMIT)
-    if data is None:
-        raise SourceError(f"it has no {CONFIG}; choose a model in the layout of transformers, or copy the whole model")
-    return safetensors.parse_object(data, CONFIG)
-
-
 def _index(files: Files, name: str, suffix: str) -> safetensors.Index | None:
     data = files.read(name, INDEX_LIMIT)
     index = None if data is None else safetensors.parse_index(data, name, suffix)
@@ -138,6 +127,8 @@ def _needed(names: Sequence[str]) -> list[str]:
 def read_weights(files: Files, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``weight_bytes``, ``weight_bytes_source`` and ``parameters`` of a model, null where its files do not say.
 
+    Where its config names no ``dtype``, the headers do, as for vLLM.
+
     The headers of all safetensors files say it best. Where one is missing the index says at least the sum of all
     tensors, spare ones included; where there are ``*.bin`` files alone, their index or else their sizes do.
 
@@ -145,12 +136,13 @@ def read_weights(files: Files, facts: Mapping[str, Any]) -> dict[str, Any]:
     :raises SourceError: a file cannot be read.
     :raises safetensors.SafetensorsError: a header or index is malformed.
     """
-    index = _index(files, SAFETENSORS_INDEX, SAFETENSORS)
+    index = _index(files, SAFETENSORS_INDEX, SAFETENSORS) or _index(files, MAKERS_INDEX, SAFETENSORS)
     names = index.shards if index else _needed(files.weights(SAFETENSORS))
     headers = files.headers(names) if names else None
     if headers:
         weights = safetensors.weigh(safetensors.merge(headers), facts)
-        return _said(weights.size, "headers", weights.parameters)
+        named = {} if facts.get("dtype") or weights.dtype is None else {"dtype": weights.dtype}
+        return {**_said(weights.size, "headers", weights.parameters), **named}
     if index:
         return _said(index.total_size, "index")
     index = _index(files, BIN_INDEX, BIN)

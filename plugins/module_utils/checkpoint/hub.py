@@ -22,6 +22,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files 
     SAFETENSORS,
     within,
 )
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.layouts import GGUF
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.mistral import PARAMS
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.safetensors import Tensor
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.sources import SourceError
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import http_client
@@ -136,8 +138,6 @@ def refusal(status: int, code: str, endpoint: str, name: str, token: bool) -> st
     """
     if status == 404 and code == "RevisionNotFound":
         return f"{endpoint} has no such revision; set revision to a branch, tag or commit of it"
-    if status == 404 and code == "EntryNotFound":
-        return f"{endpoint} has no {name} of it; choose a model in the layout of transformers"
     if status == 404 and code != "RepoNotFound":
         return f"{endpoint} has no {name} of it (status 404); check the name, the revision and endpoint"
     if status == 403 or code == "GatedRepo":
@@ -184,6 +184,8 @@ class Hub:
             )
         self.repository, self.revision = repository, revision
         self.allowed = safetensors.Allowance()
+        self.own = False
+        """Whether the repository has but the layout of its maker."""
         self.commit: str | None = revision if COMMIT.fullmatch(revision) else None
         try:
             client.tls()
@@ -210,10 +212,11 @@ class Hub:
             if status in REDIRECTS:
                 url, same = follow(url, told.get("Location") or "")
                 known = known and same
-            elif status == 404 and name != CONFIG:
-                return None
             else:
                 code = told.get("X-Error-Code") or ""
+                # Without a word of its own about the file it may be the repository that is missing.
+                if status == 404 and (name != CONFIG or code == "EntryNotFound"):
+                    return None
                 raise SourceError(refusal(status, code, self.endpoint, name, bool(self.token)))
         raise SourceError(f"{self.endpoint} redirects in circles", "correct endpoint")
 
@@ -239,6 +242,7 @@ class Hub:
     def read(self, name: str, limit: int) -> bytes | None:
         """Return a whole file."""
         data: bytes | None = self._ask(name, {}, lambda answer: answer.read(limit + 1))
+        self.own = self.own or (name == PARAMS and data is not None)
         return None if data is None else within(data, limit, name)
 
     def _part(self, name: str, first: int, size: int) -> tuple[bytes, int | None] | None:
@@ -264,8 +268,12 @@ class Hub:
         return found[1] if found else None
 
     def weights(self, suffix: str) -> list[str]:
-        """Return the one file that holds the weights where there is no index."""
-        return ["model.safetensors" if suffix == SAFETENSORS else "pytorch_model.bin"]
+        """Return the one file that holds the weights where there is no index; repositories of GGUF say so by name."""
+        if suffix == GGUF:
+            return [self.repository] if "gguf" in self.repository.lower() else []
+        if suffix == SAFETENSORS:
+            return ["consolidated.safetensors" if self.own else "model.safetensors"]
+        return ["pytorch_model.bin"]
 
     def headers(self, names: Sequence[str]) -> list[dict[str, Tensor]] | None:
         """Return the tensors of each file."""

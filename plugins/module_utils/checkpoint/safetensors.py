@@ -38,6 +38,7 @@ BITS = {
     **dict.fromkeys(("I32", "U32", "F32"), 32),
     **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
 }
+FLOATS = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 # A shard is a file of the same folder.
 SHARD = re.compile(r"\w[\w.=+-]*")
 # Names of decoder layers, multi-token prediction and the output head, in a model for text or nested in another.
@@ -77,6 +78,8 @@ class Tensor(NamedTuple):
     """Numbers it holds, as they are stored: a packed one counts once for all that is packed in it."""
     size: int
     """Bytes."""
+    dtype: str = ""
+    """As the format names it."""
 
 
 class Index(NamedTuple):
@@ -95,6 +98,8 @@ class Weights(NamedTuple):
     """Bytes."""
     parameters: int
     """Numbers, as they are stored."""
+    dtype: str | None = None
+    """The type to which all others can be cast without loss; null where none is a float of 16 or 32 bits."""
 
 
 def _fail(what: str, problem: str, remedy: str = "fetch the file again") -> NoReturn:
@@ -183,7 +188,7 @@ def _tensor(entry: Any, what: str) -> tuple[int, int, Tensor]:
         _fail(what, "needs a dtype, a shape and two data_offsets in order, all of whole numbers from 0 on")
     if dtype in BITS and elements * BITS[dtype] != (end - begin) * 8:
         _fail(what, f"takes {end - begin} bytes, which does not fit its shape in {dtype}")
-    return begin, end, Tensor(elements, end - begin)
+    return begin, end, Tensor(elements, end - begin, dtype)
 
 
 def parse_header(data: bytes, what: str, file_size: int | None = None) -> dict[str, Tensor]:
@@ -263,7 +268,13 @@ def weigh(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Weights:
     loaded = [tensor for name, tensor in tensors.items() if not _spare(name, layers, bool(tied))]
     if not loaded:
         raise SafetensorsError("its safetensors files contain no tensor of the model; download them again")
-    return Weights(sum(tensor.size for tensor in loaded), sum(tensor.elements for tensor in loaded))
+    size, numbers = sum(tensor.size for tensor in loaded), sum(tensor.elements for tensor in loaded)
+    return Weights(size, numbers, _widest({tensor.dtype for tensor in tensors.values()}))
+
+
+def _widest(dtypes: set[str]) -> str | None:
+    floats = [FLOATS[dtype] for dtype in sorted(dtypes) if dtype in FLOATS]
+    return "float32" if len(floats) > 1 else floats[0] if floats else None
 
 
 def _spare(name: str, layers: int | None, tied: bool) -> bool:

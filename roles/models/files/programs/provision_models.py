@@ -33,7 +33,8 @@ class ModelError(Exception):
 
 def lacking(directory: Path) -> str:
     """Return what a checkpoint lacks to be served, or nothing."""
-    if not (directory / "config.json").is_file():
+    # Mistral's own layout has params.json in its place.
+    if not any((directory / name).is_file() for name in ("config.json", "params.json")):
         return "config.json"
     for index in directory.glob("*.index.json"):
         shards = json.loads(index.read_text()).get("weight_map", {}).values()

@@ -297,6 +297,125 @@ def test_a_folder_that_cannot_be_used(ask: Ask, tmp_path: Path, files: dict[str,
     assert words in result["msg"]
 
 
+SCHEME = {"producer": {"name": "modelopt", "version": "0.23.0"}}
+FP8 = {**SCHEME, "quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8", "exclude_modules": ["lm_head"]}}
+NVFP4 = {**SCHEME, "quantization": {"quant_algo": "NVFP4", "group_size": 16, "kv_cache_quant_algo": None}}
+MXFP8 = {**SCHEME, "quantization": {"quant_algo": "mxfp8", "kv_cache_quant_algo": "fp8"}}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "method", "kv"),
+    [(FP8, "modelopt", "fp8"), (NVFP4, "modelopt_fp4", None), (MXFP8, "modelopt_mxfp8", "fp8")],
+)
+def test_a_scheme_in_a_file_of_its_own(
+    ask: Ask, hub: Hub, tmp_path: Path, scheme: dict[str, Any], method: str, kv: str | None
+) -> None:
+    data = json.dumps(scheme).encode()
+    hub.files["hf_quant_config.json"] = data
+    folder = write(tmp_path / "m", {**SHARDED, "hf_quant_config.json": data})
+    for result in (ask(source=f"path:{folder}"), ask(endpoint=hub.url)):
+        facts = result["model_info"]
+        assert (facts["quantization"], facts["kv_cache_quantization"]) == (method, kv)
+        assert weights(result) == (1200, "headers", 300)
+    # The config itself comes first.
+    own = json.dumps({**CONFIG, "quantization_config": {"quant_method": "awq", "bits": 4}}).encode()
+    write(folder, {"config.json": own})
+    assert ask(source=f"path:{folder}")["model_info"]["quantization"] == "awq"
+
+
+MISTRAL = {
+    "dim": 256,
+    "n_layers": 2,
+    "head_dim": 32,
+    "hidden_dim": 512,
+    "n_heads": 8,
+    "n_kv_heads": 4,
+    "vocab_size": 1024,
+    "rope_theta": 1000000.0,
+    "norm_eps": 1e-05,
+    "max_position_embeddings": 32768,
+}
+OWN = {"tok_embeddings.weight": 100, "layers.0.attention.wq.weight": 100, "output.weight": 100}
+
+
+def test_a_model_in_mistrals_own_layout(ask: Ask, hub: Hub, tmp_path: Path) -> None:
+    files = {"params.json": json.dumps(MISTRAL).encode(), "consolidated.safetensors": safetensors_file(**OWN)}
+    folder = write(tmp_path / "m", files)
+    hub.files = dict(files)
+    for result in (ask(source=f"path:{folder}"), ask(endpoint=hub.url)):
+        facts = result["model_info"]
+        assert weights(result) == (1200, "headers", 300)
+        assert (facts["architectures"], facts["max_position_embeddings"]) == (["MistralForCausalLM"], 32768)
+        assert facts["layers"] == [
+            {"type": "full_attention", "count": 2, "num_kv_heads": 4, "head_size": 32, "head_size_v": 32}
+        ]
+        # It names no data type: that of its weights is taken.
+        assert facts["dtype"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({**MISTRAL, "n_layers": None}, "params.json: num_hidden_layers is missing"),
+        ({**MISTRAL, "moe": {"num_experts": 8, "num_experts_per_tok": 2}}, "of a model with shared experts"),
+        ({**MISTRAL, "quantization": {"qformat_weight": "int3"}}, "fp8_e4m3 or compressed-tensors"),
+        ({**MISTRAL, "sliding_window": [None, 4, 8]}, "one width, or a pattern"),
+    ],
+)
+def test_what_mistrals_own_layout_may_not_say(ask: Ask, tmp_path: Path, params: dict[str, Any], words: str) -> None:
+    folder = write(tmp_path / "m", {"params.json": json.dumps(params).encode()})
+    assert words in ask(source=f"path:{folder}")["msg"]
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (
+            {"adapter_config.json": b'{"base_model_name_or_path": "org/base", "peft_type": "LORA"}'},
+            "it is an adapter (LORA) of org/base, no whole model; make org/base the source, and load the",
+        ),
+        (
+            {"adapter_config.json": b'{"peft_type": "IA3", "base_model_name_or_path": null}'},
+            "it is an adapter (IA3) of the model that it was made for, no whole model",
+        ),
+        ({"adapter_config.json": b"[]"}, "adapter_config.json is no JSON object"),
+        (
+            {"x-Q4_K_M.gguf": b"GGUF", "tokenizer.json": b"{}"},
+            "it holds GGUF files (x-Q4_K_M.gguf), for which vLLM has",
+        ),
+        ({"README.md": b""}, "it has no config.json; choose a model in the layout of transformers"),
+    ],
+)
+def test_what_is_no_whole_model_is_told_as_what_it_is(
+    ask: Ask, hub: Hub, tmp_path: Path, files: dict[str, bytes], words: str
+) -> None:
+    assert words in ask(source=f"path:{write(tmp_path / 'm', files)}")["msg"]
+    hub.files = {name: data for name, data in files.items() if not name.endswith(".gguf")}
+    assert (words if hub.files == files else "it has no config.json") in ask(endpoint=hub.url)["msg"]
+
+
+def test_a_repository_of_gguf_says_so_by_its_name(ask: Ask, hub: Hub) -> None:
+    hub.files = {}
+    assert "it holds GGUF files (org/small-GGUF)" in ask(source="hf://org/small-GGUF", endpoint=hub.url)["msg"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "named", "dtype"),
+    [("BF16", None, "bfloat16"), ("F16", None, "float16"), ("F32", None, "float32"), ("F16", "bfloat16", "bfloat16")],
+)
+def test_headers_name_a_data_type_that_the_config_does_not(
+    ask: Ask, tmp_path: Path, stored: str, named: str | None, dtype: str
+) -> None:
+    size = 400 if stored == "F32" else 200
+    entry = {"dtype": stored, "shape": [100], "data_offsets": [0, size]}
+    packed = {"dtype": "U8", "shape": [10], "data_offsets": [size, size + 10]}
+    header = json.dumps({"model.embed_tokens.weight": entry, "model.layers.0.mlp.experts.blocks": packed}).encode()
+    config = json.dumps({**CONFIG, "torch_dtype": named}).encode()
+    data = len(header).to_bytes(8, "little") + header + bytes(size + 10)
+    folder = write(tmp_path / "m", {"config.json": config, "model.safetensors": data})
+    assert ask(source=f"path:{folder}")["model_info"]["dtype"] == dtype
+
+
 def test_no_pipe_and_no_folder_in_place_of_a_file(ask: Ask, tmp_path: Path) -> None:
     folder = write(tmp_path / "m", {})
     os.mkfifo(folder / "config.json")
@@ -397,7 +516,8 @@ def test_a_hub(ask: Ask, hub: Hub) -> None:
     assert weights(result) == (1200, "headers", 300)
     assert result["model_info"]["revision"] == COMMIT
     # Nothing but config, index and headers, to the byte.
-    assert {path.rsplit("/", 1)[-1] for _method, path, _range, _key in hub.requests} == set(SHARDED)
+    asked = {path.rsplit("/", 1)[-1] for _method, path, _range, _key in hub.requests}
+    assert asked == {*SHARDED, "hf_quant_config.json"}
     for name in (ONE, TWO):
         assert hub.sent[name] == 8 + int.from_bytes(SHARDED[name][:8], "little")
     # One commit throughout, although the branch may move meanwhile.
@@ -521,7 +641,6 @@ def refuse(status: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], No
         (refuse(401, X_Error_Code="GatedRepo"), "accept its licence on the hub and set token"),
         (refuse(403, X_Error_Code="GatedRepo"), "does not let this account see it (status 403)"),
         (refuse(404, X_Error_Code="RevisionNotFound"), "has no such revision"),
-        (refuse(404, X_Error_Code="EntryNotFound"), "has no config.json of it; choose a model"),
         (refuse(404), "has no config.json of it (status 404)"),
         (refuse(429), "asked too often"),
         (refuse(502), "has trouble of its own (status 502)"),
@@ -616,7 +735,7 @@ def test_proxies_of_the_environment(ask: Ask, hub: Hub, monkeypatch: pytest.Monk
         assert weights(ask(endpoint=direct.url, use_proxy=False)) == (1200, "headers", 300)
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         assert weights(ask(endpoint=direct.url)) == (1200, "headers", 300)
-        assert len(direct.requests) == 12
+        assert len(direct.requests) == 14
 
 
 def test_a_proxy_that_refuses(ask: Ask, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

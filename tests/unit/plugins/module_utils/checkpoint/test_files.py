@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import files as checkpoint_files
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import hub as checkpoint_hub
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import layouts
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.hub import Extent
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.safetensors import SafetensorsError, Tensor
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.sources import SourceError
@@ -98,9 +99,9 @@ def index(*names: str, **metadata: Any) -> dict[str, Any]:
 
 
 def test_a_config() -> None:
-    assert checkpoint_files.read_config(Memory().add("config.json", {"a": 1})) == {"a": 1}
+    assert layouts.read(Memory().add("config.json", {"a": 1})) == ("config.json", {"a": 1})
     with pytest.raises(SourceError, match=r"it has no config\.json"):
-        checkpoint_files.read_config(Memory())
+        layouts.read(Memory())
 
 
 def test_a_model_without_weights() -> None:
@@ -255,7 +256,6 @@ def test_extents() -> None:
         (403, "", False, "does not let strangers see it"),
         (404, "RepoNotFound", False, "knows no such repository"),
         (404, "RevisionNotFound", False, "has no such revision; set revision"),
-        (404, "EntryNotFound", False, "has no config.json of it; choose a model"),
         (404, "", False, "has no config.json of it (status 404); check the name, the revision and endpoint"),
         (407, "", False, "wants a password (status 407)"),
         (416, "", False, "config.json is too short"),

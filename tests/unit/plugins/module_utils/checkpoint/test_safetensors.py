@@ -47,12 +47,12 @@ def test_a_header_is_read() -> None:
     # Writers pad the header with spaces.
     data += b"   "
     assert parse_header(data, "x", 8 + len(data) + 19) == {
-        "a": Tensor(2, 8),
-        "b": Tensor(3, 6),
-        "empty": Tensor(0, 0),
-        "scalar": Tensor(1, 1),
-        "packed": Tensor(4, 3),
-        "tomorrow": Tensor(8, 1),
+        "a": Tensor(2, 8, "F32"),
+        "b": Tensor(3, 6, "BF16"),
+        "empty": Tensor(0, 0, "I64"),
+        "scalar": Tensor(1, 1, "U8"),
+        "packed": Tensor(4, 3, "F6_E2M3"),
+        "tomorrow": Tensor(8, 1, "F1_X"),
     }
     assert parse_header(header(__metadata__=None), "x") == {}
 
@@ -155,7 +155,7 @@ def test_a_tensor_of_wrong_types(tensor: Any) -> None:
 
 def test_tensors_fill_their_file() -> None:
     data = header(a=entry(0, 4))
-    assert parse_header(data, "x", 8 + len(data) + 4) == {"a": Tensor(1, 4)}
+    assert parse_header(data, "x", 8 + len(data) + 4) == {"a": Tensor(1, 4, "F32")}
     with pytest.raises(
         SafetensorsError, match=f"should have {len(data) + 12} bytes by its header and has {len(data) + 9}"
     ):
