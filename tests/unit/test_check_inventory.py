@@ -162,3 +162,12 @@ def test_plain_text_on_a_public_address_is_refused_before_a_host_is_contacted(tm
         f'gw: gate_listen is "192.0.2.16": {reason}; {remedy}',
     ]
     assert "/nonexistent" not in done.stdout + done.stderr
+
+
+def test_the_names_of_doors_are_checked_before_addresses_are_known(tmp_path: Path) -> None:
+    variables = {"ansible_connection": "local", "ansible_python_interpreter": "/nonexistent"}
+    variables |= {"llm_models": [{"name": "chat", "source": "demo:"}], "llm_api_server_name": "münchen.example"}
+    groups = {"llm_inference": {"hosts": {"gpu1": None}}, "llm_gateway": {"hosts": {"gw": None}}}
+    inventory = {"all": {"vars": variables, "children": groups}}
+    done = run(tmp_path, "playbooks/plan.yml", yaml.safe_dump(inventory, allow_unicode=True))
+    assert 'gw: llm_api_server_name is "münchen.example": it is no host name' in " ".join(done.stdout.split())

@@ -258,7 +258,8 @@ def address(value: Any) -> str:
         numeric = re.fullmatch(r"[0-9.]+", clean)
         fits = bool(HOST.fullmatch(clean)) and not numeric
     else:
-        fits = bare == clean or found.version == 6
+        # No URL and no configuration of Nginx takes an address with a zone, such as fe80::1%eth0.
+        fits = (bare == clean or found.version == 6) and "%" not in bare
     if not fits:
         remedy = "give an IPv4 or IPv6 address of the host, without port, such as 0.0.0.0, 192.0.2.1 or ::"
         raise RefusedError("it is not a valid address", remedy)

@@ -68,6 +68,7 @@ def test_what_is_right(rule: rules.Rule, value: Any, clean: Any) -> None:
         (rules.address, "[::1]:80", "without port"),
         (rules.address, "10.0.0.300", "without port"),
         (rules.address, "http://a", "without port"),
+        (rules.address, "fe80::1%eth0", "without port"),
         (WEB, "ftp://a", "https://HOST/PATH"),
         (WEB, "a.example.com", "https://HOST/PATH"),
         (rules.path, "models", "not a valid absolute path"),
