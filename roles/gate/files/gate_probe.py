@@ -17,14 +17,13 @@ import asyncio
 import time
 from typing import NamedTuple
 
-import aiohttp
 import orjson
 from gate_metrics import Metrics
+from gate_servers import Server
 from gate_settings import Settings
 
 # An answer that was begun shows that its grammar is there; the rest would only cost time.
 MOST_TOKENS = 8
-CONNECT_SECONDS = 5.0
 
 
 class Replica(NamedTuple):
@@ -65,12 +64,7 @@ class Prober:
 
     def __init__(self, engine_key: str, metrics: Metrics) -> None:
         self._engine_key, self._metrics = engine_key, metrics
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=True),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            skip_auto_headers=("user-agent", "accept-encoding"),
-        )
+        self._engines = Server("", keep=False)
         self._running: dict[Replica, asyncio.Task[None]] = {}
         # Requests under way, by replica and whether they ask for JSON.
         self._asked: dict[tuple[Replica, bool], asyncio.Task[bool]] = {}
@@ -83,6 +77,8 @@ class Prober:
         # Nobody waits for the end of an interval that does not hold any more.
         kept = set(wanted) if settings.probe_interval == self._interval else set()
         self._settings, self._interval = settings, settings.probe_interval
+        # A probe is rare: no connection waits for the next one.
+        self._engines = Server(settings.engines_url, keep=False)
         for replica in set(self._running) - kept:
             self._running.pop(replica).cancel()
             for key in [key for key in self._asked if key[0] == replica]:
@@ -100,7 +96,6 @@ class Prober:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._session.close()
 
     async def _run(self, replica: Replica, delay: float) -> None:
         await asyncio.sleep(delay)
@@ -131,14 +126,16 @@ class Prober:
     async def _send(self, replica: Replica, json: bool) -> bool:
         """One request, and whether its answer is good."""
         self._number += 1
-        settings = self._settings
-        url = f"{settings.engines_url}/{replica.model}/replicas/{replica.number}/v1/chat/completions"
+        path = f"/{replica.model}/replicas/{replica.number}/v1/chat/completions"
         headers = {"authorization": f"Bearer {self._engine_key}", "content-type": "application/json"}
-        data = body(replica.model, self._number if json else None)
-        post = self._session.post(url, headers=headers, data=data, allow_redirects=False)
+        server = self._engines
         try:
-            async with asyncio.timeout(settings.request_timeout), post as answer:
-                return good(answer.status, await answer.read())
+            async with asyncio.timeout(self._settings.request_timeout):
+                answer = await server.post(path, headers, body(replica.model, self._number if json else None))
+                try:
+                    return good(answer.status, await answer.content.read())
+                finally:
+                    server.done(answer)
         except Exception:  # noqa: BLE001
             # Whatever it is, the replica is asked again.
             return False
