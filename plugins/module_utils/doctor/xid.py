@@ -21,11 +21,19 @@ CHECK = "xid"
 XID = re.compile(r"NVRM: Xid \((?:PCI:)?([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2})[^)]*\): (\d{1,4})\b,? ?([^\n]*)", re.I)
 # "nvidia-nvswitch0: SXid (PCI:0000:c1:00.0): 20034, Fatal, Link 28 ..."
 SXID = re.compile(r"\bSXid \(PCI:([0-9a-f:.]+)\): (\d{1,6}), (Fatal|Non-fatal),? ?([^\n]*)", re.I)
+# NVLink 5's codes say themselves how grave they are: "145, RLW_SRC_TRACK Nonfatal XC1 i0 Link 12 (0x04...)", and some
+# drivers put the process before it, whose name may be any word.
+GRAVITY = re.compile(r"\b(Nonfatal|Non-fatal|Fatal)\b")
+PROCESS = re.compile(r"pid=\S+,? ?name=[^,]*,? ?")
+# "154, GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)"
+NO_RECOVERY = re.compile(r"recovery action changed from .* to 0x0+ \(None\)", re.I)
 # Prefix of lines of journalctl -o short-unix and dmesg: seconds since 1970, or since the boot in brackets.
 STAMP = re.compile(r"^\s*\[?\s*(\d+(?:\.\d+)?)\]?\s")
 # Seconds after which an Xid of a GPU that works again is ignored.
 RECENT = 24 * 3600
 EXCERPT = 160
+# The code with which the driver says what it asks for.
+RECOVERY = 154
 
 
 class Meaning(NamedTuple):
@@ -145,6 +153,14 @@ CODES: Mapping[int, Meaning] = {
     171: Meaning(WARNING, "more on an ECC error, in DRAM", "belongs to Xid 48", "see Xid 48"),
     172: Meaning(WARNING, "more on an ECC error, in SRAM", "belongs to Xid 48", "see Xid 48"),
 }
+_SURVIVED = (
+    "an NVLink had an error that the driver and the GPU survived",
+    "nothing while engines work; if it comes often, see nvidia-smi nvlink -e and the fabric manager's log",
+)
+_RECOVERED = (
+    "the driver asked for a reset or a reboot before, and asks for nothing any more",
+    "nothing, if the GPU was reset; else the Xid before it tells the cause",
+)
 UNKNOWN = Meaning(
     WARNING,
     "not in the doctor's table",
@@ -172,7 +188,7 @@ class Event(NamedTuple):
     """PCI address, as sysfs writes it."""
     code: int
     kind: str
-    """``Xid``, or ``SXid`` with a space and its gravity."""
+    """``Xid`` or ``SXid``, with a space and its gravity (``fatal``, ``non-fatal``) if the message says one."""
     times: int
     last: float | None
     """Seconds of the calendar; None where the log does not tell."""
@@ -191,6 +207,8 @@ def parse(log: str, booted: float | None = None) -> list[Event]:
         if match:
             place, code, text = match.groups()
             place += ".0"
+            said = GRAVITY.search(PROCESS.sub("", text))
+            kind += f" {'fatal' if said[1] == 'Fatal' else 'non-fatal'}" if said else ""
         else:
             match = SXID.search(line)
             if not match:
@@ -211,8 +229,14 @@ def parse(log: str, booted: float | None = None) -> list[Event]:
 
 def meaning(event: Event) -> Meaning:
     """Return what an event means."""
-    if event.kind == "Xid":
-        return CODES.get(event.code, UNKNOWN)
+    kind, _space, gravity = event.kind.partition(" ")
+    if kind == "Xid":
+        known = CODES.get(event.code, UNKNOWN)
+        if event.code == RECOVERY and NO_RECOVERY.search(event.text):
+            return Meaning(WARNING, known.name, *_RECOVERED)
+        if gravity == "non-fatal":
+            return Meaning(WARNING, known.name, *(_SURVIVED if known.cause == _LINK else known[2:]))
+        return known._replace(severity=ERROR) if gravity else known
     return _SWITCH_FATAL if event.kind == "SXid fatal" else _SWITCH
 
 

@@ -117,3 +117,57 @@ def test_a_message_without_words_on_a_device_that_is_no_pci_address() -> None:
     (event,) = doctor_xid.parse("nvidia-nvswitch0: SXid (PCI:C1): 1, Fatal")
     assert event.device == "c1"
     assert "no more is said" in doctor_xid.findings([event], {}, [], NOW)[0].found
+
+
+NVLINK = (
+    "[  100.0] NVRM: Xid (PCI:0000:1b:00): 149, NETIR_BER_EVENT Nonfatal XC0 i0 Link 01 (0x00082226 0x00000001)",
+    "[  101.0] NVRM: Xid (PCI:0000:1b:00): 145, RLW_SRC_TRACK Nonfatal XC1 i0 Link 12 (0x040988e2 0x00000002)",
+    "[  102.0] NVRM: Xid (PCI:0000:1b:00): 144, SAW_MVB Nonfatal XC0 i0 Link 00 (0x00000001 0x00000001)",
+    "[  103.0] NVRM: Xid (PCI:0000:2b:00): 145, RLW_SRC_TRACK Fatal XC0 i0 Link 00 (0x00000007 0x00000001)",
+    # Messages of other drivers, machines and codes.
+    "[  104.0] NVRM: Xid (PCI:0000:00:1e): 145, pid=4, name=<unknown>, RLW_REMAP Nonfatal XC0 i1 Link 00 (0x00000001)",
+    "[  105.0] NVRM: Xid (PCI:0008:01:00): 150, MSE_WATCHDOG Fatal XC0 i0 Link -1 (0x00000001 0x00000001)",
+    "[  106.0] NVRM: Xid (PCI:0019:01:00): 155, NVLINK_SW_DEFINED_ERROR Nonfatal XC0 i0 Link 12 (0x00000001)",
+    "[  107.0] NVRM: Xid (PCI:0019:02:00): 155, NVLINK_SW_DEFINED_ERROR Fatal XC0 i0 Link 12 (0x00000001)",
+    "[  108.0] NVRM: Xid (PCI:0000:8a:00): 74, pid=9, name=Nonfatal, NVLink: fatal error detected on link 2(0x10000)",
+    "[  109.0] NVRM: Xid (PCI:0000:8a:00): 31, pid=9, name=Fatal, Ch 00000010, MMU Fault: ENGINE GRAPHICS",
+)
+
+
+def test_codes_that_say_themselves_how_grave_they_are() -> None:
+    found = doctor_xid.findings(doctor_xid.parse("\n".join(NVLINK), NOW), {}, [], NOW + 200)
+    assert [one.severity for one in found] == [
+        *[WARNING] * 3,
+        ERROR,
+        WARNING,
+        ERROR,
+        WARNING,
+        ERROR,
+        ERROR,
+        WARNING,
+    ]
+    assert "survived" in found[0].cause
+    assert "survived" not in found[3].cause
+    assert found[1].found.startswith("Xid 145 (NVLink error (RLW)) once")
+
+
+@pytest.mark.parametrize("order", [("Fatal", "Nonfatal"), ("Nonfatal", "Fatal")])
+def test_one_that_is_fatal_is_not_covered_by_one_that_is_not(order: tuple[str, str]) -> None:
+    log = "\n".join(line(145, f"RLW_SRC_TRACK {word} XC0 i0 Link 00 (0x7)") for word in order)
+    assert [severity for severity, _found in judge(log)].count(ERROR) == 1
+    assert len(judge(log)) == 2
+
+
+@pytest.mark.parametrize(
+    ("texts", "severity"),
+    [
+        (["from 0x0 (None) to 0x1 (GPU Reset Required)"], ERROR),
+        (["from 0x0 (None) to 0x2 (OS Reboot)"], ERROR),
+        (["from 0x0 (None) to 0x4 (Drain and Reset)"], ERROR),
+        (["from 0x0 (None) to 0x1 (GPU Reset Required)", "from 0x1 (GPU Reset Required) to 0x0 (None)"], WARNING),
+        (["from 0x1 (PF FLR) to 0x0 (None)", "from 0x0 (None) to 0x2 (Node Reboot Required)"], ERROR),
+    ],
+)
+def test_the_last_recovery_action_counts(texts: list[str], severity: str) -> None:
+    log = "\n".join(line(154, f"GPU recovery action changed {text}") for text in texts)
+    assert [one for one, _found in judge(log)] == [severity]
