@@ -14,6 +14,7 @@ from typing import Any, Iterable, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import GROUP_ON_LOOPBACK
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import causes
+from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.cause import Cause
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding import ERROR, WARNING, Finding, fine
 from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import GROUP_SHARED_MIB
 
@@ -133,9 +134,9 @@ def failed(name: str, ending: str, said: str) -> Finding:
 
     :param ending: what became of it, for example ``did not end within 300 s``.
     """
-    cause = causes.explain(said, causes.Cause("", "not known", "run it by hand on the host"))
+    cause = causes.explain(said, Cause("", "not known", "run it by hand on the host"))
     # A missing installation is not an error: site.yml installs it and tests it then.
-    severity = WARNING if cause.words in causes.NO_IMAGE else ERROR
+    severity = WARNING if cause.words == causes.NO_IMAGE else ERROR
     return Finding(CUDA, severity, name, f"{ending}: {excerpt(said) or 'no output'}", cause.cause, cause.remedy)
 
 
@@ -152,7 +153,7 @@ def cuda(name: str, planned: list[str], reply: Mapping[str, Any]) -> Finding:
     """Judge whether the engine's torch sees exactly the planned GPUs and computes on each."""
     heard = reply.get("torch") or {}
     if heard.get("error"):
-        cause = causes.explain(heard["error"], causes.Cause("", "not known", "run nvidia-smi, then read dmesg"))
+        cause = causes.explain(heard["error"], Cause("", "not known", "run nvidia-smi, then read dmesg"))
         return Finding(CUDA, ERROR, name, excerpt(heard["error"]), cause.cause, cause.remedy)
     devices = heard.get("devices") or []
     built = f"torch {heard.get('version')}" + (f", CUDA {heard['cuda']}" if heard.get("cuda") else ", without CUDA")
@@ -195,9 +196,13 @@ def reduce(name: str, ranks: int, reply: Mapping[str, Any], iommu: int) -> list[
     works = heard.get("works_with")
     if heard.get("wrong") or works == "NCCL_P2P_DISABLE":
         cause = causes.BLOCKED
-    elif works == "NCCL_P2P_DISABLE and NCCL_SHM_DISABLE" or _about_shm(said):
+    elif works == "NCCL_P2P_DISABLE and NCCL_SHM_DISABLE":
         cause = causes.SHM
-    elif cause is causes.GROUP and heard.get("stage") == "joining" and "bootstrap" in said.lower():
+    elif (
+        (cause is causes.GROUP or cause in causes.VAGUE)
+        and heard.get("stage") == "joining"
+        and "bootstrap" in said.lower()
+    ):
         cause = causes.NETWORK
     what = "it gives a wrong sum" if heard.get("wrong") else f"it does not end while {heard.get('stage') or 'starting'}"
     if heard.get("error") and not heard.get("wrong"):
@@ -209,11 +214,6 @@ def reduce(name: str, ranks: int, reply: Mapping[str, Any], iommu: int) -> list[
         excerpt(str(heard.get("error") or "") or said),
     ]
     return [Finding(REDUCE, ERROR, subject, "; ".join(filter(None, parts)), cause.cause, cause.remedy)]
-
-
-def _about_shm(said: str) -> bool:
-    lower = said.lower()
-    return SHARED_MEMORY in lower and ("no space" in lower or "error while creating" in lower or "failed" in lower)
 
 
 def shared_memory(name: str, ranks: int, reply: Mapping[str, Any], needed: int) -> list[Finding]:

@@ -29,7 +29,7 @@ NO_DEVICES = "no devices were found"
 NOT_LOADED = "couldn't communicate with the nvidia driver"
 
 NOT_LOADED_SENTENCE = (
-    "nvidia-smi cannot reach the NVIDIA driver, its kernel module is not loaded: run 'modprobe nvidia', read dmesg; "
+    "The NVIDIA driver cannot be reached, its kernel module is not loaded: run 'modprobe nvidia', read dmesg; "
     "after an update of kernel or driver, reboot."
 )
 NO_DEVICES_SENTENCE = (
@@ -37,14 +37,14 @@ NO_DEVICES_SENTENCE = (
     "another driver branch, or power."
 )
 LIBRARY_SENTENCE = (
-    "nvidia-smi does not find the driver's library libnvidia-ml.so: install the driver's compute libraries, in the "
+    "The driver's library libnvidia-ml.so is not found: install the driver's compute libraries, in the "
     "version of the loaded kernel module."
 )
 PERMISSION_SENTENCE = (
     "This user may not read the GPUs: run the task with 'become: true', or give the user access to /dev/nvidia*."
 )
 NVML_SENTENCE = (
-    "nvidia-smi cannot initialize NVML, as in a container that lost its devices (after 'systemctl daemon-reload' for "
+    "NVML cannot be initialized, as in a container that lost its devices (after 'systemctl daemon-reload' for "
     "one): recreate the container, with CDI; on a host, read dmesg and reboot."
 )
 CAPABILITY_SENTENCE = (

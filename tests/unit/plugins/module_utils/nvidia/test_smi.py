@@ -364,14 +364,14 @@ COMMUNICATE = (
 @pytest.mark.parametrize(
     ("printed", "begins", "remedy"),
     [
-        (COMMUNICATE, "nvidia-smi cannot reach the NVIDIA driver", "modprobe nvidia"),
-        ("Failed to initialize NVML: Driver Not Loaded\n", "nvidia-smi cannot reach the NVIDIA driver", "reboot"),
+        (COMMUNICATE, "The NVIDIA driver cannot be reached", "modprobe nvidia"),
+        ("Failed to initialize NVML: Driver Not Loaded\n", "The NVIDIA driver cannot be reached", "reboot"),
         ("No devices were found\n", "The NVIDIA driver is loaded but drives no GPU", "dmesg"),
         ("Failed to initialize NVML: Insufficient Permissions\n", "This user may not read the GPUs", "become: true"),
-        ("Failed to initialize NVML: Unknown Error\n", "nvidia-smi cannot initialize NVML", "recreate the container"),
+        ("Failed to initialize NVML: Unknown Error\n", "NVML cannot be initialized", "recreate the container"),
         (
             "NVIDIA-SMI couldn't find libnvidia-ml.so library in your system.\n",
-            "nvidia-smi does not find the driver's library",
+            "The driver's library libnvidia-ml.so is not found",
             "install",
         ),
         ("Segmentation fault\n", "'nvidia-smi -q -x' ended with status 9, saying 'Segmentation fault'", "dmesg"),
