@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device
 from ansible_collections.llmfleet.serving.tests.prod import record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,6 +164,23 @@ def test_the_plan_places_every_replica(planned: dict[str, Any]) -> None:
         asked = wanted[one["model"]]["context"]
         assert one["max_model_len"] >= (asked["min"] if isinstance(asked, dict) else asked)
     assert {change["action"] for change in planned["changes"]} == {"+"}
+
+
+def test_the_engine_refuses_none_of_it(planned: dict[str, Any]) -> None:
+    recorded = json.loads(FLEET.read_text())
+    cards = {}
+    for host in recorded["hosts"].values():
+        for card in (host["gpu_facts"] or {"gpus": []})["gpus"]:
+            cards.update({part["uuid"]: card["compute_capability"] for part in [card, *card["mig_devices"]]})
+    for one in planned["plan"]["instances"]:
+        facts = recorded["models"][one["model"]]["facts"]
+        capability = tuple(map(int, cards[one["gpus"][0]].split(".")))
+        device = Device(one["gpus"][0], 0, one["product_name"], (capability[0], capability[1]), one["memory"]["total"])
+        args = {**one["args"], "dtype": one["dtype"]}
+        assert registry.of(one).refusal(facts, args, device) is None
+        assert registry.of(one).division_refusal(facts, args, one["tensor_parallel_size"]) == ""
+    # gpt-oss names no data type in its config, and mxfp4 computes in bfloat16 alone.
+    assert {one["dtype"] for one in planned["plan"]["instances"] if one["model"] == "chat"} == {"bfloat16"}
 
 
 def test_the_plan_is_what_a_person_would_do(planned: dict[str, Any]) -> None:
