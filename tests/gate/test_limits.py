@@ -107,7 +107,24 @@ def test_no_kind_of_answer_gets_round_the_tokens(start: Start) -> None:
     in_one_minute()
     for key, (path, body) in zip(keys, EXPENSIVE):
         assert gate.post(path, body, key).status == 200
-        assert gate.post(path, body, key).status == 429, (path, body)
+        answer = gate.post(path, body, key)
+        assert answer.status == 429, (path, body)
+        assert 1 <= int(answer.headers["retry-after"]) <= 60, (path, body)
+
+
+def test_no_kind_of_answer_gets_round_the_tokens_of_a_model(start: Start) -> None:
+    """All keys share them, whatever name and path they use."""
+    small = [{"name": f"m{number}", "aliases": [f"M/{number}"], "tpm": 90} for number in range(len(EXPENSIVE))]
+    gate = start(models=[{**model, "translated": "far" in str(body)} for model, (_path, body) in zip(small, EXPENSIVE)])
+    other = gate.key("other")
+    within(3, lambda: gate.get("/v1/models", other).status == 200, "the key is known")
+    in_one_minute()
+    for number, (path, body) in enumerate(EXPENSIVE):
+        assert gate.post(path, {**body, "model": f"m{number}"}).status == 200
+        for name, key in ((f"m{number}", ""), (f"M/{number}", other)):
+            answer = gate.post(path, {**body, "model": name}, key)
+            assert answer.status == 429, (path, body, answer)
+            assert 1 <= int(answer.headers["retry-after"]) <= 60, (path, body)
 
 
 def test_streams_that_are_left_are_booked_too(start: Start) -> None:
