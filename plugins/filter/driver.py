@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import driver_state, fabric
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import driver_packages, driver_state, fabric
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import plain
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.nvidia import driver_choice
 
@@ -32,6 +32,13 @@ def nvidia_driver_choice(facts: Any, machine: Any, wanted: Any) -> dict[str, Any
     return choice
 
 
+def nvidia_driver_headers_problem(result: Any, choice: Any, kernel: str) -> str:
+    """Return why the kernel's headers cannot be installed; see module_utils/nvidia/driver_packages.py."""
+    result, choice = plain(result), plain(choice)
+    said = [str(result.get("msg") or "no reason is given"), *map(str, result.get("failures") or [])]
+    return driver_packages.headers_problem(choice["family"], str(kernel), choice["kernel_packages"], "; ".join(said))
+
+
 class FilterModule:
     """Filters of the nvidia_driver role."""
 
@@ -40,6 +47,7 @@ class FilterModule:
         return {
             "container_guest": driver_choice.container_guest,
             "nvidia_driver_choice": nvidia_driver_choice,
+            "nvidia_driver_headers_problem": nvidia_driver_headers_problem,
             "nvidia_driver_record": driver_state.new_packages,
             "nvidia_fabric_problem": fabric.fabric_problem,
         }

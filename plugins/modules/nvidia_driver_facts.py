@@ -83,7 +83,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import err
 # The driver's own, what its modules are built with, and the key of its repository.
 PATTERNS = (
     *("*nvidia*", "libcuda*", "libnvcuvid1", "libnvsdm*", "libxnvctrl*", "cuda-drivers*", "nvlsm", "nvlink5*"),
-    *("dkms", "linux-headers-*", "kernel-devel*", "cuda-keyring"),
+    *("dkms", "linux-headers-*", "proxmox-headers-*", "kernel-*devel*", "cuda-keyring"),
 )
 SECURE_BOOT = "firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 RECORD = "/etc/ansible/facts.d/llmfleet_nvidia_driver.fact"

@@ -11,11 +11,10 @@ of https://packages.ubuntu.com and https://packages.debian.org. Pure functions; 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "sbsa", "arm64": "sbsa"}
-DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "sbsa": "arm64"}
 # Rebuilds of RHEL take its packages.
 DISTRIBUTIONS = {
     "Debian": "debian",
@@ -35,6 +34,15 @@ RELEASES: dict[str, tuple[tuple[int, ...], ...]] = {
 DEBIAN_BRANCHES = {12: 535, 13: 550}
 # Kernel that a release of Ubuntu began with; another one comes from its hardware enablement stack.
 UBUNTU_KERNELS: dict[tuple[int, ...], str] = {(22, 4): "5.15.", (24, 4): "6.8.", (26, 4): "7.0."}
+# Flavours with kernels of the hardware enablement stack, and what stands behind the flavour's number of a release:
+# 6.8.0-1028-nvidia-64k.
+UBUNTU_HWE = ("generic", "lowlatency", "nvidia")
+UBUNTU_KERNEL = re.compile(r"[\d.]+-\d+-(.+)")
+# Variants of RHEL's kernel: 5.14.0-570.el9_6.aarch64+64k, in RHEL 8 4.18.0-553.rt7.342.el8_10.x86_64.
+RHEL_VARIANT = re.compile(r"(?P<release>.+\.(?:x86_64|aarch64))(?:[+.](?P<variant>[a-z0-9-]+))?")
+# Debian's own kernels, which have a package that follows them, and those of Proxmox VE: 6.14.8-2-pve.
+DEBIAN_KERNEL = re.compile(r".*?-((?:cloud-|rt-)?(?:amd64|arm64)(?:-16k)?)")
+PROXMOX_KERNEL = re.compile(r"(\d+\.\d+)\..+-pve")
 # From this branch on NVIDIA's packages for Ubuntu do without the branch in their names.
 PLAIN_NAMES_FROM = 590
 # SHA-256 of cuda-keyring_1.1-1_all.deb in NVIDIA's repositories, which differs although its name does not.
@@ -127,8 +135,12 @@ def module_stream(of: System, source: str, branch: int, modules: str) -> str:
 
 
 def _ubuntu_flavour(of: System) -> str:
-    flavour = of.kernel.rpartition("-")[2]
-    if of.kernel.startswith(UBUNTU_KERNELS[of.release]):
+    """Return the part of a package's name that follows the kernels of a flavour, such as ``nvidia-64k-hwe-24.04``."""
+    found = UBUNTU_KERNEL.fullmatch(of.kernel)
+    flavour = found[1] if found else of.kernel.rpartition("-")[2]
+    # Kernels of clouds roll on under their own name.
+    rolls = flavour.removesuffix("-64k") not in UBUNTU_HWE
+    if rolls or of.kernel.startswith(UBUNTU_KERNELS[of.release]):
         return flavour
     return f"{flavour}-hwe-{of.release[0]}.{of.release[1]:02d}"
 
@@ -181,15 +193,50 @@ def libraries(of: System, source: str, branch: int) -> list[str]:
     return []
 
 
+def _rhel_headers(kernel: str) -> str:
+    """Return the package with the headers of a kernel of RHEL, a rebuild of it, Oracle (UEK) or ELRepo."""
+    found = RHEL_VARIANT.fullmatch(kernel)
+    release, variant = (found["release"], found["variant"] or "") if found else (kernel, "")
+    if ".elrepo." in release:
+        # Whether it is kernel-ml or kernel-lt, its release does not say.
+        return f"kernel-devel-uname-r == {kernel}"
+    parts = [part for part in variant.split("-") if part]
+    if "uek." in release:
+        name = "uek64k" if "64k" in parts else "uek"
+        parts = [name, *(part for part in parts if part != "64k")]
+    elif ".rt" in release:
+        parts = ["rt", *parts]
+    return "-".join(["kernel", *parts, "devel", release])
+
+
+def _debian_headers(kernel: str) -> list[str]:
+    own, proxmox = DEBIAN_KERNEL.fullmatch(kernel), PROXMOX_KERNEL.fullmatch(kernel)
+    if proxmox:
+        return [f"proxmox-headers-{kernel}", f"proxmox-headers-{proxmox[1]}"]
+    return [f"linux-headers-{kernel}", *([f"linux-headers-{own[1]}"] if own else [])]
+
+
 def kernel_packages(of: System, signed_only: bool = False) -> list[str]:
     """Return what DKMS builds modules with: headers of the running kernel and, where a name tells, of those to come."""
     if of.name == "rhel":
-        return [f"kernel-devel-{of.kernel}", "kernel-headers"]
+        return [_rhel_headers(of.kernel), "kernel-headers"]
     if of.name == "ubuntu":
         return [] if signed_only else [f"linux-headers-{of.kernel}"]
-    architecture = DEBIAN_ARCHITECTURES[of.architecture]
-    kind = next((kind for kind in ("cloud-", "rt-") if f"-{kind}{architecture}" in of.kernel), "")
-    return [f"linux-headers-{of.kernel}", f"linux-headers-{kind}{architecture}"]
+    return _debian_headers(of.kernel)
+
+
+def headers_problem(family: str, kernel: str, packages: Sequence[str], said: str) -> str:
+    """Return why the headers of the running kernel cannot be installed, with the remedy.
+
+    :param said: what the package manager said.
+    """
+    update = "apt full-upgrade" if family == "apt" else "dnf upgrade 'kernel*'"
+    return (
+        f"the headers of the running kernel {kernel} cannot be installed ({', '.join(packages)}), and without them the "
+        f"driver's modules cannot be built: {' '.join(said.split()).rstrip('.')}. Mirrors keep those of the newest "
+        f"kernels only: bring the host up to date ({update}) and reboot it; or add a repository with older packages "
+        "(an archive or vault), or name what the host has in nvidia_driver_kernel_packages."
+    )
 
 
 def epel(of: System, source: str) -> str:

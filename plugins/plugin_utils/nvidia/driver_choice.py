@@ -184,7 +184,14 @@ class Choice:
         package = driver_packages.fabric_manager(system, self.source, self.branch)
         if not package:
             self.refuse("source", "this distribution has no fabric manager", "take nvidia_driver_source: nvidia")
-        return package, ["nvlsm"] if subnet and self.source != "distribution" else []
+        elif subnet and self.source == "distribution":
+            self.refuse(
+                "source",
+                "the NVSwitches of these cards need NVIDIA's subnet manager (nvlsm) beside the fabric manager, and "
+                "this distribution does not have it: every GPU would fail with CUDA error 802",
+                "take nvidia_driver_source: nvidia, or a mirror of it",
+            )
+        return package, ["nvlsm"] if subnet else []
 
 
 def choose(machine: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

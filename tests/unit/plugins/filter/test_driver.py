@@ -86,3 +86,23 @@ def test_documentation_names_the_arguments_of_the_filter(name: str) -> None:
     arguments = list(code.co_varnames[: code.co_argcount])
     assert list(document["options"]) == ["_input", *arguments[1:]]
     assert [part.strip() for part in document.get("positional", "").split(",") if part.strip()] == arguments[1:]
+
+
+@pytest.mark.parametrize(
+    ("family", "result", "said"),
+    [
+        (
+            "dnf",
+            {"failed": True, "msg": "Failed to install some of the specified packages", "failures": ["No package x."]},
+            "Failed to install some of the specified packages; No package x. Mirrors keep",
+        ),
+        ("apt", {"failed": True, "msg": "No package matching 'linux-headers-1' is available"}, "apt full-upgrade"),
+        ("apt", {"failed": True}, "no reason is given"),
+    ],
+)
+def test_headers_that_mirrors_have_no_more(family: str, result: dict[str, Any], said: str) -> None:
+    choice = {"family": family, "kernel_packages": ["linux-headers-1"]}
+    text = driver.nvidia_driver_headers_problem(result, choice, "1")
+    assert said in text
+    assert "the running kernel 1 cannot be installed (linux-headers-1)" in text
+    assert "nvidia_driver_kernel_packages" in text

@@ -395,6 +395,71 @@ def test_secure_boot() -> None:
     assert found["kernel_packages"] == []
 
 
+@pytest.mark.parametrize("card_name", ["B200", "B300"])
+def test_boards_with_a_subnet_manager_are_not_set_up_without_one(card_name: str) -> None:
+    """FABRIC: nvlsm comes from NVIDIA's repository alone."""
+    text = refused("Ubuntu 24.04", card_name, wanted={"source": "distribution"})
+    assert 'nvidia_driver_source is "distribution"' in text
+    assert "nvlsm" in text
+    assert "take nvidia_driver_source: nvidia" in text
+    found = chosen("Ubuntu 24.04", card_name, wanted={"source": "distribution", "fabric_manager": False})
+    assert (found["fabric_manager"], found["fabric_packages"]) == ("", [])
+    mirror = {"source": "mirror", "repository_url": "http://mirror/", "repository_key": "http://mirror/key.asc"}
+    assert chosen("Ubuntu 24.04", card_name, wanted=mirror)["fabric_packages"] == ["nvlsm"]
+
+
+@pytest.mark.parametrize(
+    ("host", "kernel", "headers"),
+    [
+        ("RedHat 9.6", "5.14.0-570.12.1.el9_6.aarch64+64k", ["kernel-64k-devel-5.14.0-570.12.1.el9_6.aarch64"]),
+        ("RedHat 9.6", "5.14.0-570.12.1.el9_6.x86_64+rt", ["kernel-rt-devel-5.14.0-570.12.1.el9_6.x86_64"]),
+        ("Rocky 9.6", "5.14.0-570.12.1.el9_6.x86_64+debug", ["kernel-debug-devel-5.14.0-570.12.1.el9_6.x86_64"]),
+        ("Rocky 9.6", "5.14.0-570.el9.aarch64+64k-debug", ["kernel-64k-debug-devel-5.14.0-570.el9.aarch64"]),
+        ("RedHat 8.10", "4.18.0-553.rt7.342.el8_10.x86_64", ["kernel-rt-devel-4.18.0-553.rt7.342.el8_10.x86_64"]),
+        ("OracleLinux 9.6", "5.15.0-310.184.5.2.el9uek.x86_64", ["kernel-uek-devel-5.15.0-310.184.5.2.el9uek.x86_64"]),
+        ("OracleLinux 9.6", "6.12.0-105.el9uek.aarch64.64k", ["kernel-uek64k-devel-6.12.0-105.el9uek.aarch64"]),
+        ("AlmaLinux 9.6", "6.1.150-1.el9.elrepo.x86_64", ["kernel-devel-uname-r == 6.1.150-1.el9.elrepo.x86_64"]),
+        ("AlmaLinux 10.0", "6.12.0-55.el10_0.x86_64", ["kernel-devel-6.12.0-55.el10_0.x86_64"]),
+        ("AlmaLinux 10.0", "6.12.0-built-by-hand", ["kernel-devel-6.12.0-built-by-hand"]),
+        ("Debian 13", "6.14.8-2-pve", ["proxmox-headers-6.14.8-2-pve", "proxmox-headers-6.14"]),
+        ("Debian 12", "6.8.12-13-pve", ["proxmox-headers-6.8.12-13-pve", "proxmox-headers-6.8"]),
+        ("Debian 13", "6.12.43+deb13-rt-amd64", ["linux-headers-6.12.43+deb13-rt-amd64", "linux-headers-rt-amd64"]),
+        ("Debian 13", "6.12.43-arm64-16k", ["linux-headers-6.12.43-arm64-16k", "linux-headers-arm64-16k"]),
+        ("Debian 12", "6.12.9+bpo-cloud-arm64", ["linux-headers-6.12.9+bpo-cloud-arm64", "linux-headers-cloud-arm64"]),
+        ("Debian 13", "6.15.2-x64v3-xanmod1", ["linux-headers-6.15.2-x64v3-xanmod1"]),
+    ],
+)
+def test_headers_of_kernels_with_variants(host: str, kernel: str, headers: list[str]) -> None:
+    """Names: https://access.redhat.com/articles/rhel-kernels, https://docs.oracle.com (UEK), Proxmox's wiki."""
+    found = chosen(host, kernel=kernel)["kernel_packages"]
+    assert [name for name in found if name != "kernel-headers"] == headers
+
+
+@pytest.mark.parametrize(
+    ("host", "kernel", "follows"),
+    [
+        ("Ubuntu 24.04", "6.8.0-1028-nvidia-64k", "nvidia-64k"),
+        ("Ubuntu 24.04", "6.8.0-60-generic-64k", "generic-64k"),
+        ("Ubuntu 24.04", "6.17.0-1012-nvidia-64k", "nvidia-64k-hwe-24.04"),
+        ("Ubuntu 24.04", "6.14.0-29-lowlatency", "lowlatency-hwe-24.04"),
+        ("Ubuntu 24.04", "6.14.0-1016-aws", "aws"),
+        ("Ubuntu 24.04", "6.11.0-1018-azure", "azure"),
+        ("Ubuntu 24.04", "6.14.0-1007-azure-nvidia", "azure-nvidia"),
+        ("Ubuntu 24.04", "6.14.0-1021-gcp-64k", "gcp-64k"),
+        ("Ubuntu 22.04", "6.8.0-1040-oracle", "oracle"),
+        ("Ubuntu 22.04", "6.8.0-85-generic", "generic-hwe-22.04"),
+        ("Ubuntu 24.04", "6.8.0-60-generic", "generic"),
+    ],
+)
+def test_modules_that_follow_the_kernels_of_a_flavour(host: str, kernel: str, follows: str) -> None:
+    """UBUNTU: kernels of clouds roll on under their own name."""
+    found = chosen(host, "GH200", "aarch64", kernel=kernel, wanted={"source": "distribution"})["packages"]
+    assert found[-2:] == [
+        f"linux-modules-nvidia-580-server-open-{kernel}",
+        f"linux-modules-nvidia-580-server-open-{follows}",
+    ]
+
+
 GUEST = {"virtualization_type": "lxc", "virtualization_role": "guest"}
 
 
