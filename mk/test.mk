@@ -76,7 +76,7 @@ chain: .venv/control/.complete .venv/test/.complete ## Through the demo's doors:
 	@tests/demo.sh $(PYTEST) tests/chain -m 'not backend_errors and not backend_pace'
 	@.venv/test/bin/python tests/chain/with_stub.py -m 'backend_errors or backend_pace'
 
-clients: .venv/control/.complete .venv/test/.complete ## The pages of docs/clients, run: coding agents from npm finish a loop with a tool against the demo
+clients: .venv/control/.complete .venv/test/.complete ## The pages of docs/clients, run: libraries and coding agents finish a loop with a tool against the demo
 	@command -v npm >/dev/null || scripts/bootstrap.sh nodejs npm
 	@tests/demo.sh $(PYTEST) tests/clients -o tmp_path_retention_policy=failed
 

@@ -4,13 +4,15 @@
 
 """The pages of docs/clients, copied and run against the demo: each client finishes a loop with a tool.
 
-A page runs in an empty directory, with a home of its own; its packages come from the registry that npm is set up with.
+A page runs in an empty directory, with a home of its own; its packages come from the registries that npm and pip are
+set up with.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,16 +21,32 @@ from pathlib import Path
 
 import markdown_commands
 import pytest
+import uv_env
 
 GROUPS = markdown_commands.groups(clients=True)
 DEADLINE = 600
-# What a tool's result says, or, where a page has no tool, the demo model of itself.
-EXPECTED = {"openai.md": "I am the demo model"}
-LOOP = "heron"
+# What a tool's result says, and what the demo model says of nginx and of itself.
+LOOP, NGINX, SELF = "heron", "Nginx is the front door", "I am the demo model"
+# What the output of each block of a page has, where that is not the result of a tool alone.
+EXPECTED = {
+    "openai.md": [(LOOP,), (SELF,)],
+    "langchain.md": [(NGINX, LOOP, "mood="), (SELF, LOOP), (NGINX, LOOP, "mood:")],
+    "llamaindex.md": [(NGINX, LOOP, "mood=")],
+    "ai-sdk.md": [(NGINX, " tokens", LOOP, "mood:")],
+}
+
+
+def pip_environment() -> dict[str, str]:
+    """The index of the machine's pip, whose configuration a home of its own does not have."""
+    listing = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True, timeout=60
+    )
+    options = uv_env.pip_options(listing.stdout)
+    return {f"PIP_{name.upper().replace('-', '_')}": value for name, value in options.items()}
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """No settings of the person who runs the test; a registry of npm's is one of the machine."""
+    """No settings of the person who runs the test; registries of npm and pip are those of the machine."""
     home, packages = folder / "home", folder / "packages"
     home.mkdir()
     kept = ("OPENAI_BASE_URL", "OPENAI_API_KEY", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "LANG")
@@ -37,6 +55,8 @@ def environment(folder: Path) -> dict[str, str]:
     )
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
+        **pip_environment(),
+        "PIP_CACHE_DIR": str(folder.parent / "pip-cache"),
         "HOME": str(home),
         "PATH": f"{packages}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "npm_config_prefix": str(packages),
@@ -75,6 +95,8 @@ def test_a_client_works_as_its_page_says(key: tuple[Path, str], folder: Path) ->
     )
     shown = result.stdout[-6000:]
     assert result.returncode == 0, f"exit status {result.returncode} of\n{script}\nafter\n{shown}"
-    for word in filter(None, (LOOP, EXPECTED.get(key[0].name))):
-        assert word in result.stdout, shown
+    outputs = re.split(r"^# docs/clients/.*:\d+$", result.stdout, flags=re.M)[1:]
+    for output, words in zip(outputs, EXPECTED.get(key[0].name, [(LOOP,)]), strict=True):
+        for word in words:
+            assert word in output, f"no {word!r} in\n{output[-6000:]}"
     assert os.environ["OPENAI_API_KEY"] not in result.stdout

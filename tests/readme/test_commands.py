@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The commands in the README and docs/ do what they promise. They run against this machine's demo."""
+"""The commands in the README and docs/ do what they promise. They run against this machine's demo.
+
+Those of docs/clients run in an empty directory, in a shell that has the variables of demo-env, as their index says.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ import pytest
 
 GROUPS = markdown_commands.groups()
 DEADLINE = 1200
+CLIENTS = markdown_commands.ROOT / "docs" / "clients"
+DEMO_ENV = 'eval "$(make -s -C "$CHECKOUT" demo-env)"\n'
 PREAMBLE = """
 git() {
   if [ "${1:-}" = clone ]; then ln -sfn "$CHECKOUT" "$(basename "$2" .git)"; else command git "$@"; fi
@@ -24,10 +29,12 @@ git() {
 
 @pytest.mark.parametrize("key", GROUPS, ids=lambda key: f"{key[0].name}:{key[1]}")
 def test_commands_succeed(key: tuple[Path, str], tmp_path: Path) -> None:
-    script = PREAMBLE + "".join(f"echo '# {block.where}'\n{block.text}" for block in GROUPS[key])
+    is_client = key[0].is_relative_to(CLIENTS)
+    commands = "".join(f"echo '# {block.where}'\n{block.text}" for block in GROUPS[key])
+    script = PREAMBLE + (DEMO_ENV if is_client else "") + commands
     result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
-        cwd=tmp_path if "git clone" in script.removeprefix(PREAMBLE) else markdown_commands.ROOT,
+        cwd=tmp_path if is_client or "git clone" in commands else markdown_commands.ROOT,
         # What an outer make hands on would change what an inner one does.
         env={
             **{name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")},

@@ -109,8 +109,9 @@ def test_the_index_of_clients_names_every_page_and_its_release() -> None:
     rows = dict(re.findall(r"^\| \[[^]]+\]\(([\w-]+\.md)\) \|(.*)$", (folder / "README.md").read_text(), re.M))
     assert {path.name for path in folder.glob("*.md")} == {*rows, "README.md"}
     for page, row in rows.items():
-        for release in re.findall(r"npm install \S.*@([\d.]+)", (folder / page).read_text()):
-            assert release in row, page
+        installs = re.findall(r"^(?:npm install|venv/bin/pip install) .*$", (folder / page).read_text(), re.M)
+        for package, release in re.findall(r"(?<= )(\S+?)(?:@|==)([\d.]+)", " ".join(installs)):
+            assert release in row, f"{page}: {package} {release}"
 
 
 def test_the_index_for_contributors_names_every_page() -> None:
