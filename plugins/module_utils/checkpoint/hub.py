@@ -15,15 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, NamedTuple, Protocol, Sequence
 from urllib.parse import quote, urljoin, urlsplit
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import safetensors
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import layouts, mistral, safetensors
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files import (
     COMMIT,
     CONFIG,
     SAFETENSORS,
     within,
 )
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.layouts import GGUF
-from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.mistral import PARAMS
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.safetensors import Tensor
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.sources import SourceError
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import http_client
@@ -184,8 +182,7 @@ class Hub:
             )
         self.repository, self.revision = repository, revision
         self.allowed = safetensors.Allowance()
-        self.own = False
-        """Whether the repository has but the layout of its maker."""
+        self.own = False  # Whether the repository has but the layout of its maker.
         self.commit: str | None = revision if COMMIT.fullmatch(revision) else None
         try:
             client.tls()
@@ -242,7 +239,7 @@ class Hub:
     def read(self, name: str, limit: int) -> bytes | None:
         """Return a whole file."""
         data: bytes | None = self._ask(name, {}, lambda answer: answer.read(limit + 1))
-        self.own = self.own or (name == PARAMS and data is not None)
+        self.own = self.own or (name == mistral.PARAMS and data is not None)
         return None if data is None else within(data, limit, name)
 
     def _part(self, name: str, first: int, size: int) -> tuple[bytes, int | None] | None:
@@ -269,11 +266,10 @@ class Hub:
 
     def weights(self, suffix: str) -> list[str]:
         """Return the one file that holds the weights where there is no index; repositories of GGUF say so by name."""
-        if suffix == GGUF:
+        if suffix == layouts.GGUF:
             return [self.repository] if "gguf" in self.repository.lower() else []
-        if suffix == SAFETENSORS:
-            return ["consolidated.safetensors" if self.own else "model.safetensors"]
-        return ["pytorch_model.bin"]
+        stem = "consolidated" if self.own else "model"
+        return [f"{stem}.safetensors" if suffix == SAFETENSORS else "pytorch_model.bin"]
 
     def headers(self, names: Sequence[str]) -> list[dict[str, Tensor]] | None:
         """Return the tensors of each file."""

@@ -127,8 +127,13 @@ class Engine(Protocol):
     def refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], device: Gpu) -> tuple[str, str] | None:
         """Return why the engine refuses a model on a kind of GPU, however many there are, and the remedy."""
 
-    def division_refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], ranks: int) -> str:
-        """Return why the model cannot be distributed over this many GPUs; empty where it can."""
+    def division_refusal(
+        self, facts: Mapping[str, Any], args: Mapping[str, Any], ranks: int, device: Gpu | None = None
+    ) -> str:
+        """Return why the model cannot be distributed over this many GPUs; empty where it can.
+
+        :param device: their kind; null for what is refused on every one.
+        """
 
     def rank_weight_bytes(
         self,

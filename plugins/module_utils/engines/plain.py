@@ -80,7 +80,9 @@ class PlainEngine:
         """Return nothing: no rules are known."""
         return None
 
-    def division_refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], ranks: int) -> str:
+    def division_refusal(
+        self, facts: Mapping[str, Any], args: Mapping[str, Any], ranks: int, device: Gpu | None = None
+    ) -> str:
         """Allow only one GPU."""
         return "" if ranks == 1 else f"{self.title} runs on one GPU"
 

@@ -141,7 +141,8 @@ class Sizer:
         if key not in self._known:
             # plan_unplaced reports models that cannot be laid out.
             shapes: list[Shape] = []
-            if not barred(model, device) and instance_memory.unservable(model) is None:
+            cut = registry.of(model).division_refusal(model["facts"], model["args"], division[0], device)
+            if not cut and not barred(model, device) and instance_memory.unservable(model) is None:
                 with contextlib.suppress(LayoutError):
                     shapes = [Shape(model, device, division, *one, self.overheads) for one in batches(model, device)]
             sized = [(least_kv(model, shape, device), shape) for shape in shapes if not shape.refusal]

@@ -128,7 +128,8 @@ def _memory(model: dict[str, Any], device: Device, count: int, sizer: Sizer) -> 
     why = registry.of(model).dtype(model["args"], model["facts"], device)[1]
     if why:
         text += f"; it runs in {why}"
-    refused = registry.of(model).division_refusal(model["facts"], model["args"], count) if count > 1 else ""
+    engine = registry.of(model)
+    refused = engine.division_refusal(model["facts"], model["args"], count, device) if count > 1 else ""
     if refused:
         text += f"; {refused}"
     changes = _changes(model, device, count, most, usable, holding, sizer)

@@ -17,16 +17,21 @@ from typing import Any, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import quantization
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_cache import tensor_parallel_allowed
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.sizing import Gpu
 
 # Scales of fp8 experts are refined to blocks of no fewer values, groups of 4-bit experts halved to no fewer.
 _FINEST = 32
 # Experts in these methods fall back to kernels that halve groups.
 _HALVES_GROUPS = ("awq", "auto_awq", "awq_marlin", "gptq", "auto_gptq", "gptq_marlin", "inc", "moe_wna16")
 _BLOCK_AT_LOAD = [128, 128]
+_FP8_CAPABILITY = (8, 9)
 
 
-def refusal(facts: Mapping[str, Any], args: Mapping[str, Any], tensor: int) -> str:
-    """Return why vLLM cannot distribute a model over so many ranks; empty where it can."""
+def refusal(facts: Mapping[str, Any], args: Mapping[str, Any], tensor: int, device: Gpu | None = None) -> str:
+    """Return why vLLM cannot distribute a model over so many ranks; empty where it can.
+
+    :param device: the kind of GPU; null for what is refused on every one.
+    """
     if not tensor_parallel_allowed(facts, tensor):
         heads, kv = facts["num_attention_heads"], facts["num_key_value_heads"]
         return f"TP {tensor} does not divide its {heads} attention and {kv} KV heads"
@@ -34,7 +39,9 @@ def refusal(facts: Mapping[str, Any], args: Mapping[str, Any], tensor: int) -> s
     blocks = quantization.at_load(facts, args) == "fp8_per_block"
     for part in facts.get("projections") or ():
         block = _BLOCK_AT_LOAD if blocks else part.get("block")
-        said = _cut_blocks(part, block, facts, args, tensor) if block else _cut_groups(part, method, args, tensor)
+        said = (
+            _cut_blocks(part, block, facts, args, tensor, device) if block else _cut_groups(part, method, args, tensor)
+        )
         if said:
             return said
     return ""
@@ -55,7 +62,12 @@ def _told(part: Mapping[str, Any], tensor: int, what: str, width: int, unit: str
 
 
 def _cut_blocks(
-    part: Mapping[str, Any], block: list[int], facts: Mapping[str, Any], args: Mapping[str, Any], tensor: int
+    part: Mapping[str, Any],
+    block: list[int],
+    facts: Mapping[str, Any],
+    args: Mapping[str, Any],
+    tensor: int,
+    device: Gpu | None,
 ) -> str:
     outputs, inputs = block
     if "rows" in part and tensor > 1 and part["rows"] // tensor % inputs:
@@ -69,7 +81,9 @@ def _cut_blocks(
         width = part["experts"] if experts_whole(args) else part["experts"] // tensor
         whole = width % outputs == 0 and (tensor == 1 or width % inputs == 0)
         finest = reduce(gcd, (outputs, inputs, width, int(facts["hidden_size"])))
-        if not whole and finest < _FINEST:
+        # Only Triton's kernels take finer blocks, and these need fp8 in hardware; compressed-tensors asks for none.
+        refined = finest >= _FINEST and facts.get("quantization") != "compressed-tensors"
+        if not whole and not (refined and (device is None or device.capability >= _FP8_CAPABILITY)):
             return _told(part, tensor, "experts", width, "blocks", outputs)
     return ""
 

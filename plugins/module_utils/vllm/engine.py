@@ -112,9 +112,11 @@ class Vllm:
         """Return why vLLM refuses a model on a kind of GPU, however many there are, and the remedy."""
         return quantization.refusal(facts, args, device) or dtypes.refusal(facts, args, device)
 
-    def division_refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], ranks: int) -> str:
+    def division_refusal(
+        self, facts: Mapping[str, Any], args: Mapping[str, Any], ranks: int, device: sizing.Gpu | None = None
+    ) -> str:
         """Return why vLLM cannot distribute a model over this many ranks; empty where it can."""
-        return divisions.refusal(facts, args, ranks)
+        return divisions.refusal(facts, args, ranks, device)
 
     def rank_weight_bytes(
         self,

@@ -91,6 +91,9 @@ def _embedding_bytes(facts: Mapping[str, Any], size: int) -> int:
 
 def _expert_width(facts: Mapping[str, Any]) -> int:
     """Return the width of a routed expert; 0 where it is not known."""
+    if "projections" not in facts and facts.get("model_type") == "gpt_oss":
+        # Facts that an earlier version cached.
+        return int(facts.get("intermediate_size") or 0)
     return next((int(part["experts"]) for part in facts.get("projections") or () if "experts" in part), 0)
 
 

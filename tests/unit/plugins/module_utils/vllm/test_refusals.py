@@ -286,6 +286,21 @@ def test_blocks_of_fp8_are_not_cut(config: dict[str, Any], allowed: list[int]) -
     assert 8 in ways(quantized(config, "fp8")) or config["num_attention_heads"] % 8
 
 
+@pytest.mark.parametrize(
+    ("card", "allowed"), [(A100, [1, 2, 4]), (T4, [1, 2, 4]), (L4, [1, 2, 4, 8]), (B200, [1, 2, 4, 8])]
+)
+def test_only_cards_with_fp8_take_finer_blocks_of_experts(card: Card, allowed: list[int]) -> None:
+    config = facts({**MOE, "moe_intermediate_size": 1536}, quantization_config=BLOCKS)
+    assert [ranks for ranks in ways(config) if not divisions.refusal(config, {}, ranks, card)] == allowed
+
+
+def test_compressed_tensors_have_no_finer_blocks() -> None:
+    weights = {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": [128, 128]}
+    groups = {"a": {"targets": ["Linear"], "weights": weights}}
+    config = {**MOE, "moe_intermediate_size": 1536}
+    assert ways(quantized(config, "compressed-tensors", config_groups=groups)) == [1, 2, 4]
+
+
 def test_what_cannot_be_cut_is_named() -> None:
     config = facts({**MOE, "shared_expert_intermediate_size": 512}, quantization_config=BLOCKS)
     assert divisions.refusal(config, {}, 8) == (
@@ -446,6 +461,12 @@ def test_kernels_for_mxfp4_pad_experts(layers: int, experts: int, total: int, ca
     config = facts(GPT_OSS, num_hidden_layers=layers, num_local_experts=experts)
     found = rank_weight_bytes({**config, "weight_bytes": total}, tp, 1, card.capability)
     assert found / GIB == pytest.approx(gib, rel=0.005)
+
+
+def test_facts_of_an_earlier_version_are_padded_too() -> None:
+    config = {name: value for name, value in facts(GPT_OSS).items() if name != "projections"}
+    found = rank_weight_bytes({**config, "weight_bytes": 13_761_264_768}, 1, 1, RTX5090.capability)
+    assert found / GIB == pytest.approx(13.67, rel=0.005)
 
 
 def test_only_gpt_oss_has_triton_for_mxfp4() -> None:
