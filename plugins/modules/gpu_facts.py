@@ -15,6 +15,7 @@ description:
   - Asks C(nvidia-smi), which every NVIDIA driver brings, for everything that planning needs - memory, compute
     capability, MIG devices, links, health, and who uses the GPUs now. Nothing is installed on the host.
   - The four calls run at the same time. One that hangs is killed, and the results of the others are used.
+  - If one GPU cannot be opened, the others are asked one by one.
   - A host without a GPU, without a driver, with a lost GPU, without permission or with a hanging driver is told of in
     RV(ansible_facts.gpu_facts.error) and fails only where O(fail_on_error=true).
   - A value that nvidia-smi does not know (C(N/A), C([Not Supported]), C(GPU is lost) and the like) is null, never 0.
@@ -32,7 +33,8 @@ options:
     type: int
     default: 30
   fail_on_error:
-    description: Whether to fail if RV(ansible_facts.gpu_facts.error) would be set.
+    description:
+      - Whether to fail if RV(ansible_facts.gpu_facts.error) would be set, unless other GPUs work beside a lost one.
     type: bool
     default: false
 notes:
@@ -75,6 +77,9 @@ ansible_facts:
             - The problem and its remedy; null if there is none, as on a host without an NVIDIA card.
             - The facts that could be read are returned in any case.
           type: str
+        degraded:
+          description: Whether the error is about some GPUs alone, which are lost or need a reset, and the others work.
+          type: bool
         driver_version: {description: Version of the driver., type: str, sample: 580.105.08}
         cuda_driver_version: {description: Newest CUDA version that the driver runs., type: str, sample: "13.0"}
         kernel_module_version: {description: Version of the loaded kernel module., type: str, sample: 580.105.08}
@@ -157,14 +162,14 @@ ansible_facts:
 import glob
 import os
 import shutil
-from typing import Any
+from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, refuse
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.errors import Reply
-from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.smi import QUERIES, gpu_facts
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.smi import QUERIES, further_queries, gpu_facts
 
 PROGRAM = "nvidia-smi"
 # Directories in which drivers, containers and WSL install it if it is not in the PATH of a login without a profile.
@@ -207,8 +212,16 @@ def find_program(wanted: str | None) -> str | None:
 
 
 def ask(program: str, timeout: float) -> dict[str, Reply]:
-    """Run all queries of nvidia-smi in parallel."""
-    commands = {name: [program, *words] for name, words in QUERIES.items()}
+    """Run all queries of nvidia-smi in parallel, then those about GPUs that the answers left out."""
+    replies = _run(program, QUERIES, timeout)
+    # A driver that answers nothing is not waited for twice.
+    if all(reply.failure for reply in replies.values()):
+        return replies
+    return {**replies, **_run(program, further_queries(replies, nvidia_cards()), timeout)}
+
+
+def _run(program: str, queries: Mapping[str, Sequence[str]], timeout: float) -> dict[str, Reply]:
+    commands = {name: [program, *words] for name, words in queries.items()}
     return {name: Reply(*ended) for name, ended in programs.run_together(commands, timeout).items()}
 
 
@@ -230,7 +243,7 @@ def main() -> None:
     if module.params["timeout"] < 1:
         refuse(module, "timeout", module.params["timeout"], "nvidia-smi needs time", "give at least 1 second")
     facts = gather(module.params)
-    if facts["error"] and module.params["fail_on_error"]:
+    if facts["error"] and not facts["degraded"] and module.params["fail_on_error"]:
         fail(module, f"{facts['error']}", ansible_facts={"gpu_facts": facts})
     module.exit_json(changed=False, ansible_facts={"gpu_facts": facts})
 

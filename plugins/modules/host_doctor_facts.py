@@ -378,7 +378,12 @@ def gpus(params: dict[str, Any]) -> list[doctor_finding.Finding]:
     asked = program and facts and not (facts.get("error") and not facts.get("gpus"))
     xml = programs.run_program([str(program), "-q", "-x"], SMI_SECONDS)[0] if asked else ""
     found = doctor_gpu.driver(facts)
-    return found + doctor_gpu.present(facts, params["engines"]) + doctor_gpu.health(facts, xml) + xids(facts)
+    return (
+        found
+        + doctor_gpu.present(facts, params["engines"])
+        + doctor_gpu.health(facts, xml, params["engines"])
+        + xids(facts)
+    )
 
 
 def examine(params: dict[str, Any]) -> tuple[list[doctor_finding.Finding], dict[str, int], float | None]:

@@ -9,7 +9,7 @@ Pure functions over values; no Ansible, no files, no network.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor.finding import ERROR, WARNING, Finding, fine
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import fabric
@@ -49,7 +49,8 @@ def driver(gpu_facts: Mapping[str, Any] | None) -> list[Finding]:
         cause, colon, remedy = str(gpu_facts["error"]).partition(": ")
         if not colon:
             cause, remedy = str(gpu_facts["error"]), "run nvidia-smi on the host and read dmesg"
-        found.append(Finding(DRIVER, ERROR, "nvidia-smi", versions, cause, remedy))
+        severity = WARNING if gpu_facts.get("degraded") else ERROR
+        found.append(Finding(DRIVER, severity, "nvidia-smi", versions, cause, remedy))
     elif not gpu_facts.get("gpus"):
         cause = "there is no NVIDIA card, or it is not passed through to this machine"
         remedy = "put the card in, or set llm_device to cpu for this host"
@@ -109,13 +110,17 @@ def present(gpu_facts: Mapping[str, Any] | None, engines: Iterable[Mapping[str, 
     return found
 
 
-def _one(gpu: Mapping[str, Any]) -> list[Finding]:
+def _one(gpu: Mapping[str, Any], lost: str) -> list[Finding]:
+    """Judge one GPU.
+
+    :param lost: severity of the finding that it is lost.
+    """
     subject, found = label(gpu), []
     if gpu.get("health") == "lost":
         found.append(
             Finding(
                 GPU,
-                ERROR,
+                lost,
                 subject,
                 "lost",
                 "it does not answer the driver any more",
@@ -126,7 +131,7 @@ def _one(gpu: Mapping[str, Any]) -> list[Finding]:
         found.append(
             Finding(
                 GPU,
-                ERROR,
+                lost,
                 subject,
                 f"the driver asks for: {gpu['recovery_action']}",
                 "an error that it could not mend",
@@ -224,10 +229,18 @@ def _measured(node: Node, subject: str) -> list[Finding]:
     return found
 
 
-def health(gpu_facts: Mapping[str, Any] | None, xml: str) -> list[Finding]:
+def _in_use(gpu: Mapping[str, Any], engines: Iterable[Mapping[str, Any]]) -> bool:
+    uuids = {one.get("uuid") for one in [gpu, *(gpu.get("mig_devices") or [])]}
+    return any(uuids & set(engine.get("gpus") or []) for engine in engines)
+
+
+def health(gpu_facts: Mapping[str, Any] | None, xml: str, engines: Sequence[Mapping[str, Any]] = ()) -> list[Finding]:
     """Judge the health of every GPU; the GPUs without problems share one finding.
 
+    A lost GPU is a warning where others work and no engine is to use it.
+
     :param xml: the answer of ``nvidia-smi -q -x``; empty where there is none.
+    :param engines: engines that are to run, with the UUIDs of their ``gpus``.
     """
     gpus = (gpu_facts or {}).get("gpus") or []
     root = read_xml(xml).root
@@ -236,7 +249,10 @@ def health(gpu_facts: Mapping[str, Any] | None, xml: str) -> list[Finding]:
     well = []
     for gpu in gpus:
         node = nodes.get(gpu.get("pci_bus_id"))
-        mine = _one(gpu) + (_measured(node, label(gpu)) if node and gpu.get("health") != "lost" else [])
+        spared = bool((gpu_facts or {}).get("degraded")) and not _in_use(gpu, engines)
+        mine = _one(gpu, WARNING if spared else ERROR) + (
+            _measured(node, label(gpu)) if node and gpu.get("health") != "lost" else []
+        )
         found += mine
         well += [] if mine else [label(gpu)]
     return found + ([fine(GPU, well[0] if len(well) == 1 else f"{len(well)} GPUs", "healthy")] if well else [])

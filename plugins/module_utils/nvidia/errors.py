@@ -24,6 +24,7 @@ NO_HANDLE = re.compile(
     r"((?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])?:? *([^\n]*)",
     re.I,
 )
+OUT_OF_SERVICE = "is out of service"
 MISMATCH = "driver/library version mismatch"
 NO_DEVICES = "no devices were found"
 NOT_LOADED = "couldn't communicate with the nvidia driver"
@@ -146,7 +147,12 @@ def without_handle(texts: Sequence[str]) -> list[str]:
     return list(sentences.values())
 
 
+def about_one_gpu(sentence: str) -> bool:
+    """Check whether a problem is that of one GPU, beside which others may work."""
+    return OUT_OF_SERVICE in sentence
+
+
 def lost(name: str, how: str) -> str:
     """Return the message that a GPU is lost, with the remedy."""
     remedy = "reset it ('nvidia-smi --gpu-reset') or reboot the host, and read dmesg for Xid"
-    return f"{name} is out of service ({how}): {remedy}."
+    return f"{name} {OUT_OF_SERVICE} ({how}): {remedy}."

@@ -47,12 +47,14 @@ def fabric_problem(gpu_facts: Mapping[str, Any]) -> str:
     The machine has a fabric: a GPU that says nothing of one is a problem, unless it is cut into MIG devices, which
     take no part in it.
     """
-    if gpu_facts.get("error"):
+    if gpu_facts.get("error") and not gpu_facts.get("degraded"):
         return str(gpu_facts["error"])
     if not gpu_facts.get("gpus"):
         return "nvidia-smi shows no GPU."
     found = []
     for gpu in gpu_facts["gpus"]:
+        if gpu_facts.get("degraded") and gpu.get("health") != "ok":
+            continue
         state = fabric_state(gpu["fabric"])
         if state != WHOLE and not (state == ABSENT and gpu["mig_mode_current"] == "Enabled"):
             found.append(f"GPU {gpu['index']} says {said(gpu['fabric'])}")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Create facts about a machine's GPUs from the output of ``nvidia-smi``, drivers 418 to 595.
+"""Create facts about a machine's GPUs from the output of ``nvidia-smi``, drivers 418 to 610.
 
 Pure functions over texts; no Ansible, no files, no network. Nothing here raises on any text: what cannot be read is
 None, never 0, and why is said in ``error``. Names are nvidia-smi's and NVML's own; memory is in MiB.
@@ -78,8 +78,38 @@ def parse_capabilities(text: str) -> dict[str, tuple[int | None, str | None]]:
     return found
 
 
+def further_queries(replies: Mapping[str, Reply], cards: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the queries about single GPUs that the answer about all of them left out, by a name of each.
+
+    nvidia-smi ends its XML at the first GPU that it cannot open; the others tell of themselves if they are asked alone.
+
+    :param cards: PCI addresses of NVIDIA display and 3D controllers, for lists that end at that GPU too.
+    """
+    document = read_xml(replies["xml"].out)
+    found = {node.value("uuid") for node in (document.root.all("gpu") if document.root else [])}
+    listed = [entry.uuid for entry in parse_list(replies["list"].out)]
+    named = list(dict.fromkeys([*listed, *parse_capabilities(replies["capabilities"].out)]))
+    missing = [uuid for uuid in named if uuid not in found]
+    if errors.without_handle([reply.said for reply in replies.values()]) and len(named) < len(cards) - 1:
+        missing = list(cards)
+    return {f"xml of {name}": ("-q", "-x", "-i", name) for name in missing}
+
+
+def _nodes(document: Document, replies: Mapping[str, Reply]) -> list[Node]:
+    """Return the elements of the GPUs, from the answer about all of them and those about single ones."""
+    nodes = document.root.all("gpu") if document.root else []
+    known = {node.value("uuid") for node in nodes}
+    for query, reply in replies.items():
+        root = None if query in QUERIES else read_xml(reply.out).root
+        for node in root.all("gpu") if root else []:
+            if node.value("uuid") not in known:
+                known.add(node.value("uuid"))
+                nodes.append(node)
+    return nodes
+
+
 def _gpus(
-    document: Document, listed: Sequence[Listed], capabilities: Mapping[str, tuple[int | None, str | None]]
+    nodes: Sequence[Node], listed: Sequence[Listed], capabilities: Mapping[str, tuple[int | None, str | None]]
 ) -> list[dict[str, Any]]:
     """Merge the outputs about each GPU, by UUID.
 
@@ -87,7 +117,7 @@ def _gpus(
     """
     by_uuid = {entry.uuid: entry for entry in listed}
     gpus = []
-    for position, node in enumerate(document.root.all("gpu") if document.root else []):
+    for position, node in enumerate(nodes):
         entry = by_uuid.pop(node.value("uuid") or "", None)
         gpus.append(parse_gpu(node, entry.number if entry else position, entry.migs if entry else None))
     for entry in by_uuid.values():
@@ -132,7 +162,9 @@ def _problems(
     for queries in stuck.values():
         together = "', '".join(command[query] for query in queries)
         found.append(errors.cause(together, replies[queries[0]], module_version))
-    if document.flaw and not replies["xml"].failure:
+    # Damage in a part that nobody needs, such as names of processes, is none.
+    complete = bool(gpus) and all(gpu["health"] == "ok" for gpu in gpus)
+    if document.flaw and not replies["xml"].failure and not complete:
         if document.flaw == NO_XML:
             found.append(errors.cause(command["xml"], replies["xml"], module_version))
         else:
@@ -149,16 +181,20 @@ def _problems(
     attached = whole(document.root.raw("attached_gpus")) if document.root else None
     if not found and attached is not None and attached > len(gpus):
         found.append(f"nvidia-smi tells of {len(gpus)} of {attached} attached GPUs: read dmesg for the others.")
-    # Queries that a single GPU without MIG does not need: links to other GPUs, and a second list of itself.
+    # A status other than 0 is no problem if what is needed was told. Links between GPUs are not told everywhere (WSL,
+    # virtual machines), and a second list of the GPUs is needed for the UUIDs of MIG devices alone.
     needed = {
-        "list": any(gpu["mig_mode_current"] == "Enabled" for gpu in gpus),
-        "topology": len(gpus) > 1,
-        "capabilities": bool(gpus),
+        "list": any(gpu["mig_mode_current"] == "Enabled" and not _named(gpu["mig_devices"]) for gpu in gpus),
+        "capabilities": any(gpu["health"] == "ok" and gpu["compute_capability"] is None for gpu in gpus),
     }
     for query, wanted in needed.items():
         if wanted and replies[query].code not in (0, WARNS, None):
             found.append(errors.cause(command[query], replies[query], module_version))
     return list(dict.fromkeys(found))
+
+
+def _named(devices: Sequence[Mapping[str, Any]]) -> bool:
+    return bool(devices) and all(device["uuid"] for device in devices)
 
 
 def _version(root: Node | None, *names: str) -> str | None:
@@ -168,6 +204,10 @@ def _version(root: Node | None, *names: str) -> str | None:
         if found:
             return found[0]
     return None
+
+
+def _first(roots: Sequence[Node | None], *names: str) -> str | None:
+    return next(filter(None, (_version(root, *names) for root in roots)), None)
 
 
 def _fits(module: str, library: str) -> bool:
@@ -187,20 +227,24 @@ def gpu_facts(
 
     ``replies`` by the names of QUERIES; ``source`` is the program that gave them, None where there is none, and
     ``wanted`` the one that was looked for; ``kernel_module`` is the text of /proc/driver/nvidia/version, ``cards`` the
-    PCI addresses of NVIDIA display and 3D controllers. A machine without a card is no error.
+    PCI addresses of NVIDIA display and 3D controllers; replies to :func:`further_queries` may be there
+    too. A machine without a card is no error.
     """
+    single = {name: reply for name, reply in replies.items() if name not in QUERIES}
     replies = {name: replies.get(name, Reply()) for name in QUERIES}
     module_version, module_open = errors.kernel_module(kernel_module)
     document = read_xml(replies["xml"].out)
     listed = parse_list(replies["list"].out)
-    gpus = _gpus(document, listed, parse_capabilities(replies["capabilities"].out))
+    gpus = _gpus(_nodes(document, single), listed, parse_capabilities(replies["capabilities"].out))
     said = "\n".join(reply.said for reply in replies.values())
-    driver = _version(document.root, "driver_version", "kmd_version") or errors.library_version(said)
+    roots = [document.root, *(read_xml(reply.out).root for reply in single.values())]
+    driver = _first(roots, "driver_version", "kmd_version") or errors.library_version(said)
     mismatch = errors.MISMATCH in said.lower()
     if source is None:
-        error = errors.without_program(cards, wanted)
+        error, problems = errors.without_program(cards, wanted), []
     else:
-        error = " ".join(_problems(gpus, document, replies, module_version)) or None
+        problems = _problems(gpus, document, replies, module_version)
+        error = " ".join(problems) or None
         idle = errors.NO_DEVICES in said.lower() or errors.NOT_LOADED in said.lower()
         # A driver's utilities in an image or on a host without a card: nothing is amiss there.
         if idle and not (gpus or cards or module_version):
@@ -218,8 +262,11 @@ def gpu_facts(
     return {
         "source": source,
         "error": error,
+        "degraded": bool(error)
+        and any(gpu["health"] == "ok" for gpu in gpus)
+        and all(errors.about_one_gpu(one) for one in problems),
         "driver_version": driver,
-        "cuda_driver_version": _version(document.root, "cuda_version", "cuda_umd_version"),
+        "cuda_driver_version": _first(roots, "cuda_version", "cuda_umd_version"),
         "kernel_module_version": module_version,
         "kernel_module_open": module_open,
         "reboot_required": reboot,

@@ -9,6 +9,7 @@ Pure functions over texts; no Ansible, no files, no network. Nothing here raises
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any, NamedTuple
 from xml.parsers import expat
@@ -18,6 +19,7 @@ MAX_CHARACTERS = 4 * 2**20
 MAX_ELEMENTS = 200_000
 MAX_DEPTH = 32
 NO_XML = "no XML in it"
+TAG = re.compile(r"<(/?)([A-Za-z_][\w.-]*)([^<>]*)>")
 BEGINNING = re.compile(r"<\?xml\s|<!DOCTYPE\s|<nvidia_smi_log\b")
 # A process may call itself anything; nvidia-smi prints what XML 1.0 cannot hold.
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
@@ -142,6 +144,29 @@ class _Reader:
         raise _RefusedError("it declares entities")
 
 
+def _mended(text: str) -> Node | None:
+    """Read XML with tags that do not fit together, or with bare signs; None if its end is not there.
+
+    Drivers print wrong tags around supported clocks, and names of processes as they are. An element without its own end
+    is not complete; nothing is expanded.
+    """
+    reader, position = _Reader(), 0
+    for tag in TAG.finditer(text):
+        reader.text(text[position : tag.start()])
+        position = tag.end()
+        if not tag[1]:
+            reader.start(tag[2], {})
+            if tag[3].endswith("/"):
+                reader.end(tag[2])
+        elif any(node.name == tag[2] for node in reader.open):
+            while reader.open[-1].name != tag[2]:
+                reader.open.pop()
+            reader.end(tag[2])
+        if reader.root and reader.root.closed:
+            return reader.root
+    return None
+
+
 def read_xml(text: str) -> Document:
     """Read the answer of ``nvidia-smi -q -x``; words before and after the XML are skipped, a cut-off end is borne.
 
@@ -164,7 +189,9 @@ def read_xml(text: str) -> Document:
         parser.Parse(NOT_XML.sub("\ufffd", text[beginning.start() :]), True)
     except expat.ExpatError as error:
         if not (reader.root and reader.root.closed):
-            return Document(reader.root, str(error))
+            with contextlib.suppress(_RefusedError):
+                return Document(_mended(text[beginning.start() :]) or reader.root, str(error))
+            return Document(None, str(error))
     except _RefusedError as error:
         return Document(None, str(error))
     return Document(reader.root, "")

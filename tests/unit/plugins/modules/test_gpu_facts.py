@@ -238,3 +238,68 @@ def test_every_fact_is_documented(machine: Path) -> None:
     assert set(found["gpus"][0]) == set(gpu)
     assert set(found["gpus"][0]["mig_devices"][0]) == set(gpu["mig_devices"]["contains"])
     assert set(found["topology"]) == set(documented["topology"]["contains"])
+
+
+def add_one_by_one(root: Path, listing: str, **answers: str) -> None:
+    """A program whose XML ends at a GPU that cannot be opened, and that tells of the others one by one."""
+    (root / "list").write_text(listing)
+    for name, text in answers.items():
+        (root / name.replace("_", "-")).write_text(text)
+    script = f"""
+case "$*" in
+  "-q -x -i "*) cat {root}/$4 2>/dev/null || exit 15 ;;
+  "-q -x") echo 'Unable to determine the device handle for GPU0000:03:00.0: Unknown Error'; exit 255 ;;
+  -L) cat {root}/list; exit 255 ;;
+  topo*) exit 3 ;;
+  *) exit 255 ;;
+esac
+"""
+    add_program(root, script)
+
+
+def one_xml(uuid: str, address: str) -> str:
+    whole = (DATA / "l40s.xml").read_text()
+    now = whole[whole.index("<uuid>") + 6 : whole.index("</uuid>")]
+    bus = whole[whole.index("<pci_bus_id>") + 12 : whole.index("</pci_bus_id>")]
+    return whole.replace(now, uuid).replace(bus, address)
+
+
+LOST = "Unable to determine the device handle for GPU0000:03:00.0: Unknown Error\n"
+
+
+def test_one_lost_gpu_does_not_hide_the_others(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_one_by_one(
+        machine,
+        f"GPU 0: NVIDIA L40S (UUID: GPU-a)\n{LOST}GPU 2: NVIDIA L40S (UUID: GPU-c)\n",
+        GPU_a=one_xml("GPU-a", "00000000:01:00.0"),
+        GPU_c=one_xml("GPU-c", "00000000:05:00.0"),
+    )
+    result = run(monkeypatch, capsys, fail_on_error=True)
+    found = result["ansible_facts"]["gpu_facts"]
+    assert [(gpu["uuid"], gpu["index"], gpu["memory_total_mib"], gpu["health"]) for gpu in found["gpus"]] == [
+        ("GPU-a", 0, 46068, "ok"),
+        ("GPU-c", 2, 46068, "ok"),
+    ]
+    assert found["driver_version"]
+    assert "0000:03:00.0 is out of service" in found["error"]
+
+
+def test_the_others_are_asked_by_their_addresses_where_the_list_ends_too(machine: Path) -> None:
+    for address in ("0000:03:00.0", "0000:05:00.0", "0000:06:00.0"):
+        add_card(machine, address)
+    (machine / "0000:05:00.0").write_text(one_xml("GPU-c", "00000000:05:00.0"))
+    (machine / "0000:06:00.0").write_text(one_xml("GPU-d", "00000000:06:00.0"))
+    add_one_by_one(machine, LOST)
+    found = gather()
+    assert [(gpu["uuid"], gpu["health"]) for gpu in found["gpus"]] == [("GPU-c", "ok"), ("GPU-d", "ok")]
+
+
+def test_all_gpus_lost_is_an_error(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_one_by_one(machine, "GPU 0: NVIDIA L40S (UUID: GPU-a)\n")
+    assert run(monkeypatch, capsys, fail_on_error=True)["failed"]
+    found = gather()
+    assert (found["degraded"], [gpu["health"] for gpu in found["gpus"]]) == (False, ["unknown"])

@@ -341,11 +341,22 @@ def test_recorded_gpus_are_well(name: str) -> None:
 
 
 def test_a_recorded_gpu_that_is_lost_and_one_whose_memory_is_worn_out() -> None:
-    found = doctor_gpu.health(*recorded("gb200-lost.xml"))
-    assert [one.found for one in found if one.severity == ERROR] == [
-        "a row of its memory could not be remapped",
-        "lost",
-    ]
+    facts_of_both, xml = recorded("gb200-lost.xml")
+    worn = "a row of its memory could not be remapped"
+    found = doctor_gpu.health(facts_of_both, xml)
+    assert [one.found for one in found if one.severity == ERROR] == [worn]
+    assert [one.found for one in found if one.severity == WARNING][:1] == ["lost"]
+    planned = doctor_gpu.health(facts_of_both, xml, [{"name": "chat-0", "gpus": [facts_of_both["gpus"][1]["uuid"]]}])
+    assert [one.found for one in planned if one.severity == ERROR] == [worn, "lost"]
+
+
+def test_a_lost_gpu_beside_one_that_works_stops_no_host() -> None:
+    degraded, _xml = recorded("gb200-lost.xml")
+    assert severities(doctor_gpu.driver(degraded)) == [WARNING]
+    assert "is out of service" in doctor_gpu.driver(degraded)[0].cause
+    alone = {**degraded, "gpus": degraded["gpus"][1:], "degraded": False}
+    assert severities(doctor_gpu.driver(alone)) == [ERROR]
+    assert severities(doctor_gpu.health(alone, ""))[0] == ERROR
 
 
 def test_several_healthy_gpus_are_one_line() -> None:

@@ -76,3 +76,13 @@ def test_the_fabric(facts: dict[str, Any], words: str) -> None:
     found = fabric.fabric_problem(facts)
     assert words in found
     assert bool(found) is bool(words)
+
+
+def test_a_lost_gpu_does_not_hold_up_the_fabric_of_the_others() -> None:
+    done = {"state": "Completed", "status": "Success"}
+    gpus = [
+        {"index": 0, "fabric": done, "mig_mode_current": None, "health": "ok"},
+        {"index": 1, "fabric": None, "mig_mode_current": None, "health": "lost"},
+    ]
+    assert fabric.fabric_problem({"error": "GPU 1 is out of service", "degraded": True, "gpus": gpus}) == ""
+    assert fabric.fabric_problem({"error": "It hangs.", "degraded": False, "gpus": gpus}) == "It hangs."
