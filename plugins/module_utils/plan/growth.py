@@ -125,7 +125,7 @@ def sizes(one: Placed) -> dict[str, Any]:
         "pipeline_parallel_size": shape.pipeline,
         "data_parallel_size": shape.data,
         "dtype": shape.dtype,
-        "quantization": one.model["facts"].get("quantization"),
+        "quantization": instance_memory.quantization(one.model),
         "kv_cache_dtype": shape.kv_dtype,
         # Rounded up, as the requested bytes must cover what was counted; the margin pays for it.
         "gpu_memory_utilization": instance_memory.pinned_share(one.model)

@@ -96,7 +96,8 @@ class Shape:
     def _measured(self, device: Device, overheads: list[dict[str, Any]]) -> str:
         key = overhead_key(self.model, device.name, self)
         for entry in overheads:
-            if all(entry.get(name) == value for name, value in key.items()):
+            # Earlier versions did not note the quantisation.
+            if all({"quantization": key["quantization"], **entry}.get(name) == value for name, value in key.items()):
                 for part in ("weights", "activation", "cuda_graphs", "other"):
                     if entry.get(part) is not None:
                         setattr(self, part, int(entry[part]))
@@ -136,6 +137,12 @@ class Shape:
         return low
 
 
+def quantization(model: dict[str, Any]) -> str | None:
+    """Return how the weights of a model are quantised: in its files, or by its args while they are loaded."""
+    method = model["facts"].get("quantization") or model["args"].get("quantization")
+    return None if method is None else str(method)
+
+
 def overhead_key(model: dict[str, Any], product_name: str, shape: Shape) -> dict[str, Any]:
     """Return the key of a measurement: the same model, GPU and flags that affect memory."""
     return {
@@ -145,6 +152,7 @@ def overhead_key(model: dict[str, Any], product_name: str, shape: Shape) -> dict
         "tensor_parallel_size": shape.tensor,
         "pipeline_parallel_size": shape.pipeline,
         "dtype": shape.dtype,
+        "quantization": quantization(model),
         "max_num_batched_tokens": shape.batched_tokens,
         "max_num_seqs": shape.sequences,
     }

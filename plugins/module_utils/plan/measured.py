@@ -22,6 +22,7 @@ KEY = (
     "tensor_parallel_size",
     "pipeline_parallel_size",
     "dtype",
+    "quantization",
     "max_num_batched_tokens",
     "max_num_seqs",
 )
@@ -41,7 +42,10 @@ def merge(
     :param logs: text of the log by name of the instance.
     :param packages: by engine, the package that measured: its ``digest`` names environment or image.
     """
-    known = {(entry.get("instance"), key(entry)): entry for entry in earlier}
+    # Earlier versions did not note the quantisation.
+    quantised = {one["name"]: {"quantization": one.get("quantization")} for one in instances}
+    noted = [{**quantised.get(str(entry.get("instance")), {}), **entry} for entry in earlier]
+    known = {(entry.get("instance"), key(entry)): entry for entry in noted}
     result = []
     for one in instances:
         entry = {"instance": one["name"], **{name: one.get(name) for name in KEY}}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import describe
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.measured import KEY
 from ansible_collections.llmfleet.serving.tests.unit.plugins.module_utils.plan.plan_fixtures import (
     A100,
     BIG,
@@ -127,6 +128,17 @@ def test_a_model_that_is_quantised_at_load_takes_half_of_it() -> None:
     # A model that is quantised at load already is not told to take a quantised variant.
     _reason, remedy = missing(model("m", BIG, args={"quantization": "fp8"}), machine(1, L40S))
     assert "8-bit" not in remedy
+
+
+def test_what_was_measured_without_quantisation_is_of_something_else() -> None:
+    args = {"quantization": "fp8"}
+    (one,) = plan([model("m", BIG, args=args)], {"h": machine(2, L40S)})["instances"]
+    assert one["quantization"] == "fp8"
+    same = {name: one.get(name) for name in KEY}
+    for noted, taken in (({}, True), ({"quantization": None}, False)):
+        entry = {**same, **noted, "weights": 30 * GIB, "measured_on": "h"}
+        (again,) = plan([model("m", BIG, args=args)], {"h": machine(2, L40S)}, overheads=[entry])["instances"]
+        assert (again["memory"]["weights"] == 30 * GIB) is taken
 
 
 def test_a_model_that_is_unstable_in_float16_says_what_it_runs_in() -> None:
