@@ -4,7 +4,7 @@
 
 """Describe a model from its `config.json`: what the planner has to know of it, less its weights.
 
-Pure: the config is handed in as a mapping. Field names and defaults follow transformers 5 and vLLM 0.33
+Pure: the config is handed in as a mapping. Field names and defaults follow transformers 5 and vLLM 0.32
 (`model_arch_config_convertor.py`, `ModelConfig.get_and_verify_max_len`).
 """
 

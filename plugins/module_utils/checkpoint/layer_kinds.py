@@ -4,7 +4,7 @@
 
 """Find the kind of each layer in a model's text config: full attention, attention to a window, or a state.
 
-Source: the configuration classes of transformers 5, whose `layer_types` vLLM 0.33 goes by.
+Source: the configuration classes of transformers 5, whose `layer_types` vLLM 0.32 goes by.
 """
 
 from __future__ import annotations

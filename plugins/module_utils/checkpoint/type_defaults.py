@@ -5,7 +5,7 @@
 """Defaults of model types for fields that their `config.json` leaves out.
 
 A saved config leaves out what equals its class's default, above all inside `text_config`. Values: the configuration
-classes of transformers 5, as vLLM 0.33 loads them; names that a class maps onto another (`n_embd`) are read as aliases.
+classes of transformers 5, as vLLM 0.32 loads them; names that a class maps onto another (`n_embd`) are read as aliases.
 """
 
 from __future__ import annotations
