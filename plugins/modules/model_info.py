@@ -194,6 +194,12 @@ model_info:
     multimodal:
       description: Whether it takes more than text.
       type: bool
+    image_prefix:
+      description: Whether it attends in both directions within an image, which few attention kernels can.
+      type: bool
+    attention_sinks:
+      description: Whether its attention has sinks, which few attention kernels can.
+      type: bool
     encoder_only:
       description: Whether it keeps no KV cache, as embedding models do.
       type: bool
@@ -237,6 +243,8 @@ model_info:
     num_experts: null
     num_experts_per_tok: null
     multimodal: false
+    image_prefix: false
+    attention_sinks: false
     encoder_only: false
     tie_word_embeddings: false
     num_nextn_predict_layers: 0

@@ -20,6 +20,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.layers
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.positions import buffer_bytes, longest_context
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.projections import projections
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.quantization import scheme_of
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.traits import traits
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.type_defaults import defaults_of
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.values import (
     MOST_HEADS,
@@ -33,17 +34,6 @@ __all__ = ["ConfigError", "describe"]
 
 # Keys under which multimodal models have the config of their language model; an "omni" model nests it once more.
 _TEXT_CONFIGS = ("text_config", "llm_config", "language_config", "language_model_config")
-_OTHER_SENSES = (
-    "vision_config",
-    "audio_config",
-    "vision_tower",
-    "mm_vision_tower",
-    "vision_tower_config",
-    "visual",
-    "thinker_config",
-    "speech_config",
-    "audio_encoder_config",
-)
 _DTYPES = {
     "bfloat16": "bfloat16",
     "float16": "float16",
@@ -224,7 +214,7 @@ def describe(config: Any) -> dict[str, Any]:
         "projections": projections(text, model_type, layers, count, heads, intermediate, experts, scheme),
         "num_experts": experts,
         "num_experts_per_tok": _experts(text, _EXPERTS_PER_TOKEN),
-        "multimodal": any(root.get(name) not in (None, False, {}) for name in _OTHER_SENSES),
+        **traits(root, text, model_type),
         "encoder_only": encoder_only,
         "tie_word_embeddings": root.flag("tie_word_embeddings")
         if tied is not None

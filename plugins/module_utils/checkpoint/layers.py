@@ -24,6 +24,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.layer_
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.linear_state import state_of
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.values import (
     MOST_HEADS,
+    MOST_LAYERS,
     MOST_TOKENS,
     MOST_WIDTH,
     Values,
@@ -93,8 +94,12 @@ def describe_layers(text: Values, model_type: str, kv_heads: int, width: int) ->
     """
     made: dict[str, dict[str, Any]] = {}
     order: list[int] = []
-    for kind in kinds_of_layers(text, model_type):
+    kinds = kinds_of_layers(text, model_type)
+    shared = _shares_index(text, model_type, len(kinds))
+    for place, kind in enumerate(kinds):
         parts = _parts(text, model_type, kind)
+        if place in shared:
+            parts = tuple(part for part in parts if part != INDEXER)
         for part in parts:
             if part not in made:
                 made[part] = _entry(text, model_type, part, kv_heads, width)
@@ -102,6 +107,19 @@ def describe_layers(text: Values, model_type: str, kv_heads: int, width: int) ->
             made[part]["count"] += 1
         order.append(list(made).index(parts[0]) if len(parts) == 1 else -len(parts) or -1)
     return list(made.values()), order
+
+
+def _shares_index(text: Values, model_type: str, count: int) -> set[int]:
+    """Return the layers that attend to what an earlier layer's indexer chose (`DeepseekV2MLAAttention`, GLM 5.2)."""
+    if not is_latent(text, model_type) or text.get("index_head_dim") is None:
+        return set()
+    pattern = text.get("index_topk_pattern")
+    if isinstance(pattern, (str, list)):
+        return {place for place, letter in enumerate(pattern[:count]) if letter == "S"}
+    every = text.integer("index_topk_freq", most=MOST_LAYERS) or 1
+    offset = text.integer("index_skip_topk_offset", most=MOST_LAYERS, least=0)
+    offset = 2 if offset is None else offset
+    return {place for place in range(count) if max(place - offset + 1, 0) % every}
 
 
 def _parts(text: Values, model_type: str, kind: str) -> tuple[str, ...]:

@@ -59,10 +59,14 @@ def _kimi_delta(text: Values, inner: Values) -> dict[str, Any]:
     heads = inner.required("num_heads", most=MOST_HEADS)
     width = inner.required("head_dim", most=MOST_WIDTH)
     kernel = inner.integer("short_conv_kernel_size", most=_LONGEST_KERNEL, least=2) or 4
-    return {
+    entry: dict[str, Any] = {
         "kind": "kimi_delta_attention",
         "state": [_part([kernel - 1, 3 * heads * width], 1), _part([heads, width, width], 0, "float32")],
     }
+    if inner.get("gate_lower_bound") is not None and width == 128:
+        # FlashKDA, which exports states inside a prefill, needs both.
+        entry["bounded"] = True
+    return entry
 
 
 def _mamba2(text: Values, model_type: str, hidden: int) -> dict[str, Any]:

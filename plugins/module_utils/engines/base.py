@@ -110,17 +110,17 @@ class Engine(Protocol):
     def dtype(self, args: Mapping[str, Any], facts: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
         """Return the type that an instance computes with, and why if it is not the model's own."""
 
-    def kv_dtype(self, args: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
+    def kv_dtype(self, args: Mapping[str, Any], facts: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
         """Return the type of the KV cache, and the reason if it is not possible."""
 
-    def fp8_kv_cache(self, device: Gpu) -> bool:
-        """Check whether a GPU supports a KV cache of 8 bits."""
+    def fp8_kv_cache(self, facts: Mapping[str, Any], device: Gpu) -> bool:
+        """Check whether a model can have a KV cache of 8 bits on a GPU."""
 
     def layout(self, facts: Mapping[str, Any], **sizes: Any) -> Layout:
         """Return how the KV cache is laid out.
 
         :param sizes: ``tensor_parallel_size``, ``pipeline_parallel_size``, ``dtype``, ``kv_cache_dtype``,
-            ``block_size``, ``max_num_batched_tokens``, ``device``, ``compute_capability``.
+            ``block_size``, ``max_num_batched_tokens``, ``device``, ``compute_capability``, and ``args`` of the model.
         :raises LayoutError: where the model cannot be laid out that way.
         """
 

@@ -64,11 +64,11 @@ class PlainEngine:
         """Return the model's own type."""
         return str(facts.get("dtype") or "float16"), ""
 
-    def kv_dtype(self, args: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
+    def kv_dtype(self, args: Mapping[str, Any], facts: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
         """Return the model's own type."""
         return "auto", ""
 
-    def fp8_kv_cache(self, device: Gpu) -> bool:
+    def fp8_kv_cache(self, facts: Mapping[str, Any], device: Gpu) -> bool:
         """Return false: nothing is known of it."""
         return False
 

@@ -44,7 +44,16 @@ REQUEST = ("source", "revision", "context", "args", "max_positions", "facts")
 # Parts of an instance's memory, in bytes of each GPU, that the engine counts as its own.
 HELD = ("weights", "activation", "cuda_graphs", "other", "kv_cache")
 # Facts about the place where they were read, and those that follow from others. They are no part of the request.
-PROVENANCE = ("source", "revision", "weight_bytes_source", "parameters", "projections", "quantization_sets")
+PROVENANCE = (
+    "source",
+    "revision",
+    "weight_bytes_source",
+    "parameters",
+    "projections",
+    "quantization_sets",
+    "image_prefix",
+    "attention_sinks",
+)
 # Reasons for leaving an instance as it is, while they apply.
 UNKNOWN = "nothing is known of its host or model now: it stays as it was planned last"
 

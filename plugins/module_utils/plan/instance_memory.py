@@ -73,7 +73,7 @@ class Shape:
         self.batched_tokens, self.sequences = batched_tokens, sequences
         engine = registry.of(model)
         self.dtype, self.dtype_reason = engine.dtype(model["args"], facts, device)
-        self.kv_dtype, self.refusal = engine.kv_dtype(model["args"], device)
+        self.kv_dtype, self.refusal = engine.kv_dtype(model["args"], facts, device)
         self.width = self.tensor * self.pipeline * self.data
         self.geometry = engine.layout(
             facts,
@@ -84,6 +84,7 @@ class Shape:
             block_size=pinned(model, "block-size"),
             max_num_batched_tokens=batched_tokens,
             compute_capability=".".join(map(str, device.capability)),
+            args=model["args"],
         )
         self.weights = engine.rank_weight_bytes(facts, model["args"], device, self.dtype, parallel)
         self.activation, self.cuda_graphs, self.other = engine.overheads(
@@ -158,9 +159,15 @@ def overhead_key(model: dict[str, Any], product_name: str, shape: Shape) -> dict
     }
 
 
-def positions(model: dict[str, Any]) -> int:
-    """Return the longest context in tokens that a model is made for."""
-    most = int(model["facts"]["max_position_embeddings"])
+def positions(model: dict[str, Any], asked: bool = False) -> int:
+    """Return the longest context in tokens that a model takes unasked, or the longest that it takes when asked for it.
+
+    They differ for LongRoPE, which serves its original length unless a longer one is asked for.
+    """
+    facts = model["facts"]
+    most = int(facts["max_position_embeddings"])
+    if asked:
+        most = max(most, int(facts.get("max_model_len_limit") or 0))
     return min(most, int(model["max_positions"])) if model.get("max_positions") else most
 
 
@@ -173,7 +180,7 @@ def unservable(model: dict[str, Any]) -> tuple[str, str] | None:
     share = args.get("gpu-memory-utilization")
     if share is not None and pinned_share(model) is None:
         return f"args gpu-memory-utilization is {shown(share)}", "write a number above 0, up to 1, or leave it out"
-    most, least = positions(model), asked_context(model)[0]
+    most, least = positions(model, asked=True), asked_context(model)[0]
     if least > most and not registry.of(model).stretched(args, model["env"]):
         text = f"it is asked for context {least}, and {model['source']} has {most} positions"
         return text, f"ask for {most} or fewer, write auto, or stretch the model with args hf-overrides"
@@ -185,7 +192,9 @@ def asked_context(model: dict[str, Any]) -> tuple[int, int]:
     most = positions(model)
     context = pinned(model, "max-model-len") or model["context"]
     if isinstance(context, dict):
-        return int(context["min"]), max(most, int(context["min"]))
+        least = int(context["min"])
+        # Whoever asks for more than the model gives unasked gets what else fits too.
+        return least, max(positions(model, asked=least > most), least)
     if context == "auto":
         return min(most, LEAST_CONTEXT), most
     return int(context), int(context)

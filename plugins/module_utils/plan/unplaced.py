@@ -178,7 +178,9 @@ def _changes(
             changes.append(f"ask for concurrency {at_once * int(model['replicas'])} or less")
         if changes:
             break
-    if registry.of(model).fp8_kv_cache(device) and not str(model["args"].get("kv-cache-dtype", "")).startswith("fp8"):
+    if registry.of(model).fp8_kv_cache(model["facts"], device) and not str(
+        model["args"].get("kv-cache-dtype", "")
+    ).startswith("fp8"):
         smaller = {**model, "args": {**model["args"], "kv-cache-dtype": "fp8"}}
         if _least(smaller, device, most, Sizer([])) <= usable:
             changes.append("set args {kv-cache-dtype: fp8}")

@@ -12,6 +12,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory imp
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import (
     divisions,
     dtypes,
+    flags,
+    kernels,
     kv_cache,
     log,
     quantization,
@@ -78,7 +80,7 @@ class Vllm:
 
     def pinned(self, args: Mapping[str, Any], flag: str) -> int | None:
         """Return the whole number that args pin a flag to, as vLLM's command line reads it."""
-        return sizing.pinned(args, flag)
+        return flags.pinned(args, flag)
 
     def stretched(self, args: Mapping[str, Any], env: Mapping[str, Any]) -> bool:
         """Check whether a model may exceed the positions of its configuration, so that only vLLM can judge."""
@@ -96,13 +98,13 @@ class Vllm:
         """Return the type that an instance computes with, and why if it is not the model's own."""
         return dtypes.dtype_for(args, facts, device)
 
-    def kv_dtype(self, args: Mapping[str, Any], device: sizing.Gpu) -> tuple[str, str]:
+    def kv_dtype(self, args: Mapping[str, Any], facts: Mapping[str, Any], device: sizing.Gpu) -> tuple[str, str]:
         """Return the type of the KV cache, and the reason if it is not possible."""
-        return sizing.kv_dtype_for(args, device)
+        return sizing.kv_dtype_for(args, facts, device)
 
-    def fp8_kv_cache(self, device: sizing.Gpu) -> bool:
-        """Check whether a GPU supports a KV cache of 8 bits."""
-        return device.capability >= sizing.FP8_KV_CAPABILITY
+    def fp8_kv_cache(self, facts: Mapping[str, Any], device: sizing.Gpu) -> bool:
+        """Check whether a model can have a KV cache of 8 bits on a GPU."""
+        return not kernels.fp8_refusal(facts, "fp8", device.capability, device.name)
 
     def layout(self, facts: Mapping[str, Any], **sizes: Any) -> Geometry:
         """Return the geometry of the KV cache."""
@@ -110,7 +112,11 @@ class Vllm:
 
     def refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], device: sizing.Gpu) -> tuple[str, str] | None:
         """Return why vLLM refuses a model on a kind of GPU, however many there are, and the remedy."""
-        return quantization.refusal(facts, args, device) or dtypes.refusal(facts, args, device)
+        return (
+            quantization.refusal(facts, args, device)
+            or dtypes.refusal(facts, args, device)
+            or kernels.refusal(facts, device.capability, device.name)
+        )
 
     def division_refusal(
         self, facts: Mapping[str, Any], args: Mapping[str, Any], ranks: int, device: sizing.Gpu | None = None

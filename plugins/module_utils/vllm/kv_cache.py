@@ -10,8 +10,10 @@ sizes in bytes of one rank. Facts of a model are those that ``checkpoint/config.
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple, Sequence
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import drafters, kernels
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.flags import switched
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_groups import (
     CHUNKED,
     DTYPE_BYTES,
@@ -27,19 +29,14 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_groups im
     stages,
 )
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.rank_weights import rank_weight_bytes
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.release import PINNED, Release
 
 __all__ = ["Geometry", "GeometryError", "geometry", "rank_weight_bytes", "tensor_parallel_allowed"]
 
-DEFAULT_BLOCK_SIZE = 16
-CPU_BLOCK_SIZE = 128
-# FlashMLA, which serves an fp8 cache on Hopper, and the sparse kernels take blocks of 64 tokens only.
-FLASHMLA_BLOCK_SIZE = 64
-# FlashInfer's latent attention on data-centre Blackwell takes blocks of 32 or 64.
-BLACKWELL_MLA_BLOCK_SIZE = 32
 # Blocks of hybrids with latent attention are multiples of this (`_align_hybrid_block_size`).
 HYBRID_MLA_ALIGNMENT = 128
-# FlashInfer's gated delta rule exports states at multiples of this many tokens.
-CHECKPOINT_ALIGNMENT = 64
+# Hopper, for which the arithmetic was recorded, is assumed where no card is given.
+HOPPER = (9, 0)
 
 
 class Geometry(NamedTuple):
@@ -115,42 +112,12 @@ class Geometry(NamedTuple):
         }
 
 
-def _compute_major(compute_capability: str | None) -> int:
-    """Return the major compute capability; Hopper where none is given, for which the arithmetic was recorded."""
+def _capability(compute_capability: str | None) -> tuple[int, int]:
+    """Return a compute capability as numbers."""
     if compute_capability is None:
-        return 9
-    return int(compute_capability.split(".")[0])
-
-
-def _block_size(facts: Mapping[str, Any], size: int, device: str, major: int) -> int:
-    """Return the block size that vLLM takes when none is asked for."""
-    kinds = {layer["type"] for layer in facts["layers"]}
-    if device == "cpu":
-        # Latent attention takes 16 without AMX tiles.
-        return DEFAULT_BLOCK_SIZE if "mla" in kinds else CPU_BLOCK_SIZE
-    if "indexer" in kinds:
-        return FLASHMLA_BLOCK_SIZE
-    if "mla" in kinds and major == 10:
-        return BLACKWELL_MLA_BLOCK_SIZE
-    if "mla" in kinds and size == 1 and major == 9:
-        return FLASHMLA_BLOCK_SIZE
-    return DEFAULT_BLOCK_SIZE
-
-
-def _state_blocks(facts: Mapping[str, Any], mode: str, device: str, major: int) -> tuple[int, int]:
-    """Return the blocks that a request takes of a state, and what block sizes are multiples of because of it.
-
-    With prefix caching (`align`) two states, and one prefill checkpoint where the kernel can export one: Mamba 2's
-    can, Kimi's on GPUs, and FlashInfer's gated delta rule, which needs Hopper or newer.
-    """
-    if mode != "align":
-        return 1, 1
-    kinds = {layer.get("kind") for layer in facts["layers"] if layer["type"] == STATE}
-    if kinds == {"gated_delta_net"} and device == "cuda" and major >= 9:
-        return 3, CHECKPOINT_ALIGNMENT
-    if kinds == {"mamba2"} or (kinds == {"kimi_delta_attention"} and device == "cuda"):
-        return 3, 1
-    return 2, 1
+        return HOPPER
+    major, _dot, minor = compute_capability.partition(".")
+    return int(major), int(minor or 0)
 
 
 def _lcm(one: int, other: int) -> int:
@@ -173,11 +140,14 @@ def geometry(
     mamba_cache_mode: str | None = None,
     device: str = "cuda",
     compute_capability: str | None = None,
+    args: Mapping[str, Any] | None = None,
+    release: Release = PINNED,
 ) -> Geometry:
     """Lay out the KV cache of a model.
 
     `mamba_cache_mode` is `align` unless given, as vLLM takes it with prefix caching on. `device` is `cuda` or `cpu`;
-    without a `compute_capability` Hopper's kernels are assumed. Raises `GeometryError` for a tensor-parallel size that
+    without a `compute_capability` Hopper's kernels are assumed. `args` are the model's flags: prefix caching and
+    speculative decoding change the cache. `release` is vLLM's. Raises `GeometryError` for a tensor-parallel size that
     the model does not allow, for sizes below one and for a dtype that is not planned.
     """
     if dtype not in DTYPE_BYTES:
@@ -200,18 +170,27 @@ def geometry(
             f"pipeline_parallel_size {pipeline_parallel_size} is more than the model's "
             f"{facts['num_hidden_layers']} layers."
         )
-    major = _compute_major(compute_capability)
-    layers = facts["layers"]
-    size = kv_bytes(kv_cache_dtype, dtype, facts.get("kv_cache_quantization"))
-    block = block_size or _block_size(facts, size, device, major)
+    capability = _capability(compute_capability)
+    drafter = drafters.of(facts, args or {})
+    layers = [*facts["layers"], *drafter.layers]
+    asked = kernels.cache_type(facts, kv_cache_dtype, capability) if device == "cuda" else kv_cache_dtype
+    size = kv_bytes(asked, dtype, facts.get("kv_cache_quantization"))
+    block = block_size or kernels.block_size(facts, size, device, capability)
     # Every stage has a batch under way; asynchronous scheduling, which CPUs do without, prepares one more.
     in_flight = max_num_batched_tokens * (pipeline_parallel_size + (device != "cpu"))
-    kinds = {layer["type"] for layer in layers}
-    # A model of states alone has no prefix caching.
-    mode = mamba_cache_mode or ("none" if kinds == {STATE} else "align")
-    state_blocks, alignment = _state_blocks(facts, mode, device, major)
-    if STATE in kinds:
-        alignment = _lcm(max(block, HYBRID_MLA_ALIGNMENT) if "mla" in kinds else block, alignment)
+    states = [layer for layer in layers if layer["type"] == STATE]
+    mode = mamba_cache_mode or cache_mode(facts, args or {})
+    state_blocks, alignment = kernels.state_blocks(
+        (layer.get("kind") for layer in states),
+        any(layer.get("bounded") for layer in states),
+        mode,
+        device,
+        capability,
+        release,
+    )
+    if states:
+        latent = any(layer["type"] == "mla" for layer in layers)
+        alignment = _lcm(max(block, HYBRID_MLA_ALIGNMENT) if latent else block, alignment)
     specs = layer_specs(
         layers,
         tensor_parallel_size=tensor_parallel_size,
@@ -219,9 +198,11 @@ def geometry(
         size=size,
         block_size=block,
         alignment=alignment,
-        state_blocks=state_blocks,
+        state_blocks=state_blocks + drafter.tokens,
+        sparse_bytes=kernels.sparse_token_bytes(size, capability),
+        drafted=drafter.tokens,
     )
-    groups = groups_of(specs, _members(facts))
+    groups = groups_of(specs, _members(facts, drafter.layers))
     terms: dict[tuple[str, int, int], int] = {}
     for group in groups:
         term = (group.kind, group.block_size, group.span)
@@ -231,16 +212,35 @@ def geometry(
         block_size=max((spec.block_size for spec in specs), default=block),
         bytes_per_block=max(
             bytes_per_block(groups, first, last)
-            for first, last in stages(facts["num_hidden_layers"], pipeline_parallel_size)
+            for first, last in _with_drafter(stages(facts["num_hidden_layers"], pipeline_parallel_size), drafter.layers)
         ),
         in_flight_tokens=in_flight,
         terms=tuple((kind, tokens, span, number) for (kind, tokens, span), number in terms.items()),
-        limits_sequences=STATE in kinds,
+        limits_sequences=bool(states),
     )
 
 
-def _members(facts: Mapping[str, Any]) -> list[list[int]]:
-    """Return the places of each kind's layers; facts without an order are taken as one kind after the other."""
+def cache_mode(facts: Mapping[str, Any], args: Mapping[str, Any]) -> str:
+    """Return how states are kept (`MambaModelConfig.verify_and_update_config`): `align` with prefix caching, or `none`.
+
+    A model of states alone has no prefix caching.
+    """
+    if {layer["type"] for layer in facts["layers"]} == {STATE} or not switched(args, "enable-prefix-caching", True):
+        return "none"
+    return "align"
+
+
+def _with_drafter(cuts: list[tuple[int, int]], drafted: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    """Return the stages with the drafter's layers on the last one."""
+    first, last = cuts[-1]
+    return [*cuts[:-1], (first, last + sum(layer["count"] for layer in drafted))]
+
+
+def _members(facts: Mapping[str, Any], drafted: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """Return the places of each kind's layers; facts without an order are taken as one kind after the other.
+
+    The layers of a drafter follow those of the model.
+    """
     layers = facts["layers"]
     order = facts.get("layer_order")
     members: list[list[int]] = [[] for _layer in layers]
@@ -248,11 +248,15 @@ def _members(facts: Mapping[str, Any]) -> list[list[int]]:
         for place, entry in enumerate(order):
             for part in range(len(layers)) if entry == -2 else (entry,) if entry >= 0 else ():
                 members[part].append(place)
-        return members
-    place = 0
-    for part, layer in zip(members, layers):
-        part.extend(range(place, place + layer["count"]))
-        place += layer["count"]
+    else:
+        place = 0
+        for part, layer in zip(members, layers):
+            part.extend(range(place, place + layer["count"]))
+            place += layer["count"]
+    place = facts["num_hidden_layers"]
+    for layer in drafted:
+        members.append(list(range(place, place + layer["count"])))
+        place += 0 if layer["type"] == "mla" else layer["count"]
     return members
 
 

@@ -17,8 +17,6 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.layout import Lay
 
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "half": 2, "float32": 4, "float": 4}
 FP8_KV_DTYPES = ("fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc")
-# Bytes of one token that `fp8_ds_mla` keeps for sparse latent attention: 512 values, their scales, 64 rotary bf16.
-_FP8_SPARSE_MLA_BYTES = 656
 # An indexer's key is fp8 with one float32 scale for each 128 values.
 _INDEXER_SCALE_VALUES = 128
 
@@ -102,11 +100,20 @@ def _shape(layer: Mapping[str, Any], tensor_parallel_size: int) -> tuple[int, ..
     return heads, layer["head_size"], layer["head_size_v"]
 
 
-def state_bytes(layer: Mapping[str, Any], tensor_parallel_size: int, dtype: str) -> int:
-    """Return the bytes of one request's state in one layer on one rank."""
+# States of these kinds keep one convolution input more for each token that a drafter proposes.
+_DRAFTED_STATES = ("gated_delta_net", "kimi_delta_attention", "mamba2")
+
+
+def state_bytes(layer: Mapping[str, Any], tensor_parallel_size: int, dtype: str, drafted: int = 0) -> int:
+    """Return the bytes of one request's state in one layer on one rank.
+
+    :param drafted: tokens that a drafter proposes.
+    """
     total = 0
     for part in layer["state"]:
         shape = list(part["shape"])
+        if part["sharded"] == 1 and layer.get("kind") in _DRAFTED_STATES:
+            shape[0] += drafted
         if part["sharded"] == 1 and "n_groups" in layer:
             groups = layer["n_groups"]
             # `extra_groups_for_head_shards`: every rank gets a whole group.
@@ -126,18 +133,20 @@ def layer_specs(
     block_size: int,
     alignment: int,
     state_blocks: int,
+    sparse_bytes: int | None = None,
+    drafted: int = 0,
 ) -> list[Spec]:
     """Return the spec of every entry of `layers`, the block size raised where a state asks for it.
 
     `alignment` is the number of tokens that a raised block is a multiple of, `state_blocks` what a request takes of
-    each state.
+    each state, `sparse_bytes` what a token takes of packed sparse attention, `drafted` the tokens that are proposed.
     """
     attention = [layer for layer in layers if layer["type"] != STATE]
-    states = [state_bytes(layer, tensor_parallel_size, dtype) for layer in layers if layer["type"] == STATE]
+    states = [state_bytes(layer, tensor_parallel_size, dtype, drafted) for layer in layers if layer["type"] == STATE]
     sparse = any(layer["type"] == "indexer" for layer in layers)
     tokens = [
-        _FP8_SPARSE_MLA_BYTES
-        if sparse and size == 1 and layer["type"] == "mla"
+        sparse_bytes
+        if sparse and sparse_bytes and layer["type"] == "mla"
         else attention_bytes(layer, tensor_parallel_size, size)
         for layer in attention
     ]

@@ -9,11 +9,9 @@ Pure functions; no Ansible, no files, no network. All sizes are bytes of one ran
 
 from __future__ import annotations
 
-import re
-from fractions import Fraction
 from typing import Any, Mapping, Protocol
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kernels
 
 GIB = 1024**3
 # Activation, CUDA graphs and the rest, as measured with vLLM 0.33 on public logs: 2 x T x hidden x c, c by the width of
@@ -35,13 +33,9 @@ LEAST_CAPABILITY = (7, 5)
 # Share of a GPU that CUDA context, NCCL and cuBLAS take before vLLM looks at what is free. vLLM does not charge it to
 # gpu-memory-utilization: the highest that starts is about 0.98 on an H100 at TP 4.
 CONTEXT_SHARE = 0.02
-# GPUs support fp8 from this compute capability on.
-FP8_KV_CAPABILITY = (8, 9)
 # Less than this per step starves long prompts; it is what is tried when a model does not fit with the default.
 FRUGAL_BATCHED_TOKENS = 2048
 FRUGAL_SEQUENCES = 64
-# Whole numbers as vLLM's command line takes them: 16k is 16,000, 16K is 16,384; a fraction goes with the former alone.
-READABLE = re.compile(r"(\d+(?:\.\d+)?)([kmgt])|(\d+)([KMGT])")
 
 
 class Gpu(Protocol):
@@ -50,18 +44,6 @@ class Gpu(Protocol):
     name: str
     capability: tuple[int, int]
     total: int
-
-
-def pinned(args: Mapping[str, Any], flag: str) -> int | None:
-    """Return the whole number above 0 that args pin a flag to; null for none, and for what is no number."""
-    value = args.get(flag)
-    match = READABLE.fullmatch(str(value))
-    if not match:
-        return whole(value)
-    decimal, small, binary, large = match.groups()
-    if small:
-        return int(Fraction(decimal) * 1000 ** ("kmgt".index(small) + 1)) or None
-    return int(binary) * 1024 ** ("KMGT".index(large) + 1) or None
 
 
 def serve_defaults(device: Gpu) -> tuple[int, int]:
@@ -78,12 +60,11 @@ def power(device: Gpu) -> str:
     return ".".join(map(str, device.capability))
 
 
-def kv_dtype_for(args: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
-    """Return the dtype of the KV cache, and why it cannot be, if it cannot."""
+def kv_dtype_for(args: Mapping[str, Any], facts: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
+    """Return the dtype of the KV cache, and why there can be none, if so: no attention backend on the card has it."""
     asked = str(args.get("kv-cache-dtype") or "auto")
-    if asked.startswith("fp8") and device.capability < FP8_KV_CAPABILITY:
-        return asked, f"an fp8 KV cache needs compute capability 8.9, {device.name} has {power(device)}"
-    return asked, ""
+    declared = facts.get("kv_cache_quantization") if asked == "auto" else None
+    return asked, kernels.fp8_refusal(facts, str(declared or asked), device.capability, device.name)
 
 
 def activation(facts: Mapping[str, Any], tensor_parallel_size: int, batched_tokens: int, sequences: int) -> int:

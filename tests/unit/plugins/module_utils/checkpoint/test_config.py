@@ -69,6 +69,8 @@ def test_a_dense_model() -> None:
         "num_experts": None,
         "num_experts_per_tok": None,
         "multimodal": False,
+        "image_prefix": False,
+        "attention_sinks": False,
         "encoder_only": False,
         "tie_word_embeddings": False,
         "num_nextn_predict_layers": 0,

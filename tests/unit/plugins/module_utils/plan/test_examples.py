@@ -287,11 +287,12 @@ def test_unified_memory_leaves_room_for_the_host() -> None:
     assert (one["max_num_batched_tokens"], one["max_num_seqs"]) == (2048, 256)
 
 
-def test_an_fp8_cache_needs_ada() -> None:
+def test_an_fp8_cache_needs_ampere_with_a_kernel_that_has_one() -> None:
     asked = [model("chat", args={"kv-cache-dtype": "fp8"})]
-    reason, remedy = refusal(plan(asked, {"h": machine(1, A100)}))
-    assert reason == "an fp8 KV cache needs compute capability 8.9, NVIDIA A100-SXM4-80GB has 8.0"
+    reason, remedy = refusal(plan(asked, {"h": machine(1, T4)}))
+    assert reason == "an fp8 KV cache needs compute capability 8.0, Tesla T4 has 7.5"
     assert "kv-cache-dtype" in remedy
+    assert single(plan(asked, {"h": machine(1, A100)}))["kv_cache_dtype"] == "fp8"
     one = single(plan(asked, {"h": machine(1, L4)}))
     plain = single(plan([model("chat")], {"h": machine(1, L4)}))
     assert one["kv_cache_dtype"] == "fp8"
@@ -543,3 +544,29 @@ def test_gpus_of_one_instance_are_of_one_kind() -> None:
     check(found, asked)
     assert single(found)["gpus"] == ["GPU-0", "GPU-2"]
     assert math.isclose(sum(1 for g in found["hosts"]["h"]["gpus"] if g["instances"]), 2)
+
+
+LONG = {**FACTS[CHAT], "max_position_embeddings": 4096, "max_model_len_limit": 131072}
+
+
+@pytest.mark.parametrize(
+    ("asked", "length"),
+    [
+        ({}, 4096),
+        ({"context": 2048}, 2048),
+        ({"context": 32768}, 32768),
+        ({"args": {"max-model-len": 32768}}, 32768),
+        ({"context": {"min": 2048}}, 4096),
+    ],
+)
+def test_a_stretched_model_serves_more_than_its_own_length_when_asked(asked: dict[str, Any], length: int) -> None:
+    assert single(plan([{**model("chat"), "facts": LONG, **asked}], {"h": machine(1, H100)}))["max_model_len"] == length
+
+
+def test_a_stretched_model_gets_what_fits_beyond_its_own_length_up_to_its_limit() -> None:
+    asked = [{**model("chat"), "facts": LONG, "context": {"min": 16384}}]
+    assert 16384 < single(plan(asked, {"h": machine(1, L4)}))["max_model_len"] < 131072
+    assert single(plan(asked, {"h": machine(1, H100)}))["max_model_len"] == 131072
+    reason, remedy = refusal(plan([{**asked[0], "context": 200000}], {"h": machine(1, H100)}))
+    assert "has 131072 positions" in reason
+    assert "ask for 131072 or fewer" in remedy

@@ -13,7 +13,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growt
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device, capability, islands
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Sizer, batches
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.search import Placer, find
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import sizing
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import flags, sizing
 from ansible_collections.llmfleet.serving.tests.unit.plugins.module_utils.plan.plan_fixtures import (
     A100,
     BIG,
@@ -107,7 +107,7 @@ def test_batches_hold_what_is_asked_and_pinned() -> None:
     ],
 )
 def test_pins_are_read_as_vllm_reads_them(value: Any, number: int | None) -> None:
-    assert sizing.pinned({"flag": value}, "flag") == number
+    assert flags.pinned({"flag": value}, "flag") == number
 
 
 def test_divisions_are_those_that_the_model_allows() -> None:

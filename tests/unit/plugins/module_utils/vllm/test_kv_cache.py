@@ -46,6 +46,7 @@ def cached(case: dict[str, Any]) -> kv_cache.Geometry:
         dtype=case["dtype"],
         kv_cache_dtype=case["kv_cache_dtype"],
         max_num_batched_tokens=case["max_num_batched_tokens"],
+        release=(0, 33),
     )
 
 
@@ -282,9 +283,11 @@ def test_a_hybrids_block_covers_its_state() -> None:
     qwen = FACTS["Qwen3-Next-80B-A3B-Instruct"]
     assert laid_out(qwen).limits_sequences
     assert not laid_out(facts_of(attention(32))).limits_sequences
-    # No checkpoint kernel before Hopper: two states, and blocks are multiples of 16 alone.
-    ampere = laid_out(qwen, compute_capability="8.0")
-    assert (ampere.block_size, ampere.blocks_for(262144)) == (544, 3 * 2 + math.ceil(262144 / 544))
+    # No checkpoint kernel before Hopper, and none in the pinned release: two states, blocks are multiples of 16 alone.
+    for older in (laid_out(qwen, compute_capability="8.0", release=(0, 33)), laid_out(qwen)):
+        assert (older.block_size, older.blocks_for(262144)) == (544, 3 * 2 + math.ceil(262144 / 544))
+    newer = laid_out(qwen, release=(0, 33))
+    assert (newer.block_size, newer.blocks_for(262144)) == (576, 3 * 3 + math.ceil(262144 / 576))
     plain = laid_out(qwen, mamba_cache_mode="none")
     assert (plain.block_size, plain.blocks_for(262144)) == (544, 3 * 1 + math.ceil(262144 / 544))
     assert laid_out(qwen, device="cpu").block_size % 128 == 0
@@ -316,13 +319,15 @@ def test_state_space_groups_are_filled_up_to_the_ranks() -> None:
     assert tensor_parallel_allowed(facts_of(attention(4), state), 4)
     # Prefix caching holds two states and a checkpoint of each; a kernel that exports none two.
     hybrid = facts_of(attention(27), state)
-    for kind, device, blocks in (
-        ("mamba2", "cpu", 3),
-        ("kimi_delta_attention", "cuda", 3),
-        ("kimi_delta_attention", "cpu", 2),
-        ("mamba1", "cuda", 2),
+    for kind, device, bounded, blocks in (
+        ("mamba2", "cpu", False, 3),
+        ("kimi_delta_attention", "cuda", True, 3),
+        ("kimi_delta_attention", "cuda", False, 2),
+        ("kimi_delta_attention", "cpu", True, 2),
+        ("mamba1", "cuda", False, 2),
     ):
-        layout = laid_out({**hybrid, "layers": [hybrid["layers"][0], {**state, "kind": kind}]}, device=device)
+        kept = {**state, "kind": kind, "bounded": bounded}
+        layout = laid_out({**hybrid, "layers": [hybrid["layers"][0], kept]}, device=device)
         assert layout.blocks_for(1) == 1 + blocks
     assert not tensor_parallel_allowed(facts_of(attention(4), state, num_attention_heads=64), 32)
     assert not tensor_parallel_allowed(facts_of(attention(4), {**state, "n_groups": 8}, num_attention_heads=48), 3)

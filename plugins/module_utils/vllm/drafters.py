@@ -1,0 +1,175 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What speculative decoding adds to a model: layers in its KV cache, tokens kept for proposals, weights.
+
+Sources, vLLM 0.32: `SpeculativeConfig` of `config/speculative.py`, `load_eagle_model` of
+`v1/worker/gpu/spec_decode/eagle/utils.py`, `MambaBase.get_kv_cache_spec`. A draft model whose files were read is
+`drafter` of the facts; the shape of another one is taken from its name, or assumed to be large.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Mapping, NamedTuple
+
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.flags import pinned, structure
+
+FLAG = "speculative-config"
+# Methods that propose without a cache and without weights worth counting.
+_WITHOUT_MODEL = ("ngram", "ngram_gpu", "suffix", "custom_class")
+_MTP = ("mtp", "nextn")
+_EAGLE = ("eagle", "eagle3", "dflash", "dspark")
+# Types of models whose layer for prediction attends to a window; vLLM makes one of it, whatever the config says.
+_WINDOWED_MTP = ("mimo_v2",)
+# EAGLE 3 has a vocabulary of its own of this many tokens in published heads.
+_EAGLE_VOCABULARY = 32_000
+# Published draft models by their names: layers, key-value heads, width of a head, parameters.
+_KNOWN = (
+    (r"llama.*\b1b", 16, 8, 64, 1_235_814_400),
+    (r"llama.*\b3b", 28, 8, 128, 3_212_749_824),
+    (r"llama.*\b8b", 32, 8, 128, 8_030_261_248),
+    (r"qwen3.*\b0\.6b", 28, 8, 128, 596_049_920),
+    (r"qwen3.*\b1\.7b", 28, 8, 128, 1_720_574_976),
+    (r"qwen3.*\b4b", 36, 8, 128, 4_022_468_096),
+    (r"qwen2\.5.*\b0\.5b", 24, 2, 64, 494_032_768),
+    (r"qwen2\.5.*\b1\.5b", 28, 2, 128, 1_543_714_304),
+    (r"qwen2\.5.*\b3b", 36, 2, 128, 3_085_938_688),
+    (r"gemma-3.*\b270m", 18, 1, 256, 268_098_176),
+    (r"gemma-3.*\b1b", 26, 1, 256, 999_885_952),
+)
+# Names round sizes down: Llama-3.2-1B has 1.24 thousand million parameters.
+_ROUNDED = 1.25
+_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", re.IGNORECASE)
+# Layers, key-value heads and width of a draft model of which nothing is known: those of 8 thousand million parameters.
+_ASSUMED = (32, 8, 128, 8_000_000_000)
+
+
+class Drafter(NamedTuple):
+    """What a drafter adds."""
+
+    method: str = ""
+    """As vLLM names it; empty without speculative decoding."""
+    tokens: int = 0
+    """Tokens that it proposes in one step."""
+    layers: tuple[Mapping[str, Any], ...] = ()
+    """Its entries in the KV cache, as in the facts of a model."""
+    parameters: int = 0
+    """Numbers in its weights, without those that it shares with the model."""
+    weight_bytes: int | None = None
+    """Bytes of its weights where its files were read."""
+    known: bool = True
+    """Whether shape and weights are its own, and not assumed."""
+
+
+NONE = Drafter()
+
+
+def of(facts: Mapping[str, Any], args: Mapping[str, Any]) -> Drafter:
+    """Return what the drafter of a model's args adds; `NONE` for none."""
+    config = structure(args, FLAG)
+    if not config:
+        return NONE
+    method = _method(config, facts)
+    tokens = pinned(config, "num_speculative_tokens") or (_mtp_layers(facts) if method == "mtp" else 0)
+    if method in _WITHOUT_MODEL:
+        return Drafter(method, tokens)
+    if method == "mtp":
+        return Drafter(method, tokens, _mtp(facts), _layer_parameters(facts) * _mtp_layers(facts))
+    read = facts.get("drafter")
+    if isinstance(read, Mapping) and read.get("layers") is not None:
+        layers = tuple({**layer} for layer in read["layers"])
+        return Drafter(method, tokens, layers, int(read.get("parameters") or 0), read.get("weight_bytes"))
+    if method in _EAGLE:
+        return Drafter(method, tokens, (_attention(facts, 1),), _eagle_parameters(facts, method), known=False)
+    if method in ("medusa", "mlp_speculator"):
+        return Drafter(method, tokens, (), tokens * int(facts["hidden_size"]) ** 2, known=False)
+    count, heads, width, parameters, known = _shape_of(str(config.get("model") or ""))
+    entry = _entry(count, heads, width)
+    return Drafter(method, tokens, (entry,), parameters, known=known)
+
+
+def _method(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """Return the method, by the rules of `SpeculativeConfig.__post_init__` where none is named."""
+    method, model = str(config.get("method") or "").lower(), str(config.get("model") or "").lower()
+    if method in _MTP or method.endswith("_mtp"):
+        return "mtp"
+    if method:
+        return method
+    if model in ("ngram", "[ngram]"):
+        return "ngram"
+    if not model:
+        return "mtp" if _mtp_layers(facts) else "ngram"
+    name = model.rpartition("/")[2]
+    for mark, found in (("eagle3", "eagle3"), ("eagle", "eagle"), ("medusa", "medusa"), ("speculator", "eagle3")):
+        if mark in name:
+            return found
+    return "draft_model"
+
+
+def _mtp_layers(facts: Mapping[str, Any]) -> int:
+    if str(facts.get("model_type")).startswith(_WINDOWED_MTP):
+        return 1
+    return int(facts.get("num_nextn_predict_layers") or 0)
+
+
+def _mtp(facts: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Return the layers for multi-token prediction: they attend as those of the model do."""
+    count = _mtp_layers(facts)
+    if not count:
+        return ()
+    sliding = [layer for layer in facts["layers"] if layer["type"] == "sliding_attention"]
+    if sliding and str(facts.get("model_type")).startswith((*_WINDOWED_MTP, "step3")):
+        return ({**sliding[0], "count": count},)
+    latent = [{**layer, "count": count} for layer in facts["layers"] if layer["type"] in ("mla", "indexer")]
+    return tuple(latent) or (_attention(facts, count),)
+
+
+def _attention(facts: Mapping[str, Any], count: int) -> Mapping[str, Any]:
+    """Return layers with the heads of the model's own full attention; with all of them where that is latent."""
+    for layer in facts["layers"]:
+        if layer["type"] == "full_attention":
+            return {**layer, "count": count}
+    heads = next((layer for layer in facts["layers"] if "num_kv_heads" in layer), None)
+    if heads is not None:
+        return _entry(count, heads["num_kv_heads"], heads["head_size"])
+    return _entry(count, int(facts["num_attention_heads"]), 128)
+
+
+def _entry(count: int, heads: int, width: int) -> dict[str, Any]:
+    return {"type": "full_attention", "count": count, "num_kv_heads": heads, "head_size": width, "head_size_v": width}
+
+
+def _layer_parameters(facts: Mapping[str, Any]) -> int:
+    """Return the numbers in one layer for prediction: an average layer of the model, and its input's projection."""
+    hidden, size = int(facts["hidden_size"]), int(facts.get("vocab_size") or 0)
+    total = int(facts.get("parameters") or 0) or int(facts.get("weight_bytes") or 0) // 2
+    ends = size * hidden * (1 if facts.get("tie_word_embeddings") else 2)
+    return max(0, total - ends) // int(facts["num_hidden_layers"]) + 2 * hidden * hidden
+
+
+def _eagle_parameters(facts: Mapping[str, Any], method: str) -> int:
+    """Return the numbers in an EAGLE head: one layer with an input of twice the width, and its own output."""
+    hidden, inner = int(facts["hidden_size"]), int(facts.get("intermediate_size") or 4 * int(facts["hidden_size"]))
+    layer = _attention(facts, 1)
+    keys = int(layer["num_kv_heads"]) * int(layer["head_size"])
+    queries = int(facts["num_attention_heads"]) * int(layer["head_size"])
+    wide = 1 if method == "eagle" else 2
+    attention = wide * hidden * (queries + 2 * keys) + queries * hidden
+    fused = (2 if method == "eagle" else 3) * hidden * hidden
+    head = 0 if method == "eagle" else _EAGLE_VOCABULARY * hidden
+    return attention + 3 * hidden * inner + fused + head
+
+
+def _shape_of(name: str) -> tuple[int, int, int, int, bool]:
+    """Return layers, key-value heads, width and parameters of a draft model by its name, and whether it is known."""
+    for pattern, *shape in _KNOWN:
+        if re.search(pattern, name, re.IGNORECASE):
+            return shape[0], shape[1], shape[2], shape[3], True
+    layers, heads, width, most = _ASSUMED
+    found = _SIZE.search(name.replace("-", " ").replace("_", " ").replace("/", " "))
+    if not found:
+        return layers, heads, width, most, False
+    scale = 1_000_000_000 if found.group(2).lower() == "b" else 1_000_000
+    return layers, heads, width, int(float(found.group(1)) * scale * _ROUNDED), False
