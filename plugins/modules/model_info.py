@@ -188,6 +188,9 @@ model_info:
     num_experts:
       description: Experts of a mixture of experts.
       type: int
+    expert_layers:
+      description: Layers with routed experts.
+      type: int
     num_experts_per_tok:
       description: Experts that each token passes.
       type: int
@@ -241,6 +244,7 @@ model_info:
       - {name: mlp.down_proj, rows: 14336}
       - {name: mlp.gate_up_proj, columns: [[14336, 1], [14336, 1]]}
     num_experts: null
+    expert_layers: 0
     num_experts_per_tok: null
     multimodal: false
     image_prefix: false

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.experts import expert_layers
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.layer_kinds import (
     attention_blocks,
     number_of_layers,
@@ -213,6 +214,7 @@ def describe(config: Any) -> dict[str, Any]:
         "layer_order": order,
         "projections": projections(text, model_type, layers, count, heads, intermediate, experts, scheme),
         "num_experts": experts,
+        "expert_layers": expert_layers(text, count, experts),
         "num_experts_per_tok": _experts(text, _EXPERTS_PER_TOKEN),
         **traits(root, text, model_type),
         "encoder_only": encoder_only,

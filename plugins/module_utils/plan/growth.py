@@ -53,6 +53,7 @@ PROVENANCE = (
     "quantization_sets",
     "image_prefix",
     "attention_sinks",
+    "expert_layers",
 )
 # Reasons for leaving an instance as it is, while they apply.
 UNKNOWN = "nothing is known of its host or model now: it stays as it was planned last"

@@ -15,6 +15,7 @@ import re
 from typing import Any, Mapping, NamedTuple
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.flags import pinned, structure
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_groups import DTYPE_BYTES
 
 FLAG = "speculative-config"
 # Methods that propose without a cache and without weights worth counting.
@@ -72,11 +73,13 @@ def of(facts: Mapping[str, Any], args: Mapping[str, Any]) -> Drafter:
     if not config:
         return NONE
     method = _method(config, facts)
-    tokens = pinned(config, "num_speculative_tokens") or (_mtp_layers(facts) if method == "mtp" else 0)
+    # vLLM makes one layer for prediction where the config does not count them (Qwen3-Next).
+    predicting = _mtp_layers(facts) or 1
+    tokens = pinned(config, "num_speculative_tokens") or (predicting if method == "mtp" else 0)
     if method in _WITHOUT_MODEL:
         return Drafter(method, tokens)
     if method == "mtp":
-        return Drafter(method, tokens, _mtp(facts), _layer_parameters(facts) * _mtp_layers(facts))
+        return Drafter(method, tokens, _mtp(facts, predicting), weight_bytes=_layer_bytes(facts) * predicting)
     read = facts.get("drafter")
     if isinstance(read, Mapping) and read.get("layers") is not None:
         layers = tuple({**layer} for layer in read["layers"])
@@ -114,11 +117,8 @@ def _mtp_layers(facts: Mapping[str, Any]) -> int:
     return int(facts.get("num_nextn_predict_layers") or 0)
 
 
-def _mtp(facts: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+def _mtp(facts: Mapping[str, Any], count: int) -> tuple[Mapping[str, Any], ...]:
     """Return the layers for multi-token prediction: they attend as those of the model do."""
-    count = _mtp_layers(facts)
-    if not count:
-        return ()
     sliding = [layer for layer in facts["layers"] if layer["type"] == "sliding_attention"]
     if sliding and str(facts.get("model_type")).startswith((*_WINDOWED_MTP, "step3")):
         return ({**sliding[0], "count": count},)
@@ -141,12 +141,17 @@ def _entry(count: int, heads: int, width: int) -> dict[str, Any]:
     return {"type": "full_attention", "count": count, "num_kv_heads": heads, "head_size": width, "head_size_v": width}
 
 
-def _layer_parameters(facts: Mapping[str, Any]) -> int:
-    """Return the numbers in one layer for prediction: an average layer of the model, and its input's projection."""
-    hidden, size = int(facts["hidden_size"]), int(facts.get("vocab_size") or 0)
-    total = int(facts.get("parameters") or 0) or int(facts.get("weight_bytes") or 0) // 2
-    ends = size * hidden * (1 if facts.get("tie_word_embeddings") else 2)
-    return max(0, total - ends) // int(facts["num_hidden_layers"]) + 2 * hidden * hidden
+def ranks(args: Mapping[str, Any], tensor: int) -> int:
+    """Return over how many ranks the drafter is cut: as the model, or not at all if so said."""
+    return pinned(structure(args, FLAG), "draft_tensor_parallel_size") or tensor
+
+
+def _layer_bytes(facts: Mapping[str, Any]) -> int:
+    """Return the bytes of one layer for prediction: an average layer of the model, and its input's projection."""
+    hidden, size = int(facts["hidden_size"]), DTYPE_BYTES.get(facts.get("dtype") or "bfloat16", 2)
+    ends = int(facts["vocab_size"]) * hidden * size * (1 if facts.get("tie_word_embeddings") else 2)
+    layers = max(0, int(facts.get("weight_bytes") or 0) - ends)
+    return layers // int(facts["num_hidden_layers"]) + 2 * hidden * hidden * size
 
 
 def _eagle_parameters(facts: Mapping[str, Any], method: str) -> int:

@@ -12,6 +12,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory imp
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import (
     divisions,
     dtypes,
+    extras,
     flags,
     kernels,
     kv_cache,
@@ -133,7 +134,12 @@ class Vllm:
         division: tuple[int, int, int],
     ) -> int:
         """Return the bytes of weights of one rank."""
-        return rank_weight_bytes(loaded(facts, args, dtype), division[0], division[1], device.capability)
+        tensor, pipeline, data = division
+        whole = loaded(facts, args, dtype)
+        own = rank_weight_bytes(whole, tensor, pipeline, device.capability, data)
+        own += extras.drafter_bytes(facts, args, tensor, dtype)
+        own += extras.adapter_bytes(facts, args, tensor, pipeline, dtype)
+        return own - extras.offloaded_bytes(whole, args, own)
 
     def overheads(
         self, facts: Mapping[str, Any], args: Mapping[str, Any], layout: Any, tensor: int, tokens: int, sequences: int

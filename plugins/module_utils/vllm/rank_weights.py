@@ -100,7 +100,18 @@ def _expert_width(facts: Mapping[str, Any]) -> int:
 def _experts_bytes(facts: Mapping[str, Any], size: float) -> int:
     """Return the bytes of all routed experts: gate, up and down of each, in every layer."""
     numbers = 3 * _expert_width(facts) * int(facts["hidden_size"]) * int(facts.get("num_experts") or 0)
-    return int(numbers * int(facts["num_hidden_layers"]) * size)
+    return int(numbers * int(facts.get("expert_layers") or facts["num_hidden_layers"]) * size)
+
+
+def _routed_bytes(facts: Mapping[str, Any]) -> int:
+    """Return the bytes of all routed experts as the checkpoint stores them."""
+    method = facts.get("quantization")
+    if not method:
+        return _experts_bytes(facts, DTYPE_BYTES.get(facts.get("dtype") or "bfloat16", 2))
+    if method in _MXFP4:
+        return _experts_bytes(facts, _MXFP4_BYTES)
+    said = [int(one["bits"]) for one in facts.get("quantization_sets") or () if one.get("bits")]
+    return _experts_bytes(facts, min(said, default=8) / 8)
 
 
 def _mxfp4_padding(facts: Mapping[str, Any], tp: int, capability: tuple[int, int]) -> int:
@@ -121,10 +132,13 @@ def _mxfp4_padding(facts: Mapping[str, Any], tp: int, capability: tuple[int, int
     return int(extra * int(facts.get("num_experts") or 0) * int(facts["num_hidden_layers"]))
 
 
-def rank_weight_bytes(facts: Mapping[str, Any], tp: int, pp: int = 1, capability: tuple[int, int] = (9, 0)) -> int:
+def rank_weight_bytes(
+    facts: Mapping[str, Any], tp: int, pp: int = 1, capability: tuple[int, int] = (9, 0), dp: int = 1
+) -> int:
     """Return the bytes of weights on the rank that holds most, with `facts["weight_bytes"]` of the whole model.
 
     :param capability: compute capability of its GPU.
+    :param dp: ranks of data parallelism, over which experts are spread, with expert parallelism or without.
 
     Raises `ValueError` for facts without weights and for sizes below one.
     """
@@ -150,7 +164,8 @@ def rank_weight_bytes(facts: Mapping[str, Any], tp: int, pp: int = 1, capability
         share = (last - first) / layers
         own = body * share + ends
         copied = min(_copied_bytes(facts, size) * share, own)
-        rank = copied + (own - copied) / tp + _mxfp4_padding(facts, tp, capability) * share
+        spread = min(_routed_bytes(facts) * share, own - copied) * (1 - 1 / dp)
+        rank = copied + (own - copied - spread) / tp + _mxfp4_padding(facts, tp, capability) * share
         rank += _copied_heads_bytes(facts, tp, size) * share + _unpacked_bytes(facts) * share / tp
         largest = max(largest, int(rank))
     return largest

@@ -67,6 +67,7 @@ def test_a_dense_model() -> None:
             {"name": "mlp.gate_up_proj", "columns": [[14336, 1], [14336, 1]]},
         ],
         "num_experts": None,
+        "expert_layers": 0,
         "num_experts_per_tok": None,
         "multimodal": False,
         "image_prefix": False,
