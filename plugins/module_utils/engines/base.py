@@ -107,6 +107,9 @@ class Engine(Protocol):
     def frugal(self) -> tuple[int, int]:
         """Return smaller numbers of tokens and sequences of one step, for models with which the defaults do not fit."""
 
+    def least_tokens(self, facts: Mapping[str, Any], args: Mapping[str, Any]) -> int:
+        """Return the fewest tokens of one step with which the engine starts the model."""
+
     def dtype(self, args: Mapping[str, Any], facts: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
         """Return the type that an instance computes with, and why if it is not the model's own."""
 
@@ -153,6 +156,7 @@ class Engine(Protocol):
         self,
         facts: Mapping[str, Any],
         args: Mapping[str, Any],
+        device: Gpu,
         layout: Layout,
         tensor: int,
         tokens: int,

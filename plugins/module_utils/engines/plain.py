@@ -60,6 +60,10 @@ class PlainEngine:
         """Return the same modest step."""
         return self.cpu_batched_tokens, self.default_sequences
 
+    def least_tokens(self, facts: Mapping[str, Any], args: Mapping[str, Any]) -> int:
+        """Return one: no rules are known."""
+        return 1
+
     def dtype(self, args: Mapping[str, Any], facts: Mapping[str, Any], device: Gpu) -> tuple[str, str]:
         """Return the model's own type."""
         return str(facts.get("dtype") or "float16"), ""
@@ -101,6 +105,7 @@ class PlainEngine:
         self,
         facts: Mapping[str, Any],
         args: Mapping[str, Any],
+        device: Gpu,
         layout: Layout,
         tensor: int,
         tokens: int,

@@ -208,7 +208,9 @@ def batches(model: dict[str, Any], device: Device) -> list[tuple[int, int]]:
     asked = instance_memory.asked_concurrency(model) if model["concurrency"] else None
     pinned_tokens = instance_memory.pinned(model, "max-num-batched-tokens")
     pinned_sequences = instance_memory.pinned(model, "max-num-seqs") or asked
-    floor = instance_memory.asked_context(model)[1] if model["facts"].get("encoder_only") else 1
+    floor = engine.least_tokens(model["facts"], model["args"])
+    if model["facts"].get("encoder_only"):
+        floor = max(floor, instance_memory.asked_context(model)[1])
     found = []
     for step, at_once in (
         (tokens, sequences),

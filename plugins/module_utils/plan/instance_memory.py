@@ -88,7 +88,7 @@ class Shape:
         )
         self.weights = engine.rank_weight_bytes(facts, model["args"], device, self.dtype, parallel)
         self.activation, self.cuda_graphs, self.other = engine.overheads(
-            facts, model["args"], self.geometry, self.tensor, batched_tokens, sequences
+            facts, model["args"], device, self.geometry, self.tensor, batched_tokens, sequences
         )
         self.least = math.ceil((pinned_share(model) or 0) * device.total)
         """Bytes that the engine asks for in any case, as gpu-memory-utilization is pinned."""

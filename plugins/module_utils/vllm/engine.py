@@ -20,6 +20,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import (
     quantization,
     sizing,
 )
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.flags import text_only
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_cache import Geometry
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.rank_weights import loaded, rank_weight_bytes
 
@@ -95,6 +96,10 @@ class Vllm:
         """Return what is tried where the defaults do not fit."""
         return sizing.FRUGAL_BATCHED_TOKENS, sizing.FRUGAL_SEQUENCES
 
+    def least_tokens(self, facts: Mapping[str, Any], args: Mapping[str, Any]) -> int:
+        """Return the fewest tokens of one step with which vLLM starts the model."""
+        return sizing.least_tokens(facts, args)
+
     def dtype(self, args: Mapping[str, Any], facts: Mapping[str, Any], device: sizing.Gpu) -> tuple[str, str]:
         """Return the type that an instance computes with, and why if it is not the model's own."""
         return dtypes.dtype_for(args, facts, device)
@@ -142,12 +147,22 @@ class Vllm:
         return own - extras.offloaded_bytes(whole, args, own)
 
     def overheads(
-        self, facts: Mapping[str, Any], args: Mapping[str, Any], layout: Any, tensor: int, tokens: int, sequences: int
+        self,
+        facts: Mapping[str, Any],
+        args: Mapping[str, Any],
+        device: sizing.Gpu,
+        layout: Any,
+        tensor: int,
+        tokens: int,
+        sequences: int,
     ) -> tuple[int, int, int]:
         """Return the bytes of activations, CUDA graphs and everything else, as estimated from measurements."""
         large = layout.limits_sequences or tensor > 1
         graphs = 0 if args.get("enforce-eager") else sizing.GRAPHS_LARGE if large else sizing.GRAPHS
-        return sizing.activation(facts, tensor, tokens, sequences), graphs, sizing.OTHER
+        step = sizing.activation(facts, tensor, tokens, sequences)
+        if facts.get("multimodal") and not text_only(args):
+            step += tokens * sizing.encoder_per_token(device.capability, layout.limits_sequences)
+        return step, graphs, sizing.OTHER
 
     def sampling(self, facts: Mapping[str, Any], sequences: int) -> int:
         """Return the bytes that sampling takes."""

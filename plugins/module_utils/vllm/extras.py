@@ -58,7 +58,7 @@ def adapter_bytes(facts: Mapping[str, Any], args: Mapping[str, Any], tensor: int
 def _layers_with(name: str, facts: Mapping[str, Any]) -> int:
     """Return how many layers have a projection."""
     layers, experts = int(facts["num_hidden_layers"]), int(facts.get("expert_layers") or 0)
-    states = sum(layer["count"] for layer in facts["layers"] if layer["type"] == STATE)
+    states = sum(int(layer["count"]) for layer in facts["layers"] if layer["type"] == STATE)
     if name.startswith("linear_attn"):
         return states
     if name.startswith("self_attn"):

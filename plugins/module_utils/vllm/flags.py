@@ -58,3 +58,10 @@ def structure(args: Mapping[str, Any], flag: str) -> dict[str, Any]:
         except ValueError:
             return {}
     return dict(value) if isinstance(value, dict) else {}
+
+
+def text_only(args: Mapping[str, Any]) -> bool:
+    """Return whether a multimodal model serves text alone: its encoders are then not loaded."""
+    limits = structure(args, "limit-mm-per-prompt")
+    counts = [limit.get("count") if isinstance(limit, dict) else limit for limit in limits.values()]
+    return switched(args, "language-model-only") or (bool(counts) and all(count == 0 for count in counts))

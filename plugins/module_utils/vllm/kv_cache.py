@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, Mapping, NamedTuple, Sequence
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import drafters, kernels
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.flags import switched
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.flags import switched, text_only
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_groups import (
     CHUNKED,
     DTYPE_BYTES,
@@ -171,6 +171,8 @@ def geometry(
             f"{facts['num_hidden_layers']} layers."
         )
     capability = _capability(compute_capability)
+    if facts.get("image_prefix") and text_only(args or {}):
+        facts = {**facts, "image_prefix": False}
     drafter = drafters.of(facts, args or {})
     layers = [*facts["layers"], *drafter.layers]
     asked = kernels.cache_type(facts, kv_cache_dtype, capability) if device == "cuda" else kv_cache_dtype

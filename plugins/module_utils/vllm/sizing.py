@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any, Mapping, Protocol
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kernels
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.flags import text_only
 
 GIB = 1024**3
 # Activation, CUDA graphs and the rest, as measured with vLLM 0.33 on public logs: 2 x T x hidden x c, c by the width of
@@ -25,6 +26,12 @@ GRAPHS_LARGE = int(2.5 * GIB)
 OTHER = int(0.6 * GIB)
 # The vision tower of a multimodal model profiles with its largest image: 9.96 GiB for a 4B model at 16,384 tokens.
 ENCODER_PER_TOKEN = GIB // 2048
+# That of a hybrid, by major compute capability: a 27B one in fp8 left 41.0 GiB for its cache on an H100 at 0.95 and
+# 44.9 GiB on an RTX PRO 6000 at 0.92, both with 8,192 tokens; less is planned than was left. Its kernels there keep
+# whole images in memory.
+HYBRID_ENCODER_PER_TOKEN = {9: GIB // 8192, 12: GIB * 9 // 10240}
+# One video of Gemma 4 takes so many tokens of a step, and cannot be cut (`_get_min_mm_batched_tokens`).
+GEMMA_4_VIDEO_TOKENS = 2496
 # vLLM's own defaults: max-num-batched-tokens and max-num-seqs by the memory of a GPU (engine/arg_utils.py).
 LARGE_BYTES, VAST_BYTES = 70 * GIB, 160 * GIB
 SMALL_DEFAULTS, LARGE_DEFAULTS, VAST_DEFAULTS = (2048, 256), (8192, 1024), (16384, 1024)
@@ -73,8 +80,21 @@ def activation(facts: Mapping[str, Any], tensor_parallel_size: int, batched_toke
     table = ACTIVATION[experts]
     factor = table[max(width for width in table if width <= max(1, tensor_parallel_size))]
     step = 2 * batched_tokens * int(facts["hidden_size"]) * factor
-    encoder = batched_tokens * ENCODER_PER_TOKEN if facts.get("multimodal") else 0
-    return int(step) + logits(facts, sequences) + encoder
+    return int(step) + logits(facts, sequences)
+
+
+def encoder_per_token(capability: tuple[int, int], hybrid: bool) -> int:
+    """Return the bytes that encoders for images need for each token of a step, estimated; see the constants above.
+
+    :param hybrid: whether the model has layers with a state.
+    """
+    return HYBRID_ENCODER_PER_TOKEN.get(capability[0], ENCODER_PER_TOKEN) if hybrid else ENCODER_PER_TOKEN
+
+
+def least_tokens(facts: Mapping[str, Any], args: Mapping[str, Any]) -> int:
+    """Return the fewest tokens of one step with which vLLM starts a model; an image mask does not let items be cut."""
+    masked = facts.get("image_prefix") and not text_only(args)
+    return GEMMA_4_VIDEO_TOKENS if masked and str(facts.get("model_type")).startswith("gemma4") else 1
 
 
 def logits(facts: Mapping[str, Any], sequences: int) -> int:

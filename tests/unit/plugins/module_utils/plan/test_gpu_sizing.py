@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import devices as plan_devices
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_growth
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device, capability, islands
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Sizer, batches
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.search import Placer, find
@@ -17,6 +18,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import flags
 from ansible_collections.llmfleet.serving.tests.unit.plugins.module_utils.plan.plan_fixtures import (
     A100,
     BIG,
+    FACTS,
     GB10,
     GIB,
     H100,
@@ -131,7 +133,6 @@ def test_activations_grow_with_tokens_and_shrink_with_ranks() -> None:
     assert sizing.activation(dense, 3, 2048, 0) == sizing.activation(dense, 2, 2048, 0)
     assert sizing.activation(dense, 16, 2048, 0) == sizing.activation(dense, 8, 2048, 0)
     assert sizing.activation(experts, 1, 2048, 0) == 2 * 2048 * experts["hidden_size"] * 22
-    assert sizing.activation({**dense, "multimodal": True}, 1, 2048, 0) - sizing.activation(dense, 1, 2048, 0) == GIB
 
 
 def test_a_place_is_used_gpus_first_then_the_tightest() -> None:
@@ -188,3 +189,37 @@ def test_a_gpu_tells_what_is_on_it() -> None:
     assert used["total"] == (81559 - 551) * MIB
     assert used["headroom"] == used["total"] - used["planned"]
     assert (idle["planned"], idle["headroom"], idle["foreign_owners"]) == (0, idle["total"], "")
+
+
+@pytest.mark.parametrize(
+    ("card", "hybrid", "gib"),
+    [((9, 0), False, 4.0), ((10, 0), True, 4.0), ((9, 0), True, 1.0), ((12, 0), True, 7.2), ((12, 1), False, 4.0)],
+)
+def test_encoders_of_images_by_card(card: tuple[int, int], hybrid: bool, gib: float) -> None:
+    assert 8192 * sizing.encoder_per_token(card, hybrid) == pytest.approx(gib * GIB, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("args", "served"),
+    [
+        ({}, False),
+        ({"language-model-only": True}, True),
+        ({"limit-mm-per-prompt": {"image": 0, "video": 0}}, True),
+        ({"limit-mm-per-prompt": '{"image": {"count": 0}}'}, True),
+        ({"limit-mm-per-prompt": {"image": 1, "video": 0}}, False),
+    ],
+)
+def test_a_model_that_serves_text_alone_needs_no_encoder(args: dict[str, Any], served: bool) -> None:
+    assert flags.text_only(args) is served
+    seeing = {**FACTS["gemma-3-27b-it"], "model_type": "gemma4", "image_prefix": True}
+    assert sizing.least_tokens(seeing, args) == (1 if served else 2496)
+    assert sizing.least_tokens({**seeing, "model_type": "gemma3"}, args) == 1
+    asked = model("chat", facts=seeing, args=args)
+    assert batches(asked, on(L4).devices[0])[0] == ((2048 if served else 2496), 256)
+    # Without images the step takes 0.5 MiB less for each token.
+    text, images = (sized(model("chat", facts=seeing, args=given)).activation for given in (args, {}))
+    assert images - text == (4 * GIB if served else 0)
+
+
+def sized(asked: dict[str, Any]) -> instance_memory.Shape:
+    return instance_memory.Shape(asked, on(H100).devices[0], (1, 1, 1), 8192, 256, [])
