@@ -27,6 +27,7 @@ T4 = {"name": "Tesla T4", "capability": "7.5", "memory_mib": 15360}
 # Two idle cores take less; this also bounds a busy machine.
 SECONDS_FOR_ALL = 300
 KV_BYTES = 40_000_000
+DRAFTER = "drafter"
 
 
 def config(name: str, **own: Any) -> dict[str, Any]:
@@ -56,6 +57,12 @@ def answers() -> dict[str, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         # The program becomes nobody before it imports its modules.
         Path(folder).chmod(0o755)
+        draft = Path(folder, "draft")
+        draft.mkdir()
+        (draft / "config.json").write_text(json.dumps(config("full attention", num_hidden_layers=1)))
+        drafter = {"model": str(draft), "num_speculative_tokens": 2}
+        flags = {"speculative-config": drafter}
+        lines.append(json.dumps({"id": DRAFTER, **files, "card": H100, "flags": flags}))
         programs = shutil.copytree(PROGRAMS, Path(folder, "programs"))
         command = [PYTHON, str(programs / "dry_start.py")]
         done = subprocess.run(
@@ -65,7 +72,7 @@ def answers() -> dict[str, dict[str, Any]]:
 
 
 def test_every_question_is_answered(answers: dict[str, dict[str, Any]]) -> None:
-    assert {name: said.get("error") for name, said in answers.items()} == dict.fromkeys(QUESTIONS)
+    assert {name: said.get("error") for name, said in answers.items()} == dict.fromkeys([*QUESTIONS, DRAFTER])
 
 
 def test_decisions_are_of_the_card(answers: dict[str, dict[str, Any]]) -> None:
@@ -84,6 +91,9 @@ def test_blocks_and_bytes(answers: dict[str, dict[str, Any]]) -> None:
     assert said["requests"][0]["blocks"] == [512]
     assert said["caches"][0]["as_set"]["blocks"] == KV_BYTES // said["bytes_per_block"][0]
     assert len(answers["stages"]["stages"]) == 3
+    # The drafter's layer lies in the same blocks, and its weights come on top.
+    assert answers[DRAFTER]["bytes_per_block"] == [2 * 2 * 32 * 2 * 16 * 4]
+    assert answers[DRAFTER]["stages"][0]["draft_weights_bytes"] > 0
     assert answers["adapters"]["stages"][0]["lora_bytes"] > 0
 
 

@@ -89,8 +89,8 @@ def _initialize_without_loading() -> None:
     from vllm.model_executor import model_loader
     from vllm.model_executor.model_loader.utils import initialize_model
 
-    def get_model(*, vllm_config: Any, model_config: Any = None, **_others: Any) -> Any:
-        return initialize_model(vllm_config, model_config=model_config or vllm_config.model_config)
+    def get_model(*, vllm_config: Any, model_config: Any = None, prefix: str = "", **_others: Any) -> Any:
+        return initialize_model(vllm_config, model_config=model_config or vllm_config.model_config, prefix=prefix)
 
     model_loader.get_model = get_model
 
