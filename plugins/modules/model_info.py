@@ -203,6 +203,9 @@ model_info:
     attention_sinks:
       description: Whether its attention has sinks, which few attention kernels can.
       type: bool
+    uncut_parameters:
+      description: Numbers in encoders of images and sound that every GPU holds whole.
+      type: int
     encoder_only:
       description: Whether it keeps no KV cache, as embedding models do.
       type: bool
@@ -249,6 +252,7 @@ model_info:
     multimodal: false
     image_prefix: false
     attention_sinks: false
+    uncut_parameters: 0
     encoder_only: false
     tie_word_embeddings: false
     num_nextn_predict_layers: 0

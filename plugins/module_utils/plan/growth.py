@@ -54,6 +54,7 @@ PROVENANCE = (
     "image_prefix",
     "attention_sinks",
     "expert_layers",
+    "uncut_parameters",
 )
 # Reasons for leaving an instance as it is, while they apply.
 UNKNOWN = "nothing is known of its host or model now: it stays as it was planned last"

@@ -18,6 +18,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_groups im
 _MXFP4_BYTES = 17 / 32
 _MXFP4 = ("mxfp4", "gpt_oss_mxfp4")
 _BIAS_BYTES = 2
+# Experts of Kimi Linear are at least so wide on each rank.
+_KIMI_WIDTH = 256
 # Latent attention keeps the up-projection of keys and values twice, in the model's dtype (two bytes).
 _UNPACKED_BYTES = 2
 
@@ -27,6 +29,8 @@ def _copied_bytes(facts: Mapping[str, Any], size: int) -> int:
     hidden, layers = int(facts["hidden_size"]), int(facts["num_hidden_layers"])
     copied = (2 * layers + 1) * hidden * size
     copied += layers * hidden * int(facts.get("num_experts") or 0) * size
+    # Encoders are never quantised.
+    copied += int(facts.get("uncut_parameters") or 0) * 2
     weight = 1 if facts.get("quantization") == "fp8" else size
     for layer in facts["layers"]:
         if layer["type"] == "mla":
@@ -114,6 +118,15 @@ def _routed_bytes(facts: Mapping[str, Any]) -> int:
     return _experts_bytes(facts, min(said, default=8) / 8)
 
 
+def _narrow_padding(facts: Mapping[str, Any], tp: int) -> int:
+    """Return the bytes that one rank's experts of Kimi Linear are padded by: none is narrower than 256 there
+    (`min_moe_intermediate_per_partition` of `models/kimi_k3/nvidia/model.py`)."""
+    own = _expert_width(facts) / tp
+    if not str(facts.get("model_type")).startswith("kimi_linear") or not 0 < own < _KIMI_WIDTH:
+        return 0
+    return int(_routed_bytes(facts) / tp * (_KIMI_WIDTH / own - 1))
+
+
 def _mxfp4_padding(facts: Mapping[str, Any], tp: int, capability: tuple[int, int]) -> int:
     """Return the bytes that kernels for mxfp4 add to the experts of one rank.
 
@@ -166,6 +179,7 @@ def rank_weight_bytes(
         copied = min(_copied_bytes(facts, size) * share, own)
         spread = min(_routed_bytes(facts) * share, own - copied) * (1 - 1 / dp)
         rank = copied + (own - copied - spread) / tp + _mxfp4_padding(facts, tp, capability) * share
+        rank += _narrow_padding(facts, tp) * share
         rank += _copied_heads_bytes(facts, tp, size) * share + _unpacked_bytes(facts) * share / tp
         largest = max(largest, int(rank))
     return largest

@@ -72,6 +72,7 @@ def test_a_dense_model() -> None:
         "multimodal": False,
         "image_prefix": False,
         "attention_sinks": False,
+        "uncut_parameters": 0,
         "encoder_only": False,
         "tie_word_embeddings": False,
         "num_nextn_predict_layers": 0,

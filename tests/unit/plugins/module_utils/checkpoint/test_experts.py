@@ -58,7 +58,23 @@ def test_layers_with_experts(config: dict[str, Any], count: int, found: int) -> 
 )
 def test_traits(root: dict[str, Any], model_type: str, senses: bool, prefix: bool, sinks: bool) -> None:
     found = traits(Values(root), Values(root), model_type)
-    assert found == {"multimodal": senses, "image_prefix": prefix, "attention_sinks": sinks}
+    expected = {"multimodal": senses, "image_prefix": prefix, "attention_sinks": sinks, "uncut_parameters": 0}
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "numbers"),
+    [
+        ("gemma4", {"vision_config": {"hidden_size": 10, "intermediate_size": 30, "num_hidden_layers": 2}}, 2600),
+        ("gemma4", {"vision_config": {"hidden_size": 10, "num_hidden_layers": 2, "position_embedding_size": 7}}, 3340),
+        ("gemma4", {"audio_config": {"hidden_size": 10, "intermediate_size": 30, "num_hidden_layers": 1}}, 1300),
+        ("gemma4", {"audio_config": None}, 0),
+        ("gemma3", {"vision_config": {"hidden_size": 10, "num_hidden_layers": 2}}, 0),
+    ],
+)
+def test_encoders_that_are_not_divided(name: str, config: dict[str, Any], numbers: int) -> None:
+    root = Values({"model_type": name, **config})
+    assert traits(root, Values({}), f"{name}_text")["uncut_parameters"] == numbers
 
 
 @pytest.mark.parametrize(("attention", "prefix"), [("vision", True), ("all", False), (None, False)])

@@ -220,3 +220,18 @@ def test_experts_are_spread_over_data_parallel_ranks() -> None:
     spread = 58 * 256 * 3 * 7168 * 2048
     whole = rank_weight_bytes(DEEPSEEK, 1)
     assert rank_weight_bytes(DEEPSEEK, 1, dp=8) == pytest.approx(whole - spread * 7 / 8, rel=0.001)
+
+
+@pytest.mark.parametrize(("ranks", "factor"), [(1, 1), (2, 1), (4, 1), (8, 2), (16, 4)])
+def test_experts_of_kimi_linear_are_padded(ranks: int, factor: int) -> None:
+    wide = {**MOE, "projections": [{"name": "mlp.experts", "experts": 1024}], "weight_bytes": 90 * 10**9}
+    own = 48 * 128 * 3 * 1024 * 2048 * 2 // ranks
+    padded = rank_weight_bytes({**wide, "model_type": "kimi_linear"}, ranks) - rank_weight_bytes(wide, ranks)
+    assert padded == pytest.approx(own * (factor - 1), rel=1e-6)
+
+
+@pytest.mark.parametrize("ranks", [2, 4, 8])
+def test_encoders_are_whole_on_every_rank(ranks: int) -> None:
+    seeing = {**LLAMA, "uncut_parameters": 500_000_000}
+    more = rank_weight_bytes(seeing, ranks) - rank_weight_bytes(LLAMA, ranks)
+    assert more == pytest.approx(10**9 * (1 - 1 / ranks), rel=1e-6)
