@@ -11,6 +11,7 @@ from typing import Any, Callable
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import key_checks, rules
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import plain
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.gate import keyring, settings
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.gate import limits_note as gate_limits_note
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.litellm import config
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.nginx import doors
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.nginx import problems as nginx
@@ -44,6 +45,11 @@ def gate_problems(
     return [problem._replace(host=str(host))._asdict() for problem in found]
 
 
+def limits_note(keys: list[dict[str, Any]], models: list[dict[str, Any]], hosts: list[str]) -> str:
+    """Tell what limits come to with several gateways."""
+    return gate_limits_note.note(plain(keys), plain(models), plain(hosts))
+
+
 def nginx_doors(
     api: dict[str, Any],
     chat: dict[str, Any],
@@ -69,6 +75,7 @@ class FilterModule:
             "gate_keyring": gate_keyring,
             "gate_problems": gate_problems,
             "gate_settings": gate_settings,
+            "limits_note": limits_note,
             "litellm_config": litellm_config,
             "nginx_doors": nginx_doors,
             "nginx_problems": nginx_problems,

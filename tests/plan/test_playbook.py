@@ -43,6 +43,7 @@ class Fleet:
         # Weights of 15 GiB.
         checkpoint(folder / "model", CONFIG, 15 * 1024**3)
         program(folder / "bin/nvidia-smi", ONE_H100)
+        self.keys: list[dict[str, Any]] = []
         self.model = {"name": "chat", "source": f"path:{folder}/model", "context": 16384}
 
     def write(self, *models: dict[str, Any], hosts: tuple[str, ...] = ("gpu1",), **values: Any) -> None:
@@ -52,6 +53,7 @@ class Fleet:
             "llm_address": "127.0.0.1",
             "llm_package": "native",
             "llm_models": list(models),
+            "litellm_keys": self.keys,
             **values,
         }
         groups = {group: {"hosts": dict.fromkeys(hosts)} for group in ("llm_inference", "llm_gateway")}
@@ -89,6 +91,17 @@ def test_a_fresh_fleet(fleet: Fleet) -> None:
     assert "site.yml would change chat-0" in fleet.said
     # Nothing was kept: neither secrets nor a memory of hosts.
     assert sorted(path.name for path in fleet.inventory.iterdir()) == ["hosts.yml"]
+
+
+def test_limits_that_several_gateways_count_each_for_itself_are_noted(fleet: Fleet) -> None:
+    told = "gateways counts limits for itself"
+    fleet.plan(fleet.model)
+    assert told not in fleet.said
+    fleet.keys = [{"alias": "trial", "rpm": 20}]
+    fleet.plan(fleet.model)
+    assert told not in fleet.said
+    fleet.plan(fleet.model, hosts=("gpu1", "gpu2"))
+    assert fleet.said.count(f"Each of the 2 {told}, so all of them together admit key trial: rpm 40 (2 x 20).") == 1
 
 
 def remember(fleet: Fleet, instances: list[dict[str, Any]], host: str, address: str = "127.0.0.1") -> None:
