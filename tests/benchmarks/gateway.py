@@ -292,7 +292,8 @@ def ours(litellm_bin: Path, gate_bin: Path, backend: str, folder: Path) -> Itera
 def plain(bin_folder: Path, backend: str, folder: Path) -> Iterator[Contender]:
     """LiteLLM with what its documentation asks for to serve the same models to the same keys with the same metrics."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROLES / "litellm" / "files" / "llmfleet_gateway.py", folder)
+    for name in ("llmfleet_gateway.py", "llmfleet_log.py"):
+        shutil.copy(ROLES / "litellm" / "files" / name, folder)
     config = {
         "model_list": [
             {

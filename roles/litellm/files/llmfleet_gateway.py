@@ -16,6 +16,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+import llmfleet_log
 from litellm.proxy._types import LitellmUserRoles, ProxyException, UserAPIKeyAuth
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ async def authenticate(request: Request, api_key: str) -> UserAPIKeyAuth:
 
 
 def start() -> None:
-    """Spare every request what does not depend on it."""
+    """Keep what clients send out of the log, and spare every request what does not depend on it."""
+    llmfleet_log.install()
     for name in OPTIONAL_PACKAGES:
         if importlib.util.find_spec(name) is None:
             # Python's own way of saying "not installed" without searching the disk for it.
