@@ -53,8 +53,16 @@ def test_what_is_in_force_stays(prune: Any, tmp_path: Path, running: list[subpro
     (tmp_path / "etc/litellm").mkdir(parents=True)
     (tmp_path / "etc/litellm/run").write_text(f'exec "{tmp_path}/venvs/litellm-a/bin/litellm"\n')
     (tmp_path / "tools").symlink_to(tmp_path / "venvs/tools-b")
-    waiting = [sys.executable, "-c", "import time; time.sleep(60)", f"{tmp_path}/venvs/worker-c/bin/x"]
-    running.append(subprocess.Popen(waiting))
+    waiting = [
+        sys.executable,
+        "-c",
+        "import time; print(flush=True); time.sleep(60)",
+        f"{tmp_path}/venvs/worker-c/bin/x",
+    ]
+    running.append(subprocess.Popen(waiting, stdout=subprocess.PIPE))
+    # Its command line can be read a moment after the process has started.
+    assert running[-1].stdout
+    assert running[-1].stdout.readline()
     gone = ["venvs/vllm-new-er", "venvs/vllm-old"]
     assert (prune(check=True)["removed"], prune(check=True)["changed"]) == (gone, True)
     assert sorted(path.name for path in (tmp_path / "venvs").iterdir()) == sorted(names)

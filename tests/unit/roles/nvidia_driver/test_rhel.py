@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,20 +67,33 @@ CASES = {
 }
 
 
+def conditions_of(task: dict[str, Any]) -> list[str]:
+    when = task.get("when", [])
+    return list(when) if isinstance(when, list) else [when]
+
+
+def tasks_of(found: list[dict[str, Any]], conditions: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield tasks, those of blocks with the conditions of their block. What follows a failure is left out."""
+    for task in found:
+        when = [*conditions, *conditions_of(task)]
+        if "block" in task:
+            yield from tasks_of(task["block"], when)
+        else:
+            yield {**task, "when": when}
+
+
 def tasks(name: str) -> list[dict[str, Any]]:
     """Give the tasks of a file another module, which keeps what theirs would be given."""
     found = []
-    for task in yaml.safe_load((ROLE / "tasks" / f"{name}.yml").read_text()):
+    for task in tasks_of(yaml.safe_load((ROLE / "tasks" / f"{name}.yml").read_text()), [f"'{name}' in files"]):
         (module,) = set(task) - KEYWORDS
         keep = {key: task[key] for key in ("name", "loop") if key in task}
-        when = task.get("when", [])
-        conditions = [f"'{name}' in files", *(when if isinstance(when, list) else [when])]
         arguments = task["vars"] if module.endswith("include_role") else task[module]
         told = {"rendered": [module.rpartition(".")[2], arguments]}
         # On the control node: no process for each task and host.
         keeping = {"told": "{{ told | default([]) + [rendered] }}"}
         variables = {**task.get("vars", {}), **told}
-        found.append({**keep, "when": conditions, "vars": variables, "ansible.builtin.set_fact": keeping})
+        found.append({**keep, "when": task["when"], "vars": variables, "ansible.builtin.set_fact": keeping})
     return found
 
 
