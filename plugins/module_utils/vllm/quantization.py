@@ -4,7 +4,7 @@
 
 """Which quantisations vLLM has, and which models, cards and data types it refuses because of them.
 
-Rules of the release that `RELEASE` names (`model_executor/layers/quantization/`, `config/vllm.py:
+Rules of the pinned release (`model_executor/layers/quantization/`, `config/vllm.py:
 _get_quantization_config`, `config/model.py: _verify_quantization`). Pure functions; no Ansible, no files, no network.
 """
 
@@ -13,10 +13,10 @@ from __future__ import annotations
 from typing import Any, Mapping, NamedTuple, Tuple
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import nearest, shown
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.release import PINNED
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.sizing import Gpu, power
 
-# The release that these rules were read from; test_quantization.py compares it with the one that is installed.
-RELEASE = "0.32"
+RELEASE = ".".join(map(str, PINNED))
 
 Refusal = Tuple[str, str]
 """Why something is refused, and the remedy."""
