@@ -47,6 +47,10 @@ class _Named(type):
         return name
 
 
+def _multiprocessors(*_args: Any, **_kwargs: Any) -> int:
+    return MULTIPROCESSORS
+
+
 class _Package(types.ModuleType):
     """A package that is only named: whatever is imported from it is a class without content."""
 
@@ -62,9 +66,7 @@ class _Package(types.ModuleType):
             # Names that decorate a function leave it as it is.
             "__call__": lambda _self, *args, **_kwargs: args[0] if args else None,
         }
-        made: Any = _Named(name, (), content)
-        if name.startswith(("get_", "num_")):
-            made = lambda *_args, **_kwargs: MULTIPROCESSORS  # noqa: E731
+        made: Any = _multiprocessors if name.startswith(("get_", "num_")) else _Named(name, (), content)
         setattr(self, name, made)
         return made
 

@@ -55,7 +55,7 @@ def completed(question: dict[str, Any], scratch: Path) -> dict[str, Any]:
     folder = question.get("model") or str(write(question["files"], scratch))
     card = question.get("card")
     if card:
-        major, _, minor = str(card["capability"]).partition(".")
+        major, _dot, minor = str(card["capability"]).partition(".")
         card = {
             "name": card["name"],
             "capability": (int(major), int(minor or 0)),
