@@ -40,6 +40,21 @@ A100: dict[str, Any] = {"name": "NVIDIA A100-SXM4-80GB", "mib": 81920, "reserved
 H100: dict[str, Any] = {"name": "NVIDIA H100 80GB HBM3", "mib": 81559, "reserved": 551, "power": "9.0"}
 H200: dict[str, Any] = {"name": "NVIDIA H200", "mib": 143771, "reserved": 500, "power": "9.0"}
 GB10: dict[str, Any] = {"name": "NVIDIA GB10", "mib": None, "reserved": None, "power": "12.1"}
+GPT_OSS = {
+    "architectures": ["GptOssForCausalLM"],
+    "model_type": "gpt_oss",
+    "hidden_size": 2880,
+    "intermediate_size": 2880,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "head_dim": 64,
+    "num_local_experts": 32,
+    "vocab_size": 201088,
+    "max_position_embeddings": 131072,
+    "sliding_window": 128,
+    "quantization_config": {"quant_method": "mxfp4"},
+}
 
 
 def gpu(index: int, kind: dict[str, Any] = H100, prefix: str = "", **more: Any) -> dict[str, Any]:

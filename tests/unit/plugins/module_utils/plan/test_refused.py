@@ -15,6 +15,7 @@ from ansible_collections.llmfleet.serving.tests.unit.plugins.module_utils.plan.p
     BIG,
     FACTS,
     GIB,
+    GPT_OSS,
     H100,
     L4,
     T4,
@@ -27,21 +28,6 @@ from ansible_collections.llmfleet.serving.tests.unit.plugins.module_utils.plan.p
 )
 
 L40S: dict[str, Any] = {"name": "NVIDIA L40S", "mib": 46068, "reserved": 609, "power": "8.9"}
-GPT_OSS = {
-    "architectures": ["GptOssForCausalLM"],
-    "model_type": "gpt_oss",
-    "hidden_size": 2880,
-    "intermediate_size": 2880,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 64,
-    "num_key_value_heads": 8,
-    "head_dim": 64,
-    "num_local_experts": 32,
-    "vocab_size": 201088,
-    "max_position_embeddings": 131072,
-    "sliding_window": 128,
-    "quantization_config": {"quant_method": "mxfp4"},
-}
 QWEN_72B = {
     "architectures": ["Qwen2ForCausalLM"],
     "model_type": "qwen2",

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import describe
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import divisions, dtypes, quantization
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.rank_weights import loaded, rank_weight_bytes
+from ansible_collections.llmfleet.serving.tests.unit.plugins.module_utils.plan.plan_fixtures import GPT_OSS
 
 GIB = 1024**3
 DENSE = {
@@ -34,21 +35,6 @@ MOE = {
     "num_experts": 128,
     "num_experts_per_tok": 8,
     "moe_intermediate_size": 768,
-}
-GPT_OSS = {
-    "architectures": ["GptOssForCausalLM"],
-    "model_type": "gpt_oss",
-    "hidden_size": 2880,
-    "intermediate_size": 2880,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 64,
-    "num_key_value_heads": 8,
-    "head_dim": 64,
-    "num_local_experts": 32,
-    "vocab_size": 201088,
-    "max_position_embeddings": 131072,
-    "sliding_window": 128,
-    "quantization_config": {"quant_method": "mxfp4"},
 }
 BLOCKS = {"quant_method": "fp8", "weight_block_size": [128, 128]}
 
