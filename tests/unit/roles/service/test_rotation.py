@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jinja2
 import pytest
+import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as service_state
 
 TEMPLATES = Path(__file__).resolve().parents[4] / "roles" / "service" / "templates"
@@ -98,9 +99,17 @@ def test_nothing_of_it_is_left_when_it_is_stopped(start: Start, rules: Path) -> 
         return subprocess.run(["pgrep", "-g", str(group)], capture_output=True, text=True, check=False).stdout.split()
 
     assert wait_for(lambda: len(members()) == 2)
-    process.terminate()
-    assert process.wait(10) == 0
+    os.killpg(group, signal.SIGTERM)
+    assert process.wait(10) == -signal.SIGTERM
     assert wait_for(lambda: members() == [])
+
+
+def test_supervisor_stops_it_as_a_group() -> None:
+    """A shell that is told to end between starting a child and knowing its number would leave the child behind."""
+    program = yaml.safe_load((TEMPLATES.parent / "vars" / "main.yml").read_text())["__service_rotation_program"]
+    template = jinja2.Template((TEMPLATES / program["src"]).read_text().partition("\n")[2])
+    text = template.render(item=program, ansible_managed="managed", __service_prefix="llm-")
+    assert "\nstopasgroup=true\nkillasgroup=true\n" in text
 
 
 @pytest.mark.skipif(not Path("/usr/sbin/logrotate").exists(), reason="there is no logrotate")
