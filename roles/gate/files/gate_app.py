@@ -196,14 +196,19 @@ class Gate:
         started = time.monotonic()
         gauge = self.metrics.running.labels(slot.model)
         gauge.inc()
-        try:
-            await self._address(request, model, body, forward, key.alias)
-            return await self.relay.send(request, forward)
-        finally:
+
+        def book() -> None:
             gauge.dec()
             now = time.time()
             self.limits.end(slot, forward.usage.total, now)
             self._book(forward, slot, started, now)
+
+        forward.book = book
+        try:
+            await self._address(request, model, body, forward, key.alias)
+            return await self.relay.send(request, forward)
+        finally:
+            forward.end()
 
     async def _read(self, request: web.BaseRequest) -> bytes:
         """The body, once the key is known to be good."""

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The log of what was used: one line of JSON a request, in files of a bounded number and size.
 
-A line is written whole when its request ends, so a crash loses those of the requests in flight alone.
+A line is written whole before the last bytes of an answer are sent, so a crash loses lines of those requests alone
+whose client has no whole answer.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -55,10 +56,20 @@ class Forward:
     first: float = 0.0
     # The answer, once its head is with the client.
     begun: web.StreamResponse | None = None
+    # Counts and books the request.
+    book: Callable[[], None] | None = None
 
     @property
     def url(self) -> str:
         return f"{self.server.url}{self.target}" if self.server else ""
+
+    def end(self, status: int | None = None) -> None:
+        """Book the request, once. This comes before the last bytes of its answer, so whoever has those is booked."""
+        if status is not None:
+            self.status = status
+        book, self.book = self.book, None
+        if book:
+            book()
 
 
 class Client:
@@ -153,8 +164,8 @@ class Relay:
         forward.begun = response
         client = Client(request, writer)
         await (self._events if stream else self._reply)(answer, client, forward)
+        forward.end(status)
         await response.write_eof()
-        forward.status = status
         return response
 
     async def _error(self, answer: Answer, headers: dict[str, str], forward: Forward, wait: str) -> web.Response:
@@ -192,11 +203,15 @@ class Relay:
 
     @staticmethod
     async def _events(answer: Answer, client: Client, forward: Forward) -> None:
-        stream: NativeStream | TranslatedStream = TranslatedStream(forward.usage, named=forward.path == "/v1/responses")
+        def last() -> None:
+            forward.end(answer.status)
+
+        stream: NativeStream | TranslatedStream
         if forward.chunks:
-            stream = NativeStream(
-                forward.usage, forward.include_usage, forward.continuous_usage, forward.choices, forward.prompts
-            )
+            usage = forward.include_usage, forward.continuous_usage
+            stream = NativeStream(forward.usage, *usage, forward.choices, forward.prompts, last)
+        else:
+            stream = TranslatedStream(forward.usage, forward.path == "/v1/responses", last)
         events = Events(stream.event)
 
         def sink(data: bytes) -> bool:

@@ -21,6 +21,9 @@ import orjson
 FIELD = b'"usage":'
 LAST_FIELD = b',"usage":{'
 NO_CHOICES = b'"choices":[]'
+# With these an answer is complete: chunks end with the first, the translator's streams with an event of these names.
+DONE = b"data: [DONE]"
+LAST_EVENT = re.compile(rb"event: ?(?:message_stop|response\.(?:completed|incomplete|failed))\n")
 # The translator writes the type first.
 EVENT_TYPE = re.compile(rb'data: ?\{"type": ?"([\w.]+)"', re.ASCII)
 EVENT_NAME = re.compile(r"[\w.]{1,100}", re.ASCII)
@@ -29,6 +32,10 @@ DECODER = json.JSONDecoder()
 MOST_USAGE_BYTES = 4096
 # An event that is larger than any answer is no event.
 MOST_EVENT_BYTES = 32 << 20
+
+
+def nothing() -> None:
+    """What is called where nobody waits for the last event."""
 
 
 def count(value: object) -> int:
@@ -154,11 +161,20 @@ class NativeStream:
     """A stream of chunks, each with the usage so far; clients see usage only as far as they asked for it.
 
     The engine counts completion tokens for each choice, and prompt tokens for each prompt, until the last chunk, which
-    has their sums and no choice. The choices of a prompt have numbers in a row.
+    has their sums and no choice. The choices of a prompt have numbers in a row. `last` is called before the last event
+    is sent on.
     """
 
-    def __init__(self, usage: Usage, include_usage: bool, continuous: bool, choices: int = 1, prompts: int = 1) -> None:
-        self._usage, self._include, self._continuous = usage, include_usage, continuous
+    def __init__(
+        self,
+        usage: Usage,
+        include_usage: bool,
+        continuous: bool,
+        choices: int = 1,
+        prompts: int = 1,
+        last: Callable[[], None] = nothing,
+    ) -> None:
+        self._usage, self._include, self._continuous, self._last_event = usage, include_usage, continuous, last
         self._choices, self._single = choices, choices * prompts == 1
         self._completions: dict[int, int] = {}
         self._prompts: dict[int, int] = {}
@@ -168,6 +184,9 @@ class NativeStream:
         """What is sent on of an event."""
         at = event.rfind(LAST_FIELD)
         if at < 0:
+            if event == DONE:
+                self.end()
+                self._last_event()
             return event if FIELD not in event else self._any(event)
         if self._single and event.find(b"}", at) == len(event) - 2 and NO_CHOICES not in event:
             # Nearly all chunks: usage is flat and the last field, and what is before it stays as the engine wrote it.
@@ -210,10 +229,11 @@ class TranslatedStream:
     """The translator's stream of events of its own, which is passed on as it is.
 
     Those of /v1/responses come without the `event:` line that OpenAI's API has; with `named` they get it.
+    `last` is called before the last event is sent on.
     """
 
-    def __init__(self, usage: Usage, named: bool = False) -> None:
-        self._usage, self._named = usage, named
+    def __init__(self, usage: Usage, named: bool = False, last: Callable[[], None] = nothing) -> None:
+        self._usage, self._named, self._last_event = usage, named, last
 
     def event(self, event: bytes) -> bytes:
         """The event, whose usage is taken."""
@@ -227,6 +247,8 @@ class TranslatedStream:
             for holder in (chunk, chunk.get("message"), chunk.get("response")):
                 if isinstance(holder, dict):
                     self._usage.take(holder.get("usage"))
+        if LAST_EVENT.match(event):
+            self._last_event()
         return event
 
     def end(self) -> None:

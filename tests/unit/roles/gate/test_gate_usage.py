@@ -303,3 +303,32 @@ def test_megabytes_behind_usage_hide_nothing() -> None:
 )
 def test_a_reply_without_usage_has_none(body: bytes) -> None:
     assert taken(reply([body])) == (0, 0, 0, False)
+
+
+def test_the_last_event_is_announced_before_it_is_sent_on() -> None:
+    calls: list[tuple[int, int, int, bool]] = []
+    usage = Usage()
+    native = NativeStream(usage, False, False, last=lambda: calls.append(taken(usage)))
+    assert native.event(event(chunk("a", counts(8, 1)))[:-2])
+    assert not calls
+    assert native.event(b"data: [DONE]") == b"data: [DONE]"
+    # What the last chunk said is known by then, also where the engine sends no sums.
+    assert calls == [(8, 1, 0, True)]
+
+
+@pytest.mark.parametrize(
+    ("given", "named", "last"),
+    [
+        (b'event: message_stop\ndata: {"type": "message_stop"}', False, True),
+        (b'event: message_delta\ndata: {"type": "message_delta"}', False, False),
+        (b'event: content_block_delta\ndata: {"text": "event: message_stop\\n"}', False, False),
+        (b'data: {"type":"response.completed","response":{}}', True, True),
+        (b'data: {"n": 1, "type": "response.incomplete"}', True, True),
+        (b'data: {"type":"response.output_text.delta","delta":"response.completed"}', True, False),
+        (b'event: response.failed\ndata: {"type":"response.failed"}', True, True),
+    ],
+)
+def test_the_last_event_of_a_translated_stream_is_known(given: bytes, named: bool, last: bool) -> None:
+    calls: list[bool] = []
+    TranslatedStream(Usage(), named, lambda: calls.append(True)).event(given)
+    assert bool(calls) is last
