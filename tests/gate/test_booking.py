@@ -92,7 +92,11 @@ def test_what_is_booked_is_what_the_backend_counted(start: Start, stub: Stub) ->
 
 
 # The last event of a stream; a client may leave once it has it.
-LAST_EVENT = {CHAT: b"data: [DONE]\n\n", "/v1/messages": b"event: message_stop\n", "/v1/responses": b"response.completed"}
+LAST_EVENT = {
+    CHAT: b"data: [DONE]\n\n",
+    "/v1/messages": b"event: message_stop\n",
+    "/v1/responses": b"response.completed",
+}
 
 
 async def until_killed(gate: Gate, at_once: int, answers: int) -> set[str]:
@@ -140,7 +144,8 @@ def test_a_kill_loses_the_lines_of_those_alone_whose_answer_is_not_whole(start: 
         whole = asyncio.run(until_killed(gate, at_once, 300))
         # Each line is whole (all were read), and nothing is booked twice.
         lines = [entry["request_id"] for entry in gate.log()[already[0] :]]
-        assert whole <= {*lines} and len({*lines}) == len(lines)
+        assert whole <= {*lines}
+        assert len({*lines}) == len(lines)
         seen, seen_prompt, seen_completion = counted(stub, before)
         number, prompt, completion = (after - old for after, old in zip(booked(gate), already))
         assert seen - at_once <= number <= seen
