@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Protocol, Sequence, runtime_checkable
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.estimate import Estimate
+
 
 class Gpu(Protocol):
     """Facts of a GPU for an engine that runs on it."""
@@ -161,8 +163,8 @@ class Engine(Protocol):
         tensor: int,
         tokens: int,
         sequences: int,
-    ) -> tuple[int, int, int]:
-        """Return the bytes of activations, CUDA graphs and everything else on each GPU."""
+    ) -> Mapping[str, Estimate]:
+        """Return the bytes of ``activation``, ``cuda_graphs`` and ``other`` on each GPU, each with its spread."""
 
     def sampling(self, facts: Mapping[str, Any], sequences: int) -> int:
         """Return the bytes that sampling takes on each GPU, which are part of the activations in any case."""

@@ -13,6 +13,7 @@ from typing import Any, Mapping, Sequence
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines.base import Gpu, Layout
+from ansible_collections.llmfleet.serving.plugins.module_utils.estimate import Estimate
 from ansible_collections.llmfleet.serving.plugins.module_utils.layout import LayoutError
 
 
@@ -110,9 +111,9 @@ class PlainEngine:
         tensor: int,
         tokens: int,
         sequences: int,
-    ) -> tuple[int, int, int]:
+    ) -> Mapping[str, Estimate]:
         """Return nothing."""
-        return 0, 0, 0
+        return dict.fromkeys(("activation", "cuda_graphs", "other"), Estimate(0, 0, 0))
 
     def sampling(self, facts: Mapping[str, Any], sequences: int) -> int:
         """Return nothing."""

@@ -18,8 +18,8 @@ GIB = 1024**3
 # CUDA's total is less than nvidia-smi's by what the driver reserves. Where nvidia-smi does not tell it (drivers before
 # 510), the largest share that was seen is taken off: 31.38 of 31.86 GiB on an RTX 5090.
 RESERVED_SHARE = 0.015
-# Margin for errors of the estimates, as a share of a GPU.
-MARGIN_SHARE = 0.03
+# Share of a GPU that stays free for what no estimate knows, in addition to the margins of its instances.
+MARGIN_SHARE = 0.01
 # Memory in use on a GPU without a known process that needs no explanation: the driver, a display.
 UNEXPLAINED_BYTES = GIB
 # Memory that a host with unified memory (GB10) keeps for everything except engines.
@@ -48,6 +48,8 @@ class Device:
         """Bytes that no engine may use: of memory that a GPU shares with its host."""
         self.taken = 0
         """Bytes given to instances, each with its share for the CUDA context."""
+        self.spread = 0
+        """Bytes by which these instances may exceed them: their margins."""
         self.held = 0
         """Bytes held by instances that go on although nothing is known of their model now."""
         self.shared: list[str] = []
@@ -55,23 +57,28 @@ class Device:
 
     @property
     def usable(self) -> int:
-        """Return the bytes for all instances together."""
-        return max(0, self.total - self.reserved - self.foreign - self.held - self.margin)
+        """Return the bytes for all instances together, with their margins."""
+        return max(0, self.capacity - self.foreign - self.held)
+
+    @property
+    def capacity(self) -> int:
+        """Return the bytes that instances could get of it if nobody else used it."""
+        return self.total - self.reserved - self.margin
 
     @property
     def margin(self) -> int:
-        """Return the margin for errors of the estimates in bytes."""
+        """Return the bytes that no instance gets: they are for what no estimate knows."""
         return int(self.total * MARGIN_SHARE)
 
     @property
     def left(self) -> int:
-        """Return the unallocated bytes: the margin, and memory that no instance could use."""
+        """Return the unallocated bytes: all margins, and memory that no instance could use."""
         return self.total - self.reserved - self.foreign - self.held - self.taken
 
     @property
     def free(self) -> int:
-        """Return the bytes that another instance could get, including its CUDA context."""
-        return self.usable - self.taken
+        """Return the bytes that another instance could get, including its CUDA context and its margin."""
+        return self.usable - self.taken - self.spread
 
     @property
     def kind(self) -> tuple[str, int, tuple[int, int]]:

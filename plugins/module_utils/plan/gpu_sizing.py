@@ -60,6 +60,7 @@ class GpuHost:
         """Allocate the memory of an instance."""
         for device in placed.devices:
             device.taken += placed.taken(device)
+            device.spread += placed.margin
         self.models[placed.model["name"]] = self.models.get(placed.model["name"], 0) + 1
         self.version += 1
 
@@ -67,6 +68,7 @@ class GpuHost:
         """Release the memory of an instance."""
         for device in placed.devices:
             device.taken -= placed.taken(device)
+            device.spread -= placed.margin
         self.models[placed.model["name"]] -= 1
         self.version += 1
 
@@ -111,6 +113,15 @@ class Placed:
         """Return the bytes of each GPU that the engine counts as its own."""
         return self.shape.held(self.kv)
 
+    @property
+    def margin(self) -> int:
+        """Return the bytes of each GPU by which it may exceed that."""
+        return self.shape.budget(self.kv) - self.held
+
+    def fits(self, device: Device) -> bool:
+        """Check whether one of its GPUs has room for it."""
+        return device.free >= self.taken(device) + self.margin
+
     def taken(self, device: Device) -> int:
         """Return the bytes that it takes of one of its GPUs, with its CUDA context."""
         return self.held + instance_memory.context_bytes(self.model, device.total)
@@ -145,14 +156,25 @@ class Sizer:
             if not cut and not barred(model, device) and instance_memory.unservable(model) is None:
                 with contextlib.suppress(LayoutError):
                     shapes = [Shape(model, device, division, *one, self.overheads) for one in batches(model, device)]
-            sized = [(least_kv(model, shape, device), shape) for shape in shapes if not shape.refusal]
+            shapes = [self._held_at_once(model, shape, device) for shape in shapes if not shape.refusal]
+            sized = [(least_kv(model, shape, device), shape) for shape in shapes]
             self._known[key] = [(kv, shape) for kv, shape in sized if kv is not None]
         return self._known[key]
 
+    def _held_at_once(self, model: dict[str, Any], shape: Shape, device: Device) -> Shape:
+        """Return a shape with no more sequences than a pinned KV cache has blocks, where each takes one at least: the
+        memory for sampling more of them becomes KV cache."""
+        kv = pinned_kv(model, shape, device) if shape.geometry.limits_sequences else None
+        blocks = shape.geometry.num_blocks(kv) if kv else shape.sequences
+        if not 0 < blocks < shape.sequences:
+            return shape
+        division = shape.tensor, shape.pipeline, shape.data
+        return Shape(model, device, division, shape.batched_tokens, blocks, self.overheads)
+
     def least(self, model: dict[str, Any], device: Device, division: Division) -> int | None:
-        """Return the fewest bytes that a divided model needs of each GPU; null where it cannot run."""
+        """Return the fewest bytes that a divided model needs of each GPU, with its margin; null where it cannot run."""
         shapes = self.shapes(model, device, division)
-        return min((shape.held(kv) for kv, shape in shapes), default=None)
+        return min((shape.budget(kv) for kv, shape in shapes), default=None)
 
 
 def barred(model: dict[str, Any], device: Device) -> bool:
@@ -163,14 +185,18 @@ def barred(model: dict[str, Any], device: Device) -> bool:
 
 
 def pinned_kv(model: dict[str, Any], shape: Shape, device: Device) -> int | None:
-    """Return the bytes of KV cache that a model's args pin: by themselves, or by the share of the GPU; else null."""
+    """Return the bytes of KV cache that a model's args pin: by themselves, or by the share of the GPU; else null.
+
+    A share leaves the margin: on the GPU beside it, or else inside it.
+    """
     if not model["facts"]["layers"]:
         return 0
     pinned = instance_memory.pinned(model, "kv-cache-memory-bytes")
     share = instance_memory.pinned_share(model)
     if pinned or share is None:
         return pinned
-    return max(0, int(share * device.total) - shape.fixed)
+    most = device.capacity - instance_memory.context_bytes(model, device.total) - shape.margin
+    return max(0, min(int(share * device.total), most) - shape.fixed)
 
 
 def least_kv(model: dict[str, Any], shape: Shape, device: Device) -> int | None:

@@ -14,6 +14,7 @@ import json
 import math
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils import estimate
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import GIB, Device
@@ -90,7 +91,7 @@ def grow(hosts: list[GpuHost], placed: list[Placed]) -> None:
         for one in growing:
             for device in one.devices:
                 sharers[device.uuid] = sharers.get(device.uuid, 0) + 1
-        shares = {d.uuid: (d.usable - d.taken) // sharers.get(d.uuid, 1) for host in hosts for d in host.devices}
+        shares = {d.uuid: d.free // sharers.get(d.uuid, 1) for host in hosts for d in host.devices}
         for one in growing:
             extra = min(shares[device.uuid] for device in one.devices)
             kv = _useful(one, one.kv + max(0, extra))
@@ -124,7 +125,7 @@ def sizes(one: Placed) -> dict[str, Any]:
     """Return the sizes of an instance: the parameters of the engine, and their calculation in bytes of each GPU."""
     if one.kept is not None:
         return {key: one.kept.get(key) for key in SIZES}
-    shape, device = one.shape, min(one.devices, key=lambda d: d.usable - d.taken)
+    shape, device = one.shape, min(one.devices, key=lambda d: d.free)
     length = context(one)
     capacity: dict[str, Any] = {"kv_cache_blocks": 0, "kv_cache_tokens": 0, "max_concurrency": None}
     if one.model["facts"]["layers"]:
@@ -159,6 +160,7 @@ def _memory(one: Placed, device: Device) -> dict[str, int]:
         "activation": shape.activation,
         "cuda_graphs": shape.cuda_graphs,
         "other": shape.other,
+        "margin": one.margin,
         "foreign": device.foreign,
         "kv_cache": one.kv,
         "headroom": device.left,
@@ -190,7 +192,9 @@ def reasons(one: Placed) -> list[str]:
         and not instance_memory.pinned(one.model, "max-num-seqs")
         and not one.model["concurrency"]
     ):
-        said.append(f"max_num_seqs {shape.sequences} instead of {sequences}: logits would not fit")
+        frugal = shape.sequences == registry.of(one.model).frugal()[1]
+        why = "logits would not fit" if frugal else "each takes a block of the KV cache at least"
+        said.append(f"max_num_seqs {shape.sequences} instead of {sequences}: {why}")
     least, most = instance_memory.asked_context(one.model)
     length = context(one)
     if least != most and length < most:
@@ -200,4 +204,15 @@ def reasons(one: Placed) -> list[str]:
     if others:
         said.append(f"shares its GPU with {', '.join(others)}")
     said.append(f"overheads measured on {shape.measured}" if shape.measured else "overheads estimated")
+    said.append(_margin(one, first))
     return said
+
+
+def _margin(one: Placed, device: Device) -> str:
+    """Return how much of a GPU stays free for an instance, and why."""
+    whole = estimate.together(one.shape.estimates.values())
+    text = f"margin {one.margin / GIB:.1f} GiB, beside {device.margin / GIB:.1f} GiB of the GPU"
+    if one.shape.measured or not whole.planned:
+        return f"{text}: what was measured comes again"
+    seen = f"{whole.planned / GIB:.1f} GiB of overheads may be {whole.low / GIB:.1f} to {whole.high / GIB:.1f} GiB"
+    return f"{text}: {seen}, most uncertain are {whole.what} ({whole.source})"

@@ -53,12 +53,13 @@ def keep(
     one = Placed(model, replica, host, devices, _shape_in_force(model, current, devices, sizer))
     for part in ("weights", "activation", "cuda_graphs", "other"):
         setattr(one.shape, part, int(memory.get(part) or 0))
+    one.shape.margin = int(memory.get("margin") or one.shape.margin)
     one.kept = current
     one.kv = int(memory.get("kv_cache") or 0)
     one.kv_least = one.kv
     # The margin is for errors of estimates, so another program that uses a part of it does not affect running
     # instances.
-    return one if all(d.free + (0 if restored else d.margin) >= one.taken(d) for d in devices) else None
+    return one if all(one.fits(d) if restored else d.left >= one.taken(d) for d in devices) else None
 
 
 def _shape_in_force(model: dict[str, Any], current: dict[str, Any], devices: list[Any], sizer: Sizer) -> Shape:
@@ -87,7 +88,7 @@ def resize(
     for kv, shape in [sized for division in divisions for sized in sizer.shapes(model, devices[0], division)]:
         one = Placed(model, replica, host, devices, shape)
         one.kv = one.kv_least = kv
-        if all(device.free >= one.taken(device) for device in devices):
+        if all(map(one.fits, devices)):
             return one
     return None
 

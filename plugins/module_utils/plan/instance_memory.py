@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any, Mapping
 
+from ansible_collections.llmfleet.serving.plugins.module_utils import estimate
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import shown
@@ -19,6 +20,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.problems import s
 # A model without a requested context gets at least this one, or its maximum. Fewer GPUs with a useless context would be
 # no saving.
 LEAST_CONTEXT = 8192
+# Parts of an instance's memory that are estimated until a start has measured them.
+ESTIMATED = ("activation", "cuda_graphs", "other")
 # Flags that are whole numbers.
 NUMBERS = (
     "block-size",
@@ -87,26 +90,44 @@ class Shape:
             args=model["args"],
         )
         self.weights = engine.rank_weight_bytes(facts, model["args"], device, self.dtype, parallel)
-        self.activation, self.cuda_graphs, self.other = engine.overheads(
-            facts, model["args"], device, self.geometry, self.tensor, batched_tokens, sequences
+        self.estimates = dict(
+            engine.overheads(facts, model["args"], device, self.geometry, self.tensor, batched_tokens, sequences)
         )
+        self.activation, self.cuda_graphs, self.other = (self.estimates[part].planned for part in ESTIMATED)
         self.least = math.ceil((pinned_share(model) or 0) * device.total)
         """Bytes that the engine asks for in any case, as gpu-memory-utilization is pinned."""
         self.measured = self._measured(device, overheads)
+        self.margin = estimate.margin(self.estimates.values())
+        """Bytes by which what is estimated may exceed its plan."""
 
     def _measured(self, device: Device, overheads: list[dict[str, Any]]) -> str:
         key = overhead_key(self.model, device.name, self)
         for entry in overheads:
             # Earlier versions did not note the quantisation.
-            if all({"quantization": key["quantization"], **entry}.get(name) == value for name, value in key.items()):
-                for part in ("weights", "activation", "cuda_graphs", "other"):
-                    if entry.get(part) is not None:
-                        setattr(self, part, int(entry[part]))
-                # The peak memory that an engine logs may not include sampling.
-                sampling = registry.of(self.model).sampling(self.model["facts"], self.sequences)
-                self.activation = max(self.activation, sampling)
+            noted = {"quantization": key["quantization"], **entry}
+            if self.geometry.limits_sequences and int(noted.get("max_num_seqs") or 0) < self.sequences:
+                # The plan gave that instance no more sequences than it had blocks.
+                noted["max_num_seqs"] = self.sequences
+            if all(noted.get(name) == value for name, value in key.items()):
+                self._take(entry)
                 return str(entry.get("measured_on") or "an earlier start")
         return ""
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        """Take the sizes that a start measured instead of the estimates."""
+        engine = registry.of(self.model)
+        if entry.get("weights") is not None:
+            self.weights = int(entry["weights"])
+        for part in ESTIMATED:
+            if entry.get(part) is not None:
+                self.estimates[part] = estimate.exact(int(entry[part]), part, str(entry.get("measured_on") or ""))
+        # The peak that an engine logs may not include sampling, so both may be there at once.
+        logged, sampling = self.estimates["activation"], engine.sampling(self.model["facts"], self.sequences)
+        if entry.get("activation") is not None:
+            self.estimates["activation"] = logged._replace(
+                planned=max(logged.planned, sampling), high=logged.high + sampling
+            )
+        self.activation, self.cuda_graphs, self.other = (self.estimates[part].planned for part in ESTIMATED)
 
     @property
     def fixed(self) -> int:
@@ -116,6 +137,10 @@ class Shape:
     def held(self, kv: int) -> int:
         """Return the bytes of each GPU that the engine counts as its own, with so much KV cache."""
         return max(self.fixed + kv, self.least)
+
+    def budget(self, kv: int) -> int:
+        """Return the bytes of each GPU that it may come to: what the engine counts as its own, and the margin."""
+        return max(self.fixed + self.margin + kv, self.least)
 
     def kv_bytes(self, length: int, concurrency: int) -> int:
         """Return the bytes of KV cache with which so many requests of that length run at once."""

@@ -68,7 +68,7 @@ def find(host: GpuHost, model: dict[str, Any], division: Division, sizer: Sizer,
         if len(devices) < count:
             continue
         for kv, shape in sizer.shapes(model, example, division):
-            need = shape.held(kv) + context
+            need = shape.budget(kv) + context
             group = _group([device for device in devices if device.free >= need], count)
             if group is None:
                 continue

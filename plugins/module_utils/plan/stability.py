@@ -126,7 +126,7 @@ def _clear(hosts: list[GpuHost]) -> None:
         host.models = {}
         host.version += 1
         for device in host.devices:
-            device.taken = 0
+            device.taken = device.spread = 0
 
 
 def _attempt(

@@ -102,7 +102,7 @@ def _why(model: dict[str, Any], hosts: list[GpuHost], refused: dict[str, list[st
 
 
 def _memory(model: dict[str, Any], device: Device, count: int, sizer: Sizer) -> tuple[str, str]:
-    usable = device.total - device.reserved - device.margin - instance_memory.context_bytes(model, device.total)
+    usable = device.capacity - instance_memory.context_bytes(model, device.total)
     divisions = sizer.divisions(model)
     if not divisions:
         return _indivisible(model)
@@ -166,7 +166,7 @@ def _changes(
     pins = [flag for flag in ("kv-cache-memory-bytes", "gpu-memory-utilization") if flag in model["args"]]
     changes = [f"leave {' and '.join(pins)} out of its args"] if pins else []
     for _kv, shape in reversed(sizer.shapes(model, device, most)):
-        left = usable - shape.fixed
+        left = usable - shape.fixed - shape.margin
         if left <= 0 or not model["facts"]["layers"] or pins:
             continue
         (context, longest), times = instance_memory.asked_context(model), instance_memory.asked_concurrency(model)

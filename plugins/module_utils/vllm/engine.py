@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.estimate import Estimate
 from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import ENGINE_SHARED_MIB
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import (
     divisions,
@@ -20,7 +21,6 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import (
     quantization,
     sizing,
 )
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.flags import text_only
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_cache import Geometry
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.rank_weights import loaded, rank_weight_bytes
 
@@ -155,14 +155,9 @@ class Vllm:
         tensor: int,
         tokens: int,
         sequences: int,
-    ) -> tuple[int, int, int]:
+    ) -> Mapping[str, Estimate]:
         """Return the bytes of activations, CUDA graphs and everything else, as estimated from measurements."""
-        large = layout.limits_sequences or tensor > 1
-        graphs = 0 if args.get("enforce-eager") else sizing.GRAPHS_LARGE if large else sizing.GRAPHS
-        step = sizing.activation(facts, tensor, tokens, sequences)
-        if facts.get("multimodal") and not text_only(args):
-            step += tokens * sizing.encoder_per_token(device.capability, layout.limits_sequences)
-        return step, graphs, sizing.OTHER
+        return sizing.overheads(facts, args, device, layout, tensor, tokens, sequences)
 
     def sampling(self, facts: Mapping[str, Any], sequences: int) -> int:
         """Return the bytes that sampling takes."""

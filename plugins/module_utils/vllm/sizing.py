@@ -11,25 +11,14 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Protocol
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import kernels
+from ansible_collections.llmfleet.serving.plugins.module_utils.estimate import Estimate, together
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import estimates, kernels
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.flags import text_only
 
 GIB = 1024**3
-# Activation, CUDA graphs and the rest, as measured with vLLM 0.33 on public logs: 2 x T x hidden x c, c by the width of
-# tensor parallelism, dense and mixture of experts; graphs; non-torch growth.
-ACTIVATION = {False: {1: 11.0, 2: 6.5, 4: 5.0, 8: 5.0}, True: {1: 22.0, 2: 13.0, 4: 10.0, 8: 10.0}}
 # Sampling holds the logits of all sequences in fp32 about three times: 1.6 to 4.9 times on an H100 that served 1,024 of
 # them (tests/unit/plugins/module_utils/data/measured). What vLLM logs as its peak of activations leaves that out.
 LOGITS_COPIES = 3
-GRAPHS = GIB
-GRAPHS_LARGE = int(2.5 * GIB)
-OTHER = int(0.6 * GIB)
-# The vision tower of a multimodal model profiles with its largest image: 9.96 GiB for a 4B model at 16,384 tokens.
-ENCODER_PER_TOKEN = GIB // 2048
-# That of a hybrid, by major compute capability: a 27B one in fp8 left 41.0 GiB for its cache on an H100 at 0.95 and
-# 44.9 GiB on an RTX PRO 6000 at 0.92, both with 8,192 tokens; less is planned than was left. Its kernels there keep
-# whole images in memory.
-HYBRID_ENCODER_PER_TOKEN = {9: GIB // 8192, 12: GIB * 9 // 10240}
 # One video of Gemma 4 takes so many tokens of a step, and cannot be cut (`_get_min_mm_batched_tokens`).
 GEMMA_4_VIDEO_TOKENS = 2496
 # vLLM's own defaults: max-num-batched-tokens and max-num-seqs by the memory of a GPU (engine/arg_utils.py).
@@ -37,9 +26,7 @@ LARGE_BYTES, VAST_BYTES = 70 * GIB, 160 * GIB
 SMALL_DEFAULTS, LARGE_DEFAULTS, VAST_DEFAULTS = (2048, 256), (8192, 1024), (16384, 1024)
 # vLLM supports GPUs from this compute capability on.
 LEAST_CAPABILITY = (7, 5)
-# Share of a GPU that CUDA context, NCCL and cuBLAS take before vLLM looks at what is free. vLLM does not charge it to
-# gpu-memory-utilization: the highest that starts is about 0.98 on an H100 at TP 4.
-CONTEXT_SHARE = 0.02
+CONTEXT_SHARE = estimates.row(estimates.CONTEXT, (), estimates.ANY).values[0]
 # Less than this per step starves long prompts; it is what is tried when a model does not fit with the default.
 FRUGAL_BATCHED_TOKENS = 2048
 FRUGAL_SEQUENCES = 64
@@ -74,21 +61,28 @@ def kv_dtype_for(args: Mapping[str, Any], facts: Mapping[str, Any], device: Gpu)
     return asked, kernels.fp8_refusal(facts, str(declared or asked), device.capability, device.name)
 
 
-def activation(facts: Mapping[str, Any], tensor_parallel_size: int, batched_tokens: int, sequences: int) -> int:
-    """Return the peak of activations in one profiling step, estimated; see the constants above."""
-    experts = bool(facts.get("num_experts"))
-    table = ACTIVATION[experts]
-    factor = table[max(width for width in table if width <= max(1, tensor_parallel_size))]
-    step = 2 * batched_tokens * int(facts["hidden_size"]) * factor
-    return int(step) + logits(facts, sequences)
-
-
-def encoder_per_token(capability: tuple[int, int], hybrid: bool) -> int:
-    """Return the bytes that encoders for images need for each token of a step, estimated; see the constants above.
-
-    :param hybrid: whether the model has layers with a state.
-    """
-    return HYBRID_ENCODER_PER_TOKEN.get(capability[0], ENCODER_PER_TOKEN) if hybrid else ENCODER_PER_TOKEN
+def overheads(
+    facts: Mapping[str, Any],
+    args: Mapping[str, Any],
+    device: Gpu,
+    layout: Any,
+    tensor: int,
+    tokens: int,
+    sequences: int,
+) -> dict[str, Estimate]:
+    """Return activations with sampling and images, CUDA graphs, and other memory, estimated; see `estimates`."""
+    kinds, cards = estimates.traits(facts, layout, tensor), estimates.card_class(device.capability)
+    step = 2 * tokens * int(facts["hidden_size"])
+    sampled = logits(facts, sequences)
+    used = [
+        estimates.sized(estimates.ACTIVATION, kinds, cards, step, tensor),
+        Estimate(sampled, sampled // LOGITS_COPIES, sampled),
+    ]
+    if facts.get("multimodal") and not text_only(args):
+        used.append(estimates.sized(estimates.ENCODER, kinds, cards, tokens))
+    graphs = Estimate(0, 0, 0) if args.get("enforce-eager") else estimates.sized(estimates.GRAPHS, kinds, cards)
+    other = estimates.sized(estimates.OTHER, kinds, cards)
+    return {"activation": together(used), "cuda_graphs": graphs, "other": other}
 
 
 def least_tokens(facts: Mapping[str, Any], args: Mapping[str, Any]) -> int:

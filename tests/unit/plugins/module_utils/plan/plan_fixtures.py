@@ -144,6 +144,7 @@ def check(found: dict[str, Any], asked: list[dict[str, Any]]) -> None:
         context = int(device["total"] * vllm_sizing.CONTEXT_SHARE)
         margin = int(device["total"] * plan_devices.MARGIN_SHARE)
         assert len({one["model"] for one in sharers}) == len(sharers), "two replicas of one model on one GPU"
+        margin += sum(one["memory"]["margin"] for one in sharers)
         assert sum(counted(one) + context for one in sharers) <= device["total"] - device["foreign"] - margin
         assert sorted(one["name"] for one in sharers) == device["instances"]
         started: list[dict[str, Any]] = []

@@ -52,10 +52,11 @@ def test_8b_in_16_bits_on_one_24_gb_card() -> None:
     found = plan(asked, {"h": machine(1, L4)})
     one = single(found)
     check(found, asked)
-    # CUDA's total of a driver that does not tell what it reserves; 3 % margin and 2 % context stay free.
+    # CUDA's total of a driver that does not tell what it reserves; 1 %, 2 % context and its margin stay free.
     total = int(23034 * MIB * (1 - 0.015))
     assert one["memory"]["total"] == total
-    assert one["gpu_memory_utilization"] == pytest.approx(0.95, abs=0.0002)
+    margin = one["memory"]["margin"]
+    assert one["gpu_memory_utilization"] == pytest.approx(0.97 - margin / total, abs=0.0002)
     # Weights, 2 x 2048 x 4096 x 11 of activations, three times the fp32 logits of 256 sequences, 1 GiB of graphs,
     # 0.6 GiB of the rest.
     assert one["memory"]["weights"] == pytest.approx(16060522496, rel=0.001)
@@ -73,9 +74,11 @@ def test_8b_in_16_bits_on_one_24_gb_card() -> None:
     # One block more does not fit.
     layout = layout_of(one, FACTS[CHAT])
     assert not layout.fits(one["kv_cache_memory_bytes"], one["max_model_len"] + 16)
+    seen = "2.1 GiB of overheads may be 0.4 to 2.6 GiB, most uncertain are CUDA graphs (a measured H100, vLLM 0.26)"
     assert one["reasons"] == [
         f"context {one['max_model_len']} of 131072: the longest that the KV cache of 4.0 GiB holds",
         "overheads estimated",
+        f"margin 0.4 GiB, beside 0.2 GiB of the GPU: {seen}",
     ]
 
 
@@ -282,7 +285,7 @@ def test_unified_memory_leaves_room_for_the_host() -> None:
     one = single(found)
     # CUDA calls all of it the total; 12 GiB, margin and context are not given away.
     assert one["memory"]["total"] == 120 * GIB
-    assert one["gpu_memory_utilization"] * 120 <= 120 - 12 - 0.05 * 120 + 0.02
+    assert one["gpu_memory_utilization"] * 120 <= 120 - 12 - 0.03 * 120 - one["memory"]["margin"] / GIB + 0.02
     assert one["memory"]["headroom"] >= 0
     assert (one["max_num_batched_tokens"], one["max_num_seqs"]) == (2048, 256)
 
@@ -398,8 +401,8 @@ def test_concurrency_is_held_at_full_context() -> None:
     reason, remedy = refusal(found)
     assert "on 1 x NVIDIA L4 it needs" in reason
     smaller, fewer, fp8, *_rest = remedy.split("; or ")
-    assert (smaller, fewer) == ("ask for context 4400 or less", "ask for concurrency 4 or less")
-    assert single(plan([model("chat", context=4400, concurrency=8)], {"h": machine(1, L4)}))["max_num_seqs"] == 8
+    assert (smaller, fewer) == ("ask for context 4480 or less", "ask for concurrency 4 or less")
+    assert single(plan([model("chat", context=4480, concurrency=8)], {"h": machine(1, L4)}))["max_num_seqs"] == 8
     assert single(plan([model("chat", context=8192, concurrency=4)], {"h": machine(1, L4)}))["max_num_seqs"] == 4
     assert fp8 == "set args {kv-cache-dtype: fp8}"
     found = plan([model("chat", context={"min": 8192}, concurrency=10)], {"h": machine(1)})
