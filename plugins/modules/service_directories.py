@@ -58,32 +58,12 @@ paths:
   sample: [/etc/llmfleet/litellm]
 """
 
-import grp
 import os
-import pwd
-import stat
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, refuse
-
-
-def state_of(path: str) -> str:
-    """Return owner, group and mode in words, ``absent`` where there is nothing."""
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return "absent"
-    try:
-        owner = pwd.getpwuid(found.st_uid).pw_name
-    except KeyError:
-        owner = str(found.st_uid)
-    try:
-        group = grp.getgrgid(found.st_gid).gr_name
-    except KeyError:
-        group = str(found.st_gid)
-    kind = "" if stat.S_ISDIR(found.st_mode) else " (no directory)"
-    return f"{owner}:{group} {stat.S_IMODE(found.st_mode):04o}{kind}"
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.ownership import described
 
 
 def main() -> None:
@@ -101,16 +81,16 @@ def main() -> None:
     paths, before, after = [], "", ""
     for wanted in module.params["directories"]:
         path = wanted["path"]
-        found = state_of(path)
+        found = described(path)
+        if found != "absent" and (os.path.islink(path) or not os.path.isdir(path)):
+            problem = "it is not a directory, and the collection needs one there"
+            refuse(module, "directories.path", path, problem, "move it away")
         if wanted["handed_over"] and found != "absent":
             owner, group = found.split(" ")[0].split(":")
             wanted = {**wanted, "owner": owner, "group": group}
         goal = f"{wanted['owner']}:{wanted['group']} {int(wanted['mode'], 8):04o}"
         if found == goal:
             continue
-        if found.endswith("(no directory)"):
-            problem = "it is not a directory, and the collection needs one there"
-            refuse(module, "directories.path", path, problem, "move it away")
         paths.append(path)
         before += f"{path}: {found}\n"
         after += f"{path}: {goal}\n"

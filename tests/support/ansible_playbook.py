@@ -29,7 +29,8 @@ def run_playbook(*arguments: str | Path, **environment: str) -> subprocess.Compl
         capture_output=True,
         text=True,
         check=False,
-        timeout=180,
+        # It only bounds a run that hangs; a machine may be busy with other steps.
+        timeout=900,
     )
 
 

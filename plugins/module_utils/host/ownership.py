@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Owners of directories, and handing a directory over to another user while somebody may be using it."""
+"""Owners of files and directories, and handing a directory over to another user while somebody may be using it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import contextlib
 import grp
 import os
 import pwd
+import stat
 from typing import NamedTuple
 
 
@@ -35,6 +36,20 @@ def of_path(path: str) -> Owner | None:
     except OSError:
         return None
     return Owner(found.st_uid, found.st_gid)
+
+
+def described(path: str) -> str:
+    """Return owner, group and mode in words, such as ``root:root 0755``; ``absent`` if there is nothing."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return "absent"
+    owner, group = str(found.st_uid), str(found.st_gid)
+    with contextlib.suppress(KeyError):
+        owner = pwd.getpwuid(found.st_uid).pw_name
+    with contextlib.suppress(KeyError):
+        group = grp.getgrgid(found.st_gid).gr_name
+    return f"{owner}:{group} {stat.S_IMODE(found.st_mode):04o}"
 
 
 def is_foreign(path: str, name: str) -> bool:

@@ -99,7 +99,7 @@ def build(
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=180,
+        timeout=900,
     )
 
 
