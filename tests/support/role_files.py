@@ -27,7 +27,7 @@ def defaults(role: str) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for path in default_files(role):
-        values = yaml.safe_load(path.read_text()) or {}
+        values = yaml.load(path.read_text(), yaml.CSafeLoader) or {}
         if twice := sorted(found.keys() & values.keys()):
             raise ValueError(f"{path}: {', '.join(twice)} stands in another file of {role} too")
         found.update(values)

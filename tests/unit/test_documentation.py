@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -79,11 +80,12 @@ def test_files_that_are_named_exist() -> None:
     assert not missing, "no such file:\n" + "\n".join(missing)
 
 
+@functools.lru_cache(maxsize=None)
 def known_variables() -> set[str]:
     """Every variable that a role documents, and those that only a playbook reads."""
     found: set[str] = set()
     for path in ROOT.glob("roles/*/meta/argument_specs.yml"):
-        for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
+        for entry in yaml.load(path.read_text(), yaml.CSafeLoader)["argument_specs"].values():
             found |= set(entry.get("options") or {})
     for path in (*ROOT.glob("playbooks/*.yml"), *ROOT.glob("playbooks/tasks/*.yml")):
         found |= set(re.findall(r"\b(\w+) \| default\(", path.read_text()))

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import Counter
 from pathlib import Path
@@ -30,8 +31,9 @@ IDENTIFIER = re.compile(r"(?<![\w.'\"/-])[a-z_][a-z0-9_]*\b(?!\s*\()")
 STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
+@functools.lru_cache(maxsize=None)
 def load(path: Path) -> dict[str, Any]:
-    return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+    return (yaml.load(path.read_text(), yaml.CSafeLoader) or {}) if path.exists() else {}
 
 
 def defaults(role: str) -> set[str]:
