@@ -1,9 +1,9 @@
-# These targets are needed after a change of requirements, documentation or version.
+# These targets are needed after a change of requirements, documentation or version, or of the engine.
 TEST_BIN := .venv/test/bin
 IMAGES ?= group_vars/all/llm_images.yml
 LOCKS = $(wildcard requirements/*.in roles/*/files/*.in)
 
-.PHONY: lock docs sbom image-digests release build clean
+.PHONY: lock docs sbom image-digests dry-matrix release build clean
 
 lock: .venv/test/.complete ## Compile every lock from its .in file; UPGRADE=1 moves what is not pinned, LOCKS=... picks some
 	@eval "$$($(TEST_BIN)/python scripts/uv_env.py)"; scripts/lock.sh $(TEST_BIN)/uv $(LOCKS)
@@ -16,6 +16,11 @@ sbom: .venv/test/.complete ## Write the bill of materials (CycloneDX) of locks, 
 
 image-digests: .venv/control/.complete ## Write the digests that images lack: IMAGES=file of variables; MOVED=1 also takes those of tags pushed again
 	@.venv/control/bin/python scripts/image_digests.py $(IMAGES) $(if $(MOVED),--moved)
+
+# One run of all takes hours: SAMPLE=200, MINUTES=10, MODEL='Qwen/*' and CARD='*L4' ask less, SEED gives another order.
+dry-matrix: .venv/test/.complete ## Compare arithmetic and dry start: catalogue, 13 cards, TP, KV dtypes, prefix caching, drafters
+	@.venv/test/bin/python tests/vllm/matrix.py --seed '$(SEED)' $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(MINUTES),--minutes $(MINUTES)) \
+	  $(if $(MODEL),--model '$(MODEL)') $(if $(CARD),--card '$(CARD)')
 
 release: .venv/test/.complete ## Write CHANGELOG.rst from the fragments, and the version: make release VERSION=0.2.0
 	@scripts/release.sh "$(VERSION)" $(DATE)

@@ -87,7 +87,7 @@ browser: .venv/control/.complete .venv/test/.complete ## In Chromium: log in to 
 metrics: .venv/control/.complete .venv/test/.complete ## The demo's Prometheus hears from everybody and has what the rules ask for
 	@tests/demo.sh $(PYTEST) tests/metrics
 
-engine: .venv/test/.complete ## The plan's arithmetic against the demo's real vLLM: context and KV cache of three kinds of model
+engine: .venv/test/.complete ## The plan's arithmetic against the demo's real vLLM: context and KV cache of three kinds of model, 20 dry starts
 	@$(PYTEST) tests/vllm
 
 outside: .venv/test/.complete ## In networks of their own: Open WebUI sends nothing to the outside, and the filter of a service lets nothing else out

@@ -182,6 +182,7 @@ model_info:
       description:
         - Projections that tensor parallelism cuts, each with its C(name), and with C(rows), the width of its input,
           C(columns), the number and the size of its outputs' heads, or C(experts), the width of one expert.
+        - C(inputs) is the width that experts read where it is not that of the model, C(matrices) their number if not 3.
         - C(group) and C(block) are how its values share scales.
       type: list
       elements: dict

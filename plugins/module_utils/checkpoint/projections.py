@@ -36,6 +36,8 @@ _EXPERTS_ALONE = {
     "olmoe",
     "phimoe",
 }
+# Experts of these have no gate.
+_WITHOUT_GATE = ("nemotron_h",)
 _SHARED_EXPERTS = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
 # Names of one module in different model classes, from the layer on; the first is the one in messages.
 _NAMES = {
@@ -68,7 +70,8 @@ def projections(
     """Return the projections of a model, each with its name and what tensor parallelism cuts.
 
     `rows` is the width of an input, `columns` a list of [heads, size of one] of outputs, `experts` the width of one
-    routed expert. `group` and `block` say how quantised ones share scales.
+    routed expert, with `inputs` where it does not read the hidden state itself and `matrices` where it has no three.
+    `group` and `block` say how quantised ones share scales.
 
     :param layers: of the facts.
     :param count: number of layers.
@@ -83,7 +86,7 @@ def projections(
     if experts and shared:
         found.append({"name": "mlp.shared_experts.down_proj", "rows": shared, "columns": [[shared, 1]] * 2})
     if experts and moe:
-        found.append({"name": "mlp.experts", "experts": moe})
+        found.append({"name": "mlp.experts", "experts": moe, **_unusual(text, model_type)})
     for part in found:
         coded = scheme.of([f"layers.{layer}.{name}" for name in _NAMES[part["name"]]] for layer in range(count))
         if coded is not None:
@@ -120,6 +123,12 @@ def _linear_attention(text: Values) -> list[dict[str, Any]]:
         {"name": "linear_attn.out_proj", "rows": values * value},
         {"name": "linear_attn.in_proj_qkvz", "columns": [[keys, key], [keys, key], [values, value], [values, value]]},
     ]
+
+
+def _unusual(text: Values, model_type: str) -> dict[str, int]:
+    """Return what of routed experts is not as usual: the width of their input, and the number of their matrices."""
+    latent = text.integer("moe_latent_size", most=MOST_WIDTH, least=0)
+    return {**({"inputs": latent} if latent else {}), **({"matrices": 2} if model_type in _WITHOUT_GATE else {})}
 
 
 def _widths(

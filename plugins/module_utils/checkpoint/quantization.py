@@ -148,7 +148,8 @@ def _scheme(given: Values) -> Scheme:
     inside = given.given.get("quantization")
     modelopt = given.inner("quantization") if isinstance(inside, dict) else None
     method, algorithm = _method(given, modelopt)
-    kv_cache = _kv_cache(given, modelopt)
+    # What names no method is no scheme: vLLM then takes the weights and the cache as they are.
+    kv_cache = _kv_cache(given, modelopt) if method else None
     skipped, patterns = _skipped(given, modelopt)
     if method and method.startswith("modelopt"):
         group = _FORMAT_GROUPS.get(algorithm)

@@ -129,8 +129,11 @@ class Engine(Protocol):
         :raises LayoutError: where the model cannot be laid out that way.
         """
 
-    def refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], device: Gpu) -> tuple[str, str] | None:
-        """Return why the engine refuses a model on a kind of GPU, however many there are, and the remedy."""
+    def refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], device: Gpu | None) -> tuple[str, str] | None:
+        """Return why the engine refuses a model on a kind of GPU, however many there are, and the remedy.
+
+        :param device: null for processors.
+        """
 
     def division_refusal(
         self, facts: Mapping[str, Any], args: Mapping[str, Any], ranks: int, device: Gpu | None = None

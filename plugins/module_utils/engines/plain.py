@@ -81,7 +81,7 @@ class PlainEngine:
         """Refuse: nothing is known of its KV cache."""
         raise LayoutError(f"The KV cache of engine {self.name} is not planned.")
 
-    def refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], device: Gpu) -> tuple[str, str] | None:
+    def refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], device: Gpu | None) -> tuple[str, str] | None:
         """Return nothing: no rules are known."""
         return None
 

@@ -149,6 +149,7 @@ def sizes(host: CpuHost, models: list[dict[str, Any]]) -> tuple[list[dict[str, A
             }
         )
     problems = [_parallel(model, host.name) for model in models if _width(model) > 1]
+    problems += [problem for problem in (_refused(model, host.name) for model in models) if problem]
     if lacking:
         names = ", ".join(model["name"] for model in models)
         remedy = "take models away, add hosts or memory, or correct a model's size with weights_gib"
@@ -194,6 +195,15 @@ def predicted(model: dict[str, Any], kv_bytes: int) -> dict[str, Any]:
     if not length or not geometry.fits(kv_bytes, length):
         return unknown
     return {"max_model_len": length, **geometry.capacity(kv_bytes, length)}
+
+
+def _refused(model: dict[str, Any], host: str) -> Problem | None:
+    """Return why the engine would not start a model on processors."""
+    refused = registry.of(model).refusal(model["facts"], model["args"], None) if model.get("facts") else None
+    if not refused:
+        return None
+    reason, remedy = refused
+    return Problem(f"llm_models[{model['name']}].source", model["source"], reason, remedy, host)
 
 
 def _width(model: dict[str, Any]) -> int:

@@ -16,6 +16,7 @@ from typing import Any, Mapping, NamedTuple
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.flags import pinned, structure
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_groups import DTYPE_BYTES
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.rank_weights import routed_bytes
 
 FLAG = "speculative-config"
 # Methods that propose without a cache and without weights worth counting.
@@ -147,11 +148,14 @@ def ranks(args: Mapping[str, Any], tensor: int) -> int:
 
 
 def _layer_bytes(facts: Mapping[str, Any]) -> int:
-    """Return the bytes of one layer for prediction: an average layer of the model, and its input's projection."""
+    """Return the bytes of one layer for prediction: an average layer, with experts where there are some, and the
+    projection of its input."""
     hidden, size = int(facts["hidden_size"]), DTYPE_BYTES.get(facts.get("dtype") or "bfloat16", 2)
     ends = int(facts["vocab_size"]) * hidden * size * (1 if facts.get("tie_word_embeddings") else 2)
     layers = max(0, int(facts.get("weight_bytes") or 0) - ends)
-    return layers // int(facts["num_hidden_layers"]) + 2 * hidden * hidden * size
+    routed = min(routed_bytes(facts), layers)
+    one = (layers - routed) // int(facts["num_hidden_layers"]) + 2 * hidden * hidden * size
+    return one + routed // max(1, int(facts.get("expert_layers") or facts["num_hidden_layers"]))
 
 
 def _eagle_parameters(facts: Mapping[str, Any], method: str) -> int:

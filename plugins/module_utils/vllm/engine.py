@@ -116,13 +116,17 @@ class Vllm:
         """Return the geometry of the KV cache."""
         return kv_cache.geometry(facts, **sizes)
 
-    def refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], device: sizing.Gpu) -> tuple[str, str] | None:
-        """Return why vLLM refuses a model on a kind of GPU, however many there are, and the remedy."""
-        return (
-            quantization.refusal(facts, args, device)
-            or dtypes.refusal(facts, args, device)
-            or kernels.refusal(facts, device.capability, device.name)
-        )
+    def refusal(
+        self, facts: Mapping[str, Any], args: Mapping[str, Any], device: sizing.Gpu | None
+    ) -> tuple[str, str] | None:
+        """Return why vLLM refuses a model on a kind of GPU, however many there are, and the remedy.
+
+        :param device: null for processors.
+        """
+        refused = quantization.refusal(facts, args, device)
+        if device is None:
+            return refused
+        return refused or dtypes.refusal(facts, args, device) or kernels.refusal(facts, device.capability, device.name)
 
     def division_refusal(
         self, facts: Mapping[str, Any], args: Mapping[str, Any], ranks: int, device: sizing.Gpu | None = None
@@ -141,7 +145,8 @@ class Vllm:
         """Return the bytes of weights of one rank."""
         tensor, pipeline, data = division
         whole = loaded(facts, args, dtype)
-        own = rank_weight_bytes(whole, tensor, pipeline, device.capability, data)
+        alone = divisions.experts_whole(args)
+        own = rank_weight_bytes(whole, tensor, pipeline, device.capability, data, alone)
         own += extras.drafter_bytes(facts, args, tensor, dtype)
         own += extras.adapter_bytes(facts, args, tensor, pipeline, dtype)
         return own - extras.offloaded_bytes(whole, args, own)

@@ -49,7 +49,8 @@ def adapter_bytes(facts: Mapping[str, Any], args: Mapping[str, Any], tensor: int
         if part.get("rows"):
             width += part["rows"] / tensor + hidden / own
         if part.get("experts"):
-            width += 3 * (part["experts"] / tensor + hidden / own) * int(facts.get("num_experts") or 0)
+            one = part["experts"] / tensor + int(part.get("inputs") or hidden) / own
+            width += int(part.get("matrices") or 3) * one * int(facts.get("num_experts") or 0)
         total += width * _layers_with(str(part["name"]), facts)
     size = DTYPE_BYTES.get(str(args.get("lora-dtype")), DTYPE_BYTES.get(dtype, 2))
     return int(total * rank * slots * size / pipeline)

@@ -136,7 +136,7 @@ def fp8_refusal(facts: Mapping[str, Any], kv_cache_dtype: str, capability: Capab
     :param kv_cache_dtype: as asked for, or as the checkpoint declares it.
     :param name: of the card.
     """
-    if not kv_cache_dtype.startswith("fp8") or not facts["layers"]:
+    if not kv_cache_dtype.startswith("fp8") or not (facts["layers"] or facts.get("encoder_only")):
         return ""
     power = _power(capability)
     if capability[0] != 9 and any(_differs(layer) for layer in facts["layers"]):
@@ -166,6 +166,9 @@ def _why_not_flashinfer(facts: Mapping[str, Any]) -> str:
     """Return what keeps a model from FlashInfer on Ampere, so that Triton would serve it; empty for nothing."""
     if _types(facts) & {"mla", "indexer"}:
         return "latent attention"
+    if facts.get("encoder_only"):
+        # It keeps no cache, and vLLM asks its backend for the type all the same.
+        return "attention in both directions"
     if facts.get("attention_sinks"):
         return "attention sinks"
     if facts.get("image_prefix"):

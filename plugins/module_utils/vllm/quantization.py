@@ -89,10 +89,9 @@ _TAKES_OTHERS = ("humming", "moe_wna16", "online")
 # Bits for which there are kernels, and methods whose values are symmetric (`TYPE_MAP`).
 _SYMMETRIC = ("gptq", "auto_gptq", "gptq_marlin")
 _BITS = {**dict.fromkeys(_SYMMETRIC, (4, 8)), **dict.fromkeys(("awq", "auto_awq", "awq_marlin"), (4,))}
-_INSTEAD = (
-    "choose a variant in awq, gptq, fp8, compressed-tensors or mxfp4, or the model without quantisation and "
-    "args {quantization: fp8_per_tensor}"
-)
+# Methods of common variants, which a remedy names where the card or the processor runs them.
+_COMMON = ("awq", "gptq", "fp8", "compressed-tensors", "mxfp4")
+_ON_PROCESSORS = ("awq", "gptq", "compressed-tensors")
 
 
 def at_load(facts: Mapping[str, Any], args: Mapping[str, Any]) -> str | None:
@@ -124,15 +123,31 @@ def dtypes_of(facts: Mapping[str, Any], args: Mapping[str, Any]) -> tuple[str, .
     return METHODS[method].dtypes if method in METHODS else FLOATS
 
 
-def refusal(facts: Mapping[str, Any], args: Mapping[str, Any], device: Gpu) -> Refusal | None:
-    """Return why vLLM refuses a model's quantisation, on this kind of GPU or on every one, and the remedy."""
+def refusal(facts: Mapping[str, Any], args: Mapping[str, Any], device: Gpu | None) -> Refusal | None:
+    """Return why vLLM refuses a model's quantisation, on this kind of GPU or on every one, and the remedy.
+
+    :param device: null for processors, of which only is known what vLLM refuses everywhere.
+    """
     method = method_of(facts, args)
     if method is None:
         return None
-    return _unknown(method, facts, args) or _unsupported(method, facts) or _too_old(method, facts, args, device)
+    refused = _unknown(method, facts, args, device)
+    if refused or device is None:
+        return refused
+    return _unsupported(method, facts, device) or _too_old(method, facts, args, device)
 
 
-def _unknown(method: str, facts: Mapping[str, Any], args: Mapping[str, Any]) -> Refusal | None:
+def _instead(device: Gpu | None) -> str:
+    """Return what to choose instead of a variant that vLLM cannot read."""
+    if device is None:
+        known, whole = list(_ON_PROCESSORS), ""
+    else:
+        known = [name for name in _COMMON if device.capability >= METHODS[name].capability]
+        whole = " and args {quantization: fp8_per_tensor}"
+    return f"choose a variant in {', '.join(known[:-1])} or {known[-1]}, or the model without quantisation{whole}"
+
+
+def _unknown(method: str, facts: Mapping[str, Any], args: Mapping[str, Any], device: Gpu | None) -> Refusal | None:
     own, asked = facts.get("quantization"), args.get("quantization")
     if not own:
         if method in AT_LOAD or method in ("online", "humming", "torchao"):
@@ -142,7 +157,7 @@ def _unknown(method: str, facts: Mapping[str, Any], args: Mapping[str, Any]) -> 
             return text, "leave it out, or take a checkpoint in that format"
         return f"{text}: vLLM {RELEASE} does not know it", nearest(method, AT_LOAD)
     if method not in METHODS:
-        return f"vLLM {RELEASE} has no quantisation {method}, in which the checkpoint is stored", _INSTEAD
+        return f"vLLM {RELEASE} has no quantisation {method}, in which the checkpoint is stored", _instead(device)
     if METHODS[method].deprecated and not args.get("allow-deprecated-quantization"):
         text = f"vLLM {RELEASE} runs {method} only on request, as it is deprecated"
         return text, "set args {allow-deprecated-quantization: true}, or choose another variant"
@@ -156,15 +171,17 @@ def _same(asked: str, own: str) -> bool:
     return any(asked in family and own in family for family in _FAMILIES)
 
 
-def _unsupported(method: str, facts: Mapping[str, Any]) -> Refusal | None:
+def _unsupported(method: str, facts: Mapping[str, Any], device: Gpu) -> Refusal | None:
     """Return why no kernel reads what a checkpoint stores."""
     for entry in facts.get("quantization_sets") or ():
         bits, known = entry.get("bits"), _BITS.get(method)
         if known and bits is not None and bits not in known:
             said = " or ".join(map(str, known))
-            return f"vLLM {RELEASE} reads {method} with {said} bits, the checkpoint has {bits}", _INSTEAD
+            return f"vLLM {RELEASE} reads {method} with {said} bits, the checkpoint has {bits}", _instead(device)
         if method in _SYMMETRIC and entry.get("symmetric") is False:
-            return f"vLLM {RELEASE} reads {method} with symmetric values, those of the checkpoint are not", _INSTEAD
+            return f"vLLM {RELEASE} reads {method} with symmetric values, those of the checkpoint are not", _instead(
+                device
+            )
     return None
 
 

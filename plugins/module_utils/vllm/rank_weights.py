@@ -20,6 +20,9 @@ _MXFP4 = ("mxfp4", "gpt_oss_mxfp4")
 _BIAS_BYTES = 2
 # Experts of Kimi Linear are at least so wide on each rank.
 _KIMI_WIDTH = 256
+# FlashInfer's kernel for experts in 16 bits, on data-centre Blackwell, takes multiples of so many. It has no GELU.
+_BLACKWELL_WIDTH = 128
+_GELU_EXPERTS = ("gemma4",)
 # Latent attention keeps the up-projection of keys and values twice, in the model's dtype (two bytes).
 _UNPACKED_BYTES = 2
 
@@ -102,12 +105,16 @@ def _expert_width(facts: Mapping[str, Any]) -> int:
 
 
 def _experts_bytes(facts: Mapping[str, Any], size: float) -> int:
-    """Return the bytes of all routed experts: gate, up and down of each, in every layer."""
-    numbers = 3 * _expert_width(facts) * int(facts["hidden_size"]) * int(facts.get("num_experts") or 0)
+    """Return the bytes of all routed experts: gate where there is one, up and down of each, in every layer."""
+    part: Mapping[str, Any] = next((one for one in facts.get("projections") or () if "experts" in one), {})
+    numbers = (
+        _expert_width(facts) * int(part.get("inputs") or facts["hidden_size"]) * int(facts.get("num_experts") or 0)
+    )
+    numbers *= int(part.get("matrices") or 3)
     return int(numbers * int(facts.get("expert_layers") or facts["num_hidden_layers"]) * size)
 
 
-def _routed_bytes(facts: Mapping[str, Any]) -> int:
+def routed_bytes(facts: Mapping[str, Any]) -> int:
     """Return the bytes of all routed experts as the checkpoint stores them."""
     method = facts.get("quantization")
     if not method:
@@ -118,16 +125,23 @@ def _routed_bytes(facts: Mapping[str, Any]) -> int:
     return _experts_bytes(facts, min(said, default=8) / 8)
 
 
-def _narrow_padding(facts: Mapping[str, Any], tp: int) -> int:
-    """Return the bytes that one rank's experts of Kimi Linear are padded by: none is narrower than 256 there
-    (`min_moe_intermediate_per_partition` of `models/kimi_k3/nvidia/model.py`)."""
-    own = _expert_width(facts) / tp
-    if not str(facts.get("model_type")).startswith("kimi_linear") or not 0 < own < _KIMI_WIDTH:
-        return 0
-    return int(_routed_bytes(facts) / tp * (_KIMI_WIDTH / own - 1))
+def _width_padding(facts: Mapping[str, Any], tp: int, capability: tuple[int, int], cuts: int) -> int:
+    """Return the bytes that experts on one rank grow by where they are filled up to a width.
+
+    Kimi Linear has none narrower than 256 (`min_moe_intermediate_per_partition` of `models/kimi_k3/nvidia/model.py`);
+    `unquantized_round_up_hidden_size_and_intermediate_size` rounds up what is not quantised on data-centre Blackwell.
+
+    :param cuts: ranks over which each expert is cut.
+    """
+    own, padded, kind = _expert_width(facts) / cuts, 0, str(facts.get("model_type"))
+    if kind.startswith("kimi_linear"):
+        padded = _KIMI_WIDTH
+    if capability[0] == 10 and not facts.get("quantization") and not kind.startswith(_GELU_EXPERTS):
+        padded = max(padded, -(-int(own) // _BLACKWELL_WIDTH) * _BLACKWELL_WIDTH)
+    return int(routed_bytes(facts) / tp * (padded / own - 1)) if 0 < own < padded else 0
 
 
-def _mxfp4_padding(facts: Mapping[str, Any], tp: int, capability: tuple[int, int]) -> int:
+def _mxfp4_padding(facts: Mapping[str, Any], tp: int, capability: tuple[int, int], cuts: int) -> int:
     """Return the bytes that kernels for mxfp4 add to the experts of one rank.
 
     `mxfp4_round_up_hidden_size_and_intermediate_size` of vLLM 0.32, with the kernels that it chooses by card: Triton on
@@ -138,20 +152,27 @@ def _mxfp4_padding(facts: Mapping[str, Any], tp: int, capability: tuple[int, int
         return 0
     triton = facts.get("model_type") == "gpt_oss" and capability[0] in (9, 11)
     inner, outer = (64, 1) if triton else (128, 256)
-    own = width / tp
-    padded, across = -(-width // tp // inner) * inner, -(-hidden // outer) * outer
+    own = width / cuts
+    padded, across = -(-width // cuts // inner) * inner, -(-hidden // outer) * outer
     biased = _BIAS_BYTES if facts.get("model_type") == "gpt_oss" else 0
     extra = 3 * (padded * across - own * hidden) * _MXFP4_BYTES + biased * (2 * (padded - own) + across - hidden)
-    return int(extra * int(facts.get("num_experts") or 0) * int(facts["num_hidden_layers"]))
+    experts = int(facts.get("num_experts") or 0) * cuts / tp
+    return int(extra * experts * int(facts["num_hidden_layers"]))
 
 
 def rank_weight_bytes(
-    facts: Mapping[str, Any], tp: int, pp: int = 1, capability: tuple[int, int] = (9, 0), dp: int = 1
+    facts: Mapping[str, Any],
+    tp: int,
+    pp: int = 1,
+    capability: tuple[int, int] = (9, 0),
+    dp: int = 1,
+    whole_experts: bool = False,
 ) -> int:
     """Return the bytes of weights on the rank that holds most, with `facts["weight_bytes"]` of the whole model.
 
     :param capability: compute capability of its GPU.
     :param dp: ranks of data parallelism, over which experts are spread, with expert parallelism or without.
+    :param whole_experts: whether a rank holds whole experts instead of a part of each.
 
     Raises `ValueError` for facts without weights and for sizes below one.
     """
@@ -168,18 +189,19 @@ def rank_weight_bytes(
     if body < 0:
         # An encoder has no output head.
         body, embedding = int(total), 0
-    cuts = stages(layers, min(pp, layers))
+    ranges = stages(layers, min(pp, layers))
+    cuts = 1 if whole_experts else tp
+    padding = _mxfp4_padding(facts, tp, capability, cuts) + _width_padding(facts, tp, capability, cuts)
     largest = 0
-    for stage, (first, last) in enumerate(cuts):
-        ends = embedding * ((stage == 0) + (stage == len(cuts) - 1))
-        if tied and len(cuts) == 1:
+    for stage, (first, last) in enumerate(ranges):
+        ends = embedding * ((stage == 0) + (stage == len(ranges) - 1))
+        if tied and len(ranges) == 1:
             ends = embedding
         share = (last - first) / layers
         own = body * share + ends
         copied = min(_copied_bytes(facts, size) * share, own)
-        spread = min(_routed_bytes(facts) * share, own - copied) * (1 - 1 / dp)
-        rank = copied + (own - copied - spread) / tp + _mxfp4_padding(facts, tp, capability) * share
-        rank += _narrow_padding(facts, tp) * share
+        spread = min(routed_bytes(facts) * share, own - copied) * (1 - 1 / dp)
+        rank = copied + (own - copied - spread) / tp + padding * share
         rank += _copied_heads_bytes(facts, tp, size) * share + _unpacked_bytes(facts) * share / tp
         largest = max(largest, int(rank))
     return largest

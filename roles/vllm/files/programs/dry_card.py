@@ -25,6 +25,8 @@ from typing import Any, ClassVar
 COMPILED = re.compile(r"vllm\.(\w+\.)*(_\w*C(_\w+)?|cumem_allocator|spinloop)")
 # Packages that the build for CUDA requires, of which vLLM asks only whether they can be imported, or names of them.
 BESIDE = ("flashinfer", "tokenspeed_mla", "cutlass", "torchvision", "triton_kernels", "vllm.third_party.")
+# CUDA's own bindings, which single layers name. tvm_ffi looks for real ones when it is imported.
+BINDINGS = ("cuda.",)
 # Those of them that load the driver when they are imported.
 WITH_DRIVER = ("flashinfer", "tokenspeed_mla", "cutlass")
 VERSIONS = {"flashinfer-python": "0.7.0.post1", "tokenspeed-mla": "0.2.15", "torchvision": "0.28.0"}
@@ -33,6 +35,8 @@ VERSIONS = {"flashinfer-python": "0.7.0.post1", "tokenspeed-mla": "0.2.15", "tor
 SHARED_MEMORY = {(7, 5): 65536, (8, 0): 166912, (8, 7): 166912, (9, 0): 232448, (10, 0): 232448, (10, 3): 232448}
 SMALL_SHARED_MEMORY = 101376
 MULTIPROCESSORS = 132
+# Cards that share the memory of their host.
+UNIFIED = re.compile(r"\b(?:GB10|Thor|Orin)\b")
 # The card that vLLM sees.
 CARD: dict[str, Any] = {}
 GROUP_GEMM = ((9, 0), (10, 0), (10, 3), (11, 0))
@@ -80,7 +84,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if name.startswith(self._beside):
+        if f"{name}.".startswith(self._beside):
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         if COMPILED.fullmatch(name):
             return importlib.machinery.ModuleSpec(name, self)
@@ -154,6 +158,9 @@ def _platform() -> Any:
 
         @classmethod
         def get_device_total_memory(cls, device_id: int = 0) -> int:
+            if CARD["integrated"]:
+                # NVML says so of a card that shares the memory of its host; vLLM then takes its smallest defaults.
+                raise RuntimeError("Not Supported")
             return int(CARD["memory_bytes"])
 
         @classmethod
@@ -166,7 +173,7 @@ def _platform() -> Any:
 
         @classmethod
         def is_integrated_gpu(cls, device_id: int = 0) -> bool:
-            return False
+            return bool(CARD["integrated"])
 
         @classmethod
         def num_compute_units(cls, device_id: int = 0) -> int:
@@ -197,7 +204,7 @@ def _answer_for_torch(card: dict[str, Any]) -> None:
         minor=capability[1],
         multi_processor_count=MULTIPROCESSORS,
         total_memory=card["memory_bytes"],
-        is_integrated=False,
+        is_integrated=CARD["integrated"],
         shared_memory_per_block_optin=shared_memory(capability),
         name=card["name"],
         gcnArchName="",
@@ -243,8 +250,14 @@ def _answer_for_kernels(card: dict[str, Any]) -> None:
         if hasattr(operators, name):
             setattr(operators, name, lambda _capability, answer=answer: answer)
     operators.get_device_attribute = lambda *_args: shared_memory(own)
-    # DeepGEMM is a part of the build for CUDA.
+    # These modules ask the operators when they are imported, and keep an answer that was for another card.
+    from vllm.model_executor.layers.quantization.utils import w8a8_utils
+    from vllm.vllm_flash_attn import flash_attn_interface
+
+    w8a8_utils.CUTLASS_BLOCK_FP8_SUPPORTED = answers["cutlass_scaled_mm_supports_block_fp8"]
+    # DeepGEMM and FlashAttention 4 are parts of the build for CUDA.
     import_utils.has_deep_gemm = deep_gemm.has_deep_gemm = lambda: True
+    flash_attn_interface.FA4_AVAILABLE = True
 
 
 def prepare() -> None:
@@ -278,11 +291,19 @@ def prepare() -> None:
     importlib.metadata.version = version
 
 
+def name_bindings() -> None:
+    """Let CUDA's bindings be imported; call this after vLLM was."""
+    sys.meta_path.append(_Finder(BINDINGS))
+
+
 def install(card: dict[str, Any]) -> None:
-    """Make a card the one that vLLM sees; `card` has name, capability (two numbers), memory_bytes and count."""
+    """Make a card the one that vLLM sees.
+
+    :param card: name, capability (two numbers), memory_bytes and count.
+    """
     import vllm.platforms
 
-    CARD.update(card)
+    CARD.update(card, integrated=bool(UNIFIED.search(card["name"])))
     if vllm.platforms._current_platform is None:
         vllm.platforms._current_platform = _platform()
     _answer_for_torch(card)

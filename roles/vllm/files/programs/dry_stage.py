@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import linecache
 import traceback
 from collections.abc import Iterator
@@ -15,6 +16,18 @@ from typing import Any
 import vllm
 from dry_ranks import META, join, on_meta
 
+# What most models import while they are built, and every child would import again. None of these keeps an answer of
+# the card.
+NEEDED_BY_MOST = (
+    "vllm.distributed.eplb.eplb_state",
+    "vllm.model_executor.layers.fused_moe",
+    "vllm.model_executor.models.qwen2",
+    "vllm.third_party.flash_linear_attention.ops",
+    "vllm.v1.attention.backends.flashinfer",
+    "vllm.v1.attention.backends.flex_attention",
+    "vllm.v1.attention.backends.triton_attn",
+    "vllm.v1.attention.backends.turboquant_attn",
+)
 # An error that one of these packages raises by itself is a refusal; any other is a defect of the dry start.
 JUDGES = ("vllm", "transformers", "huggingface_hub")
 
@@ -110,6 +123,20 @@ def look_at_models_here() -> None:
             raise UnknownError(f"{type(error).__name__}: {error}") from error
 
     registry._run_in_subprocess = run
+
+
+def save_time() -> None:
+    """Do once for all questions what each would do again, and leave out what only reloading of weights needs."""
+    from vllm.model_executor.layers.quantization import get_quantization_config
+    from vllm.model_executor.model_loader import utils
+
+    # It imports every method of quantisation, whichever is asked for.
+    get_quantization_config("fp8")
+    utils.record_metadata_for_reloading = lambda _model: None
+    for name in NEEDED_BY_MOST:
+        # Another release may lack one, which is then imported where it is needed.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 class Stage:

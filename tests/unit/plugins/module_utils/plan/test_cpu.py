@@ -211,6 +211,14 @@ def test_no_tensor_parallel_on_a_cpu() -> None:
     assert 'h: llm_models[a].args is {"tensor-parallel-size": 2}' in sentence
 
 
+@pytest.mark.parametrize("method", ["bitsandbytes", "hqq", "aqlm"])
+def test_a_quantisation_that_vllm_does_not_have_is_refused_on_processors_too(method: str) -> None:
+    (sentence,) = refused({"name": "a", "facts": {**DEMO_FACTS, "quantization": method}})
+    assert f'h: llm_models[a].source is "demo:": vLLM 0.32 has no quantisation {method}' in sentence
+    assert "fp8" not in sentence
+    assert refused({"name": "a", "facts": {**DEMO_FACTS, "quantization": "awq"}}) == []
+
+
 @pytest.mark.parametrize(
     ("args", "field", "value", "left"),
     [

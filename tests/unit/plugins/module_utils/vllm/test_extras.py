@@ -230,6 +230,29 @@ def test_experts_of_kimi_linear_are_padded(ranks: int, factor: int) -> None:
     assert padded == pytest.approx(own * (factor - 1), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("width", "ranks", "factor"),
+    [(768, 1, 1), (768, 4, 4 / 3), (512, 8, 2), (1408, 8, 16 / 11), (1856, 1, 15 / 14.5), (2048, 8, 1)],
+)
+def test_experts_that_are_not_quantised_are_rounded_up_on_data_centre_blackwell(
+    width: int, ranks: int, factor: float
+) -> None:
+    wide = {**MOE, "projections": [{"name": "mlp.experts", "experts": width}], "weight_bytes": 90 * 10**9}
+    own = 48 * 128 * 3 * width * 2048 * 2 / ranks
+    on_hopper = rank_weight_bytes(wide, ranks, capability=(9, 0))
+    for card in ((10, 0), (10, 3)):
+        assert rank_weight_bytes(wide, ranks, capability=card) - on_hopper == pytest.approx(
+            own * (factor - 1), abs=1000
+        )
+    assert rank_weight_bytes(wide, ranks, capability=(12, 0)) == on_hopper
+    for other in ({"quantization": "fp8"}, {"model_type": "gemma4"}):
+        sized = [rank_weight_bytes({**wide, **other}, ranks, capability=card) for card in ((9, 0), (10, 0))]
+        assert sized[0] == sized[1]
+    # Whole experts are not cut, so that there is less to round up.
+    whole = rank_weight_bytes(wide, ranks, capability=(10, 0), whole_experts=True) - on_hopper
+    assert whole == pytest.approx(own * (-(-width // 128) * 128 / width - 1), abs=1000)
+
+
 @pytest.mark.parametrize("ranks", [2, 4, 8])
 def test_encoders_are_whole_on_every_rank(ranks: int) -> None:
     seeing = {**LLAMA, "uncut_parameters": 500_000_000}

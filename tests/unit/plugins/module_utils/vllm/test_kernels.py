@@ -115,6 +115,11 @@ def test_a_token_of_sparse_attention(model_type: str, card: str, asked: str, siz
         (facts(attention(192, head_size_v=128)), "fp8", (9, 0), ""),
         (sparse(), "fp8", (9, 0), ""),
         (facts(), "fp8", (8, 0), ""),
+        # An encoder keeps no cache, and its backend is asked for the type all the same.
+        (facts(encoder_only=True), "fp8", (8, 0), "attention in both directions needs compute capability 8.9"),
+        (facts(encoder_only=True), "fp8_e5m2", (8, 6), "attention in both directions needs"),
+        (facts(encoder_only=True), "fp8", (8, 9), ""),
+        (facts(encoder_only=True), "auto", (8, 0), ""),
     ],
 )
 def test_an_fp8_cache_that_no_backend_has_is_refused(

@@ -141,6 +141,25 @@ def test_a_quantisation_that_vllm_does_not_have(method: str) -> None:
     assert "awq, gptq, fp8" in refused[1]
 
 
+@pytest.mark.parametrize("method", ["bitsandbytes", "hqq", "exl3"])
+def test_a_remedy_names_what_the_card_or_the_processor_runs(method: str) -> None:
+    config = quantized(DENSE, method)
+    on_card, on_old_card, on_processors = (quantization.refusal(config, {}, card) for card in (H100, T4, None))
+    assert on_card is not None
+    assert "awq, gptq, fp8, compressed-tensors or mxfp4," in on_card[1]
+    assert on_old_card is not None
+    assert "awq, gptq, fp8 or compressed-tensors," in on_old_card[1]
+    assert on_processors == (
+        on_card[0],
+        "choose a variant in awq, gptq or compressed-tensors, or the model without quantisation",
+    )
+
+
+@pytest.mark.parametrize("method", ["fp8", "awq", "mxfp4", "modelopt"])
+def test_of_processors_only_is_said_what_is_refused_everywhere(method: str) -> None:
+    assert quantization.refusal(quantized(DENSE, method), {}, None) is None
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
