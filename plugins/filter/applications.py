@@ -11,7 +11,13 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import applications, egress, memory, plain_text
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import (
+    applications,
+    contacts,
+    egress,
+    memory,
+    plain_text,
+)
 
 
 def egress_problems(
@@ -53,9 +59,11 @@ class FilterModule:
             "application_plain_listeners": applications.plain_listeners,
             "application_scrape_jobs": applications.scrape_jobs,
             "application_services": applications.services,
+            "configured_urls": contacts.of_configuration,
             "driverless_hosts": memory.driverless_hosts,
             "egress_networks": egress.networks,
             "egress_problems": egress_problems,
+            "environment_urls": contacts.of_environment,
             "fleet_hosts": memory.fleet_hosts,
             "fleet_models": memory.fleet_models,
             "plain_text_problems": plain_text_problems,

@@ -19,7 +19,7 @@ always              OPENAI_BASE_URL   the API door with its version path, e.g. h
 -m door             LLM_MASTER_KEY    the master key of the gateway; OPENAI_BASE_URL has to be https
 -m engine           nothing more; there has to be a real engine, as a stub refuses nothing
 -m tools            nothing more; LLM_MODEL has to call a tool whenever it sees one, as the demo model does
--m supervisor       nothing more; it kills, as root, services on this machine that supervisor keeps
+-m supervisor       nothing more; as root it reads logs of services here that supervisor keeps, and kills some
 
 Leave a group out with -m, e.g. -m "not limits and not backend_errors and not backend_pace".
 """
@@ -49,7 +49,7 @@ MARKERS = {
     "door": "what only the outermost proxy does",
     "engine": "what only a real engine does",
     "tools": "a model that calls tools",
-    "supervisor": "services that supervisor keeps and that are killed",
+    "supervisor": "services that supervisor keeps: their logs, and what becomes of them when they are killed",
 }
 
 

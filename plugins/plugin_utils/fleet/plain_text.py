@@ -11,6 +11,7 @@ calls private, and nowhere else. Pure functions over dictionaries; no Ansible, n
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Any, Container, Mapping, Union
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import bare, unmapped
@@ -23,6 +24,9 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 EVERY = "any"
 # Schemes of URLs without TLS.
 PLAIN = ("http", "redis", "ws")
+# A database has TLS only if its URL asks for it: the default of PostgreSQL's clients gives in to a server without.
+DATABASE = "postgres"
+DATABASE_TLS = re.compile(r"[^\s\"']*[?&](?:sslmode=(?:require|verify-ca|verify-full)|sslaccept=strict)\b")
 # Prefix length of IPv4 addresses that are written as IPv6 ones, ::ffff:0:0/96.
 MAPPED = 96
 ADVICE = "add its network to llm_private_networks if nobody else can read there, or"
@@ -58,8 +62,13 @@ def is_private(address: Address, networks: list[str]) -> bool:
 
 def _plain_hosts(text: Any) -> list[str]:
     """Return the hosts of the URLs without TLS in a text."""
-    found = HOST.finditer(str(text))
-    return [bare(one[1]) for one in found if one[0].partition("://")[0].lower() in PLAIN]
+    text = str(text)
+    return [bare(one[1]) for one in HOST.finditer(text) if _is_plain(one, text)]
+
+
+def _is_plain(url: re.Match[str], text: str) -> bool:
+    scheme = url[0].partition("://")[0].lower()
+    return scheme in PLAIN or (scheme.startswith(DATABASE) and not DATABASE_TLS.match(text, url.end()))
 
 
 def _public(listen: str, networks: list[str], own: list[str]) -> tuple[list[str], str]:

@@ -31,6 +31,8 @@ SANDBOX = {
 # The middleware that refuses every request without the key: a file of the role, which Python imports from the service's
 # configuration.
 ACCESS = "llmfleet_access"
+# What each process of an engine imports when it starts, so that its log has no prompts.
+LOG = ("llmfleet_engine_log", "sitecustomize")
 # vLLM fetches from any host if none is named. No host can have this name (RFC 2606).
 NO_MEDIA = ["none.invalid"]
 # Seconds beyond the drain after which a stopping engine is killed.
@@ -67,7 +69,7 @@ def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         "environment": environment(instance, name, settings),
         "user_environment": user_environment(instance, f"{settings['config_root']}/{name}", settings),
         "secrets": {"VLLM_API_KEY": settings["api_key"]},
-        "files": [{"dest": f"{config}/{ACCESS}.py", "src": f"files/{ACCESS}.py"}],
+        "files": [{"dest": f"{config}/{module}.py", "src": f"files/{module}.py"} for module in (ACCESS, *LOG)],
         "after": [f"vllm-{before}"] if before else [],
         "ready": {
             "url": f"http://{authority(instance['listen'], instance['port'])}/health",

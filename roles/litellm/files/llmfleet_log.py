@@ -31,6 +31,13 @@ def install() -> None:
         return shortened(make(*args, **kwargs))
 
     logging.setLogRecordFactory(factory)
+    # LiteLLM prints the tracebacks of some failures past every logger.
+    traceback.print_exc = printed
+
+
+def printed(*_args: object, **_kwargs: object) -> None:
+    """Log the failure that is handled now; it takes what `traceback.print_exc` takes."""
+    logging.getLogger("LiteLLM").error("an error", stacklevel=2)
 
 
 def shortened(record: logging.LogRecord) -> logging.LogRecord:

@@ -15,6 +15,8 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+import llmfleet_engine_log
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -36,6 +38,7 @@ class EngineAccess:
         if not key:
             # An engine that nobody gave a key would be open to everybody.
             raise RuntimeError("VLLM_API_KEY is not set, and this engine serves nobody without a key")
+        llmfleet_engine_log.begin_serving()
         self._app = app
         self._key = key.encode()
         self._paths = OPEN_PATHS | set(filter(None, os.environ.get("LLMFLEET_API_PATHS", "").split(",")))

@@ -67,6 +67,19 @@ GATEWAYS: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         ["gate_engines_url", "nginx_chat", "litellm_config", "litellm_environment"],
     ),
+    # A Redis and a database in parts.
+    "parts": (
+        {
+            "litellm_config": {"router_settings": {"redis_host": "os.environ/CACHE", "redis_port": 6379}},
+            "litellm_environment": {"CACHE": "203.0.113.5", "DATABASE_HOST": "203.0.113.6", "REDIS_HOST": "10.0.0.5"},
+        },
+        ["litellm_config", "litellm_environment"],
+    ),
+    "encrypted": (
+        {"litellm_config": {"litellm_settings": {"cache_params": {"host": "203.0.113.5", "ssl": True}}}},
+        [],
+    ),
+    "host": ({"litellm_environment": {"REDIS_HOST": "cache", "REDIS_SSL": "true"}}, ["litellm_environment"]),
     # Engines, the gate and metrics are all at this address; the doors are not, and have TLS.
     "public": ({"llm_address": "203.0.113.7", "nginx_listen": "203.0.113.7"}, ["llm_address"]),
     "named": ({"llm_address": "203.0.113.7", "llm_private_networks": ["203.0.113.0/28"]}, []),

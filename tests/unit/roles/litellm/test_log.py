@@ -28,6 +28,7 @@ class BadRequestError(Exception):
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = logging.getLogRecordFactory()
+    monkeypatch.setattr(traceback, "print_exc", traceback.print_exc)
     monkeypatch.setenv("LITELLM_LOG", "ERROR")
     log.install()
     yield
@@ -112,3 +113,14 @@ def test_at_level_debug_everything_is_written(
     except BadRequestError as error:
         traced(error)
     assert PROMPT in caplog.text
+
+
+def test_a_traceback_that_is_printed_is_a_record_like_the_others(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        fail()
+    except BadRequestError:
+        traceback.print_exc()
+    assert PROMPT not in caplog.text + "".join(capfd.readouterr())
+    assert "test_a_traceback_that_is_printed_is_a_record_like_the_others failed, BadRequestError 400" in caplog.text

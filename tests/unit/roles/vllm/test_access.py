@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[4]
 ROLE = ROOT / "roles" / "vllm"
 # Every route of the pinned release; tests/vllm compares the list with the real vLLM.
 ROUTES = json.loads((ROOT / "tests/unit/plugins/module_utils/data/vllm-0.32.0-routes.json").read_text())["routes"]
+load_file(ROLE / "files" / "llmfleet_engine_log.py")
 access = load_file(ROLE / "files" / "llmfleet_access.py")
 KEY = "sk-engine-0123456789"
 CHAT = "/v1/chat/completions"

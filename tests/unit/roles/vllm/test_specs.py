@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -203,10 +204,11 @@ def test_a_users_variables_are_on_no_command_line(cpu: dict[str, Any]) -> None:
 
 def test_the_middleware_comes_with_the_service_and_before_other_code(cpu: dict[str, Any]) -> None:
     for spec in cpu["specs"]:
-        (file,) = spec["files"]
-        assert file["dest"] == f"/etc/llmfleet/{spec['name']}/llmfleet_access.py"
-        # Ansible looks for it from the directory of the role.
-        assert (ROLE / file["src"]).is_file()
+        modules = ["llmfleet_access", "llmfleet_engine_log", "sitecustomize"]
+        assert [file["dest"] for file in spec["files"]] == [f"/etc/llmfleet/{spec['name']}/{one}.py" for one in modules]
+        # Ansible looks for them from the directory of the role, and renders them.
+        for file in spec["files"]:
+            assert not re.search(r"{[{%#]", (ROLE / file["src"]).read_text())
         assert "--middleware=llmfleet_access.EngineAccess" in spec["command"]
         assert "/v1/chat/completions" in spec["environment"]["LLMFLEET_API_PATHS"].split(",")
     first, second = (full["environment"]["PYTHONPATH"] for full in normalised(cpu))
