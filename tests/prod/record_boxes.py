@@ -18,6 +18,7 @@ import re
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import describe
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import cards
 from ansible_collections.llmfleet.serving.tests.prod import record
 
 HOST = "box"
@@ -36,10 +37,13 @@ MODELS: dict[str, tuple[str, dict[str, Any], int]] = {
 }
 
 
-def ada(index: int, name: str, total: int, reserved: int, bus: str) -> str:
-    """A card of 24 GB: the recorded L40S with another name and less memory."""
+def ada(index: int, name: str, reserved: int, bus: str) -> str:
+    """A card of 24 GB: the recorded L40S with another name and less memory, as the table of cards has it."""
+    kind = cards.find(name)
+    assert kind is not None
+    total = kind.memory_mib
     element = record.card(HOST, index, "l40s", bus)
-    element = re.sub(r"(<product_name>).*?(</product_name>)", rf"\g<1>{name}\g<2>", element)
+    element = re.sub(r"(<product_name>).*?(</product_name>)", rf"\g<1>{kind.product_name}\g<2>", element)
     memory = f"<total>{total} MiB</total><reserved>{reserved} MiB</reserved><used>0 MiB</used>"
     memory = f"<fb_memory_usage>{memory}<free>{total - reserved} MiB</free></fb_memory_usage>"
     return re.sub(r"<fb_memory_usage>.*?</fb_memory_usage>", memory, element, flags=re.DOTALL)
@@ -47,8 +51,8 @@ def ada(index: int, name: str, total: int, reserved: int, bus: str) -> str:
 
 def boxes() -> dict[str, Any]:
     """What earlier runs would have remembered of three machines, and of the models that the inventory names."""
-    l4 = record.facts(HOST, [ada(0, "NVIDIA L4", 23034, 448, "17")], "8.9", "SYS")
-    pair = [ada(index, "NVIDIA GeForce RTX 4090", 24564, 492, bus) for index, bus in enumerate(("01", "41"))]
+    l4 = record.facts(HOST, [ada(0, "L4", 448, "17")], "8.9", "SYS")
+    pair = [ada(index, "RTX 4090", 492, bus) for index, bus in enumerate(("01", "41"))]
     rtx = record.facts(HOST, pair, "8.9", "PHB")
     h100 = record.facts(HOST, [record.card(HOST, 0, "h100", "1b")], "9.0", "SYS")
     hosts = {
