@@ -3,13 +3,16 @@ TEST_BIN := .venv/test/bin
 IMAGES ?= group_vars/all/llm_images.yml
 LOCKS = $(wildcard requirements/*.in roles/*/files/*.in)
 
-.PHONY: lock docs sbom image-digests dry-matrix release build clean
+.PHONY: lock docs catalog-facts sbom image-digests dry-matrix release build clean
 
 lock: .venv/test/.complete ## Compile every lock from its .in file; UPGRADE=1 moves what is not pinned, LOCKS=... picks some
 	@eval "$$($(TEST_BIN)/python scripts/uv_env.py)"; scripts/lock.sh $(TEST_BIN)/uv $(LOCKS)
 
 docs: .venv/test/.complete ## Write the documentation of roles, modules and filters from their specs
 	@$(TEST_BIN)/python scripts/docs.py
+
+catalog-facts: .venv/test/.complete ## Write the facts of the catalogue's models that what_if.yml has without a hub
+	@$(TEST_BIN)/python scripts/catalog_facts.py
 
 sbom: .venv/test/.complete ## Write the bill of materials (CycloneDX) of locks, images and packages into build/
 	@$(TEST_BIN)/python scripts/sbom.py build/sbom.cdx.json

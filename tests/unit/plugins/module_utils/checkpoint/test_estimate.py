@@ -1,0 +1,50 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Weights that are estimated from a configuration against those that are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import estimate
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import describe
+
+ROOT = Path(__file__).resolve().parents[5]
+CONFIGS: dict[str, dict[str, Any]] = json.loads((ROOT / "tests/catalog/configs.json").read_text())
+KNOWN = sorted(name for name, entry in CONFIGS.items() if entry["weight_bytes"])
+# Their own names for widths are not among the facts.
+FURTHER = {"LiquidAI/LFM2-1.2B": 0.08, "nomic-ai/nomic-embed-text-v1.5": 0.6}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_it_is_within_two_percent(name: str) -> None:
+    entry = CONFIGS[name]
+    found = estimate.weight_bytes(describe(entry["config"]), entry["config"])
+    assert found == pytest.approx(entry["weight_bytes"], rel=FURTHER.get(name, 0.02))
+
+
+def test_models_whose_layers_are_one_part_each_are_not_estimated() -> None:
+    entry = CONFIGS["nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16"]
+    assert estimate.weight_bytes(describe(entry["config"]), entry["config"]) is None
+
+
+def test_encoders_of_images_count_with_their_config() -> None:
+    config = CONFIGS["mistralai/Mistral-Small-3.2-24B-Instruct-2506"]["config"]
+    facts = describe(config)
+    tower = (estimate.weight_bytes(facts, config) or 0) - (estimate.weight_bytes(facts) or 0)
+    # 24 layers of 1024 x (4 x 1024 + 2 x 4096) numbers in 16 bits.
+    assert tower == 24 * 1024 * (4 * 1024 + 2 * 4096) * 2
+
+
+def test_four_bits_count_with_their_scales() -> None:
+    facts = describe(CONFIGS["Qwen/Qwen3-14B-AWQ"]["config"])
+    whole = describe(CONFIGS["Qwen/Qwen3-14B"]["config"])
+    ends = 2 * facts["vocab_size"] * facts["hidden_size"] * 2
+    inner, quantised = (estimate.weight_bytes(whole) or 0) - ends, (estimate.weight_bytes(facts) or 0) - ends
+    # Four bits, and 16 for each group of 128.
+    assert quantised / inner == pytest.approx((4 + 16 / 128) / 16, rel=0.001)
