@@ -39,13 +39,14 @@ LAYERS: dict[str, set[str]] = {
     "inventory": {"checkpoint", "engines", "host"},
     "plan": {"checkpoint", "engines"},
     "fleet": {"checkpoint", "engines", "plan"},
+    "whatif": {"checkpoint", "engines", "fleet", "host", "inventory", "nvidia", "plan"},
     # Applications: what their roles write.
     "gate": {"inventory"},
     "litellm": set(),
     "nginx": {"inventory"},
     "doctor": {"checkpoint", "nvidia"},
     # What Ansible calls.
-    "action": {"fleet"},
+    "action": {"fleet", "whatif"},
     "filter": {
         "checkpoint",
         "container_engine",
