@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +60,23 @@ def test_given_cards(folder: Path) -> None:
     # A busy machine is no failure: what counts is the time of processors.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < SECONDS
     assert not [path for path in folder.iterdir() if path.name != ".ansible"], "it left something behind"
+
+
+def documented() -> list[list[str]]:
+    """Return the arguments of the commands of the page that need no fleet."""
+    page = (ROOT / "docs/what-if.md").read_text()
+    commands = re.findall(r"^ansible-playbook llmfleet\.serving\.what_if (.*)$", page, re.M)
+    return [shlex.split(one, comments=True) for one in commands if "INVENTORY" not in one]
+
+
+@pytest.mark.parametrize("arguments", documented(), ids=" ".join)
+def test_commands_of_the_page(folder: Path, arguments: list[str]) -> None:
+    done = ask(folder, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_has_commands() -> None:
+    assert len(documented()) >= 2
 
 
 def test_json_and_a_file(folder: Path) -> None:
