@@ -10,10 +10,12 @@ import json
 import re
 import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import yaml
-from prometheus_bench import TOKEN, Bench, Target, get, wait_for
+from load_file import load_file
+from prometheus_bench import ROLES, TOKEN, Bench, Target, exporter, free_port, get, wait_for
 
 
 def test_tokens_are_in_files_of_their_own_and_nowhere_else(bench: Bench) -> None:
@@ -96,3 +98,57 @@ def test_node_exporter_collects_what_it_is_told_and_no_more(bench: Bench, node_e
         "node_network_receive_bytes_total",
     ):
         assert f"\n{metric}" in text, f"{metric} is not there"
+
+
+def test_the_alert_of_json_answers_that_hang_fires_on_what_the_gate_exports(tmp_path: Path, bench: Bench) -> None:
+    # The gate's own metrics and the role's own rule, which waits for a second instead of minutes.
+    rules = yaml.safe_load((bench.config / "alerts.rules.yml").read_text())
+    (rule,) = (rule for group in rules["groups"] for rule in group["rules"] if rule["alert"] == "JsonAnswersHang")
+    assert rule["for"] == "3m"
+    rule["for"] = "1s"
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "engines", "rules": [rule]}]}))
+    metrics = load_file(ROLES / "gate" / "files" / "gate_metrics.py").Metrics()
+    metrics.probed("chat", "0", success=False, seconds=30.0, jammed=True)
+    metrics.probed("chat", "1", success=True, seconds=0.1, jammed=False)
+    pages = {"/gate": metrics.text(), "/engine": b"vllm:num_requests_running 0\n"}
+    with exporter(pages) as address:
+        engines = [
+            {"targets": [address], "labels": {"model": "chat", "replica": number, "host": "gpu1"}} for number in "01"
+        ]
+        jobs = [
+            {"job_name": "gate", "metrics_path": "/gate", "static_configs": [{"targets": [address]}]},
+            {"job_name": "vllm", "metrics_path": "/engine", "static_configs": engines},
+        ]
+        every = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+        config = {"global": every, "rule_files": [str(tmp_path / "rules.yml")], "scrape_configs": jobs}
+        (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+        port = free_port()
+        command = [
+            bench.parameters["service_packages"]["prometheus"]["programs"]["prometheus"],
+            f"--config.file={tmp_path / 'prometheus.yml'}",
+            f"--storage.tsdb.path={tmp_path / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
+        with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+
+            def alerts() -> list[dict[str, Any]]:
+                given = json.loads(get(f"http://127.0.0.1:{port}/api/v1/alerts"))
+                return [alert for alert in given["data"]["alerts"] if alert["state"] == "firing"]
+
+            try:
+                wait_for(lambda: bool(alerts()), "the alert fires", 40)
+                (alert,) = alerts()
+                assert alert["labels"] == {
+                    "alertname": "JsonAnswersHang",
+                    "severity": "critical",
+                    "model": "chat",
+                    "replica": "0",
+                    "host": "gpu1",
+                    "job": "vllm",
+                }
+                assert "llm-vllm-chat-0" in alert["annotations"]["description"]
+                metrics.probed("chat", "0", success=True, seconds=0.1, jammed=False)
+                pages["/gate"] = metrics.text()
+                wait_for(lambda: not alerts(), "the alert ends", 40)
+            finally:
+                process.terminate()
