@@ -111,7 +111,8 @@ RETURN = r"""
 answer:
   description:
     - With O(cards), C(fits) and how it is served (C(replicas), C(cards_per_replica), C(tensor_parallel_size),
-      C(pipeline_parallel_size), C(context), C(concurrency) at full length, ...), or C(reason) and C(remedy);
+      C(pipeline_parallel_size), C(context), C(concurrency) at full length, ...), or C(reason), C(remedy)
+      and C(fewer_users), how it is served to as many users as fit;
       C(all_cards), the same with as many replicas as the cards hold; C(cost); C(arithmetic) where O(explain=true);
       and C(plan).
     - Without O(cards), C(choices) and C(others), with C(card), C(cards) (how many) and C(memory_gib).

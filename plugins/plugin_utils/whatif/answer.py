@@ -77,12 +77,21 @@ def answer(question: Question, hosts: dict[str, dict[str, Any]], money: cost.Giv
     """
     found = smallest(question, hosts)
     if found["problems"] or not found["instances"]:
-        return {"fits": False, "plan": found, **_refusal(found)}
+        return {"fits": False, "plan": found, **_refusal(found), "fewer_users": _fewer(question, hosts)}
     result = {"fits": True, "plan": found, **served(found)}
     wide = widest(question, hosts, found)
     result["all_cards"] = None if wide is None else served(wide)
     users = result["asked"]["concurrency"] or int(result["concurrency"] or 0)
     return {**result, "cost": cost.of(money, users)}
+
+
+def _fewer(question: Question, hosts: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """Return how a model is served to as many users as fit, where it does not fit for those that are asked for."""
+    if not question.model()["concurrency"]:
+        return None
+    any_number = question._replace(raw={**question.raw, "concurrency": None})
+    found = smallest(any_number, hosts)
+    return None if found["problems"] else served(widest(any_number, hosts, found) or found)
 
 
 def served(plan: dict[str, Any]) -> dict[str, Any]:

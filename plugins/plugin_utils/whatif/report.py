@@ -33,7 +33,10 @@ def of_cards(result: dict[str, Any]) -> str:
     """
     subject = f"{_subject(result['model'])}, on {result['cards']}"
     if not result["fits"]:
-        return "\n\n".join([f"It does not fit: {subject}.", f"{result['reason']}; {result['remedy']}.", ASKED])
+        parts = [f"It does not fit: {subject}.", f"{result['reason']}; {result['remedy']}."]
+        if result["fewer_users"]:
+            parts.append(table([["", *HEADING], ["with as many users as fit", *_row(result["fewer_users"])]]))
+        return "\n\n".join([*parts, ASKED])
     rows = [["", *HEADING], ["as asked", *_row(result)]]
     wide = result["all_cards"]
     if wide:

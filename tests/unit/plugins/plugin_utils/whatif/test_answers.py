@@ -130,6 +130,16 @@ def test_what_does_not_fit_says_why_in_the_words_of_the_plan() -> None:
     assert found["reason"] in text
 
 
+def test_where_users_are_too_many_the_answer_says_how_many_fit() -> None:
+    found, text = answer(cards="4 x H100", model="Qwen/Qwen3-32B", users=5000, context=8192)
+    assert not found["fits"]
+    assert found["fewer_users"]["replicas"] == 4
+    assert "with as many users as fit" in text
+    most = int(found["fewer_users"]["concurrency"])
+    found, _text = answer(cards="4 x H100", model="Qwen/Qwen3-32B", users=most - 3, context=8192)
+    assert found["fits"]
+
+
 def test_settings_reach_the_plan() -> None:
     plain, _text = answer(cards="L4", model="Qwen/Qwen3-8B")
     small, text = answer(
