@@ -240,6 +240,66 @@ def main(program: str, folder: Path) -> None:
     print(json.dumps({**report, **told}))
 
 
+def attacks(owned: dict[str, str]) -> dict[str, tuple[Any, ...]]:
+    """What a person may try against another one and against the page: path, body, kind, method."""
+    chat, file, ids = (owned.get(name, "") for name in ("chat", "file", "id"))
+    connection = {"OPENAI_API_BASE_URLS": ["http://127.0.0.1:9"], "OPENAI_API_KEYS": [""], "OPENAI_API_CONFIGS": {}}
+    person = {"name": "Eve", "email": "eve@mail.example", "password": PASSWORD, "role": "admin"}
+    mine = {"name": "Ann", "email": "ann@mail.example", "profile_image_url": "", "role": "admin"}
+    return {
+        "chat": (f"/api/v1/chats/{chat}",),
+        "change a chat": (f"/api/v1/chats/{chat}", {"chat": {"title": "mine"}}),
+        "delete a chat": (f"/api/v1/chats/{chat}", None, JSON, "DELETE"),
+        "clone a chat": (f"/api/v1/chats/{chat}/clone", {}),
+        "share a chat": (f"/api/v1/chats/{chat}/share", {}),
+        "chats of a user": (f"/api/v1/chats/list/user/{ids}",),
+        "all chats": ("/api/v1/chats/all/db",),
+        "file": (f"/api/v1/files/{file}",),
+        "content of a file": (f"/api/v1/files/{file}/content",),
+        "delete a file": (f"/api/v1/files/{file}", None, JSON, "DELETE"),
+        "all users": ("/api/v1/users/",),
+        "make a user": ("/api/v1/auths/add", person),
+        "become administrator": (f"/api/v1/users/{ids}/update", mine),
+        "delete a user": (f"/api/v1/users/{ids}", None, JSON, "DELETE"),
+        "settings": ("/api/v1/configs/export",),
+        "change settings": ("/api/v1/configs/import", {"config": {}}),
+        "sign-up": ("/api/v1/auths/admin/config",),
+        "connections": ("/openai/config",),
+        "change connections": ("/openai/config/update", connection),
+        "verify a connection": ("/openai/verify", {"url": "http://127.0.0.1:9", "key": ""}),
+        "database": ("/api/v1/utils/db/download",),
+        "retrieval": ("/api/v1/retrieval/config",),
+        "images": ("/api/v1/images/config",),
+        "audio": ("/api/v1/audio/config",),
+        "permissions of users": ("/api/v1/users/default/permissions",),
+        "functions": ("/api/v1/functions/export",),
+        "pipelines": ("/api/v1/pipelines/list",),
+    }
+
+
+def attacked(victim: str, user: str, identity: str) -> dict[str, Any]:
+    """Status of each attack, by a user and by nobody, and whether what was attacked is there afterwards."""
+    said = {"role": "user", "content": "a private question"}
+    chat = call("/api/v1/chats/new", victim, {"chat": {"title": "private", "messages": [said]}})["id"]
+    file = call_file(victim)
+    owned = {"chat": chat, "file": file, "id": identity}
+    found: dict[str, Any] = {
+        who: {name: ask(path, token, *rest)[0] for name, (path, *rest) in attacks(owned).items()}
+        for who, token in (("user", user), ("nobody", ""))
+    }
+    found["kept"] = [ask(f"/api/v1/chats/{chat}", victim)[0], ask(f"/api/v1/files/{file}", victim)[0]]
+    found["title"] = call(f"/api/v1/chats/{chat}", victim)["chat"]["title"]
+    return found
+
+
+def call_file(token: str) -> str:
+    """The name of a file that a person has sent."""
+    status, text = ask("/api/v1/files/", token, *form("p.txt", "text/plain", b"private"))
+    if status != 200:
+        sys.exit(f"upload: {status} {text[:500]}")
+    return str(json.loads(text)["id"])
+
+
 def used(administrator: str, sent: list[str]) -> dict[str, Any]:
     """The page, used by its administrator and by a user."""
     admin = log_in(administrator, SECRETS["WEBUI_ADMIN_PASSWORD"])
@@ -252,6 +312,9 @@ def used(administrator: str, sent: list[str]) -> dict[str, Any]:
     again = log_in(people[0]["email"], PASSWORD)
     picture = {"name": "Ann", "profile_image_url": "https://pictures.example/a.png"}
     report = {
+        "attacks": attacked(bob, ann, ids["Bob"]),
+        # What is there at all: reading alone changes nothing.
+        "readable": {name: ask(path, admin)[0] for name, (path, *rest) in attacks(ids).items() if not rest},
         "models": [model["id"] for model in call("/api/models", ann)["data"]],
         "settings": call("/api/config", ann),
         "permissions": call("/api/v1/users/permissions", ann),

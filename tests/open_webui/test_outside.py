@@ -149,6 +149,15 @@ def test_users_see_no_addresses_of_others(report: Any) -> None:
     assert seen == {"admin@localhost", "ann@mail.example", "bob@mail.example"}
 
 
+def test_nobody_gets_what_another_person_or_the_administrator_has(report: Any) -> None:
+    tried = report["attacks"]
+    for who in ("user", "nobody"):
+        assert {name: status for name, status in tried[who].items() if status not in (401, 403, 404)} == {}, who
+    # To an administrator they are there, so the paths are those of this release.
+    assert {name: status for name, status in report["readable"].items() if status != 200} == {}
+    assert (tried["kept"], tried["title"]) == ([200, 200], "private")
+
+
 def test_a_picture_of_a_user_leads_nowhere(report: Any) -> None:
     assert report["picture set"][0] == 200
     assert report["picture"] == 200
