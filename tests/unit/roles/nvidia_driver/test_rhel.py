@@ -33,6 +33,7 @@ FACTS: dict[str, Any] = {
     "initramfs": ["dracut", "--force"],
 }
 VOLTA = [{**FACTS["cards"][0], "device_id": "1db5", "architecture": "Volta"}]
+B200 = [{**FACTS["cards"][0], "device_id": "2901", "architecture": "Blackwell", "nvlink_switched": True}]
 INSTALLED = {
     "nvidia-open": {"version": "580.95.05", "held": True},
     "nvidia-persistenced": {"version": "580.95.05", "held": True},
@@ -64,6 +65,9 @@ CASES = {
     "rocky-9-upgrade": Case("Rocky", "9.6", NEWER, UPGRADE),
     "rocky-10-upgrade": Case("Rocky", "10.0", NEWER, UPGRADE),
     "rocky-9-fabric": Case("Rocky", "9.6", {}, UPGRADE, ("fabric_dnf",)),
+    "rocky-9-b200": Case(
+        "Rocky", "9.6", {}, {**UPGRADE, "cards": B200, "nvswitches": []}, ("fabric_dnf", "subnet_manager")
+    ),
 }
 
 
@@ -123,7 +127,11 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
         "gather_facts": False,
         "tasks": [
             {"ansible.builtin.set_fact": {**facts, "cacheable": True}},
-            *(task for name in ("repository_dnf", "install_dnf", "fabric_dnf") for task in tasks(name)),
+            *(
+                task
+                for name in ("repository_dnf", "install_dnf", "fabric_dnf", "subnet_manager")
+                for task in tasks(name)
+            ),
             {
                 "ansible.builtin.command": {
                     "argv": ["tee", f"{out}/{{{{ inventory_hostname }}}}"],
@@ -215,3 +223,11 @@ def test_an_upgrade_lets_go_of_the_locks_first(case: str, last: str, rendered: d
 def test_the_fabric_manager_has_the_version_of_the_driver(rendered: dict[str, list[Any]]) -> None:
     ((module, args),) = rendered["rocky-9-fabric"]
     assert (module, args["name"]) == ("dnf", ["nvidia-fabricmanager-580.95.05"])
+
+
+def test_a_subnet_manager_gets_its_kernel_module_now_and_after_a_boot(rendered: dict[str, list[Any]]) -> None:
+    (_dnf, packages), (_copy, file), (_command, load) = rendered["rocky-9-b200"]
+    assert packages["name"] == ["nvidia-fabricmanager-580.95.05", "nvlsm"]
+    assert file["dest"] == "/etc/modules-load.d/llmfleet-nvidia-driver.conf"
+    assert file["content"].splitlines()[-1] == "ib_umad"
+    assert (load["argv"], load["creates"]) == (["modprobe", "ib_umad"], "/sys/module/ib_umad")
