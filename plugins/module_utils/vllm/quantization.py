@@ -91,6 +91,8 @@ _SYMMETRIC = ("gptq", "auto_gptq", "gptq_marlin")
 _BITS = {**dict.fromkeys(_SYMMETRIC, (4, 8)), **dict.fromkeys(("awq", "auto_awq", "awq_marlin"), (4,))}
 # Methods of common variants, which a remedy names where the card or the processor runs them.
 _COMMON = ("awq", "gptq", "fp8", "compressed-tensors", "mxfp4")
+# Methods without a kernel on any processor (`_POSSIBLE_*_KERNELS` of `kernels/linear`, `fused_moe/oracle`).
+_FOR_CARDS = ("modelopt_fp4", "modelopt_mxfp8", "mxfp8")
 _ON_PROCESSORS = ("awq", "gptq", "compressed-tensors")
 
 
@@ -126,12 +128,14 @@ def dtypes_of(facts: Mapping[str, Any], args: Mapping[str, Any]) -> tuple[str, .
 def refusal(facts: Mapping[str, Any], args: Mapping[str, Any], device: Gpu | None) -> Refusal | None:
     """Return why vLLM refuses a model's quantisation, on this kind of GPU or on every one, and the remedy.
 
-    :param device: null for processors, of which only is known what vLLM refuses everywhere.
+    :param device: null for processors; which of them has a kernel for bits, groups or blocks is not known.
     """
     method = method_of(facts, args)
     if method is None:
         return None
     refused = _unknown(method, facts, args, device)
+    if not refused and device is None and method in _FOR_CARDS:
+        refused = f"vLLM {RELEASE} has no kernel for {method} on processors", _instead(device)
     if refused or device is None:
         return refused
     return _unsupported(method, facts, device) or _too_old(method, facts, args, device)
