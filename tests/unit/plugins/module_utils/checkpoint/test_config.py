@@ -383,8 +383,26 @@ def test_dtype_and_quantization() -> None:
     assert said(compression_config={**compressed, "kv_cache_scheme": {"num_bits": 4}})[2] is None
     modelopt = {"producer": {"name": "modelopt"}, "quantization": {"kv_cache_quant_algo": "FP8"}}
     assert said(quantization_config=modelopt) == (None, "modelopt", "fp8")
+    # vLLM takes no scheme from a file that names no method.
+    for nameless in ({"quantization": modelopt["quantization"]}, {"kv_cache_scheme": scheme}, {"quant_algo": "FP8"}):
+        assert said(quantization_config=nameless) == (None, None, None)
     inner = {"model_type": "llava", "text_config": small("llama", quantization_config={"quant_method": "awq"})}
     assert describe(inner)["quantization"] == "awq"
+
+
+@pytest.mark.parametrize(
+    ("model_type", "given", "more"),
+    [
+        ("nemotron_h", {"moe_latent_size": 1024}, {"inputs": 1024, "matrices": 2}),
+        ("nemotron_h", {"moe_latent_size": None}, {"matrices": 2}),
+        ("qwen3_moe", {}, {}),
+    ],
+)
+def test_experts_that_are_not_as_usual(model_type: str, given: dict[str, Any], more: dict[str, int]) -> None:
+    pattern = {"hybrid_override_pattern": "*E", "num_hidden_layers": 2} if model_type == "nemotron_h" else {}
+    config = small(model_type, num_experts=8, n_routed_experts=8, moe_intermediate_size=256, **pattern, **given)
+    experts = [part for part in describe(config)["projections"] if part["name"] == "mlp.experts"]
+    assert experts == [{"name": "mlp.experts", "experts": 256, **more}]
 
 
 def test_experts_and_extra_layers() -> None:
