@@ -40,6 +40,9 @@ def facts_of(entry: dict[str, Any]) -> dict[str, Any]:
     """Return what `model_info` would return of a model, less its source."""
     facts = describe(entry["config"])
     size, source = entry.get("weight_bytes"), "index"
+    if not size and entry.get("published_bytes"):
+        # A size that was published and that no recording of ours confirms.
+        size, source = int(entry["published_bytes"]), "published"
     if not size and entry.get("published_parameters"):
         # The maker's page tells the number of parameters; they are stored in 16 bits.
         size, source = 2 * int(entry["published_parameters"]), "published"

@@ -16,7 +16,7 @@ WEIGHTS = {
     "headers": "of the headers of its files",
     "index": "of the index of its files",
     "size": "of the sizes of its files",
-    "published": "of the published number of parameters",
+    "published": "as published",
     "config": "estimated from the shapes in its config.json",
     "given": "given as weights_gib",
 }
