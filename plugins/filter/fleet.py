@@ -74,6 +74,12 @@ def measured_overheads(hosts: Any) -> list[dict[str, Any]]:
 
 
 @checked
+def engine_answers(hosts: Any) -> list[dict[str, Any]]:
+    """Collect what engines answered on all hosts."""
+    return fleet_memory.engine_answers(hosts)
+
+
+@checked
 def remembered_hosts(names: Any, known: Any) -> dict[str, Any]:
     """Select the facts of hosts."""
     return fleet_memory.remembered_hosts(names, known)
@@ -187,6 +193,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
         return {
+            "engine_answers": engine_answers,
             "facts_or_error": facts_or_error,
             "host_needs": host_needs,
             "instances_in_force": instances_in_force,

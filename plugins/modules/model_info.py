@@ -116,6 +116,9 @@ model_info:
     parameters:
       description: Numbers in those weights as stored, several packed in one counting once. Null without headers.
       type: int
+    config_digest:
+      description: Digest of its config, by which two models are built alike.
+      type: str
     architectures:
       description: Classes that can load it.
       type: list
@@ -225,6 +228,7 @@ model_info:
     weight_bytes: 16060522496
     weight_bytes_source: headers
     parameters: 8030261248
+    config_digest: 748f836ae4e3
     architectures: [LlamaForCausalLM]
     model_type: llama
     dtype: bfloat16

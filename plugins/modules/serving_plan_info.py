@@ -48,6 +48,18 @@ options:
     type: list
     elements: dict
     default: []
+  answers:
+    description:
+      - What engines answered that were asked how they would start (M(llmfleet.serving.engine_answers)), those that
+        count more first. A refused combination is not chosen, and figures of an engine replace computed ones.
+    type: list
+    elements: dict
+    default: []
+  releases:
+    description:
+      - Release of each engine by its name. Answers of another release do not count. Without it nobody is to be asked.
+    type: dict
+    default: {}
   gateways: {description: Gateway hosts to their number of cores., type: dict, default: {}}
   first_port: {description: Lowest port of engines., type: int, default: 8100}
   replan:
@@ -112,10 +124,22 @@ plan:
     hosts:
       description: "GPUs by host: C(uuid), C(product_name), and bytes C(total), C(foreign), C(planned), C(headroom)."
       type: dict
+    answers:
+      description: >-
+        By name of the instance, whether its engine starts it - C(engine) with its release, C(accepted) (null where
+        nobody was asked), C(sentence), C(differences), C(asked_on). Without O(releases) it is empty.
+      type: dict
     problems:
       description: Problems that keep the fleet from being served.
       type: list
       elements: dict
+questions:
+  description: >-
+    What to ask M(llmfleet.serving.engine_answers) before instances start - C(name) of the instance, C(host), C(engine)
+    and C(key), by which the answer is found again.
+  returned: always
+  type: list
+  elements: dict
 changes:
   description: >-
     What happens to every instance: C(action) (C(+) starts, C(~) restarts, C(-) stops, C(=) stays), C(name), C(host),
@@ -134,8 +158,10 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models as inventory_models
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import asked as plan_asked
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_report
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.answers import Answers
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
 
 
@@ -146,6 +172,8 @@ def main() -> None:
         "models": {"type": "list", "elements": "dict", "required": True},
         "current": {"type": "list", "elements": "dict", "default": []},
         "overheads": {"type": "list", "elements": "dict", "default": []},
+        "answers": {"type": "list", "elements": "dict", "default": []},
+        "releases": {"type": "dict", "default": {}},
         "gateways": {"type": "dict", "default": {}},
         "first_port": {"type": "int", "default": 8100},
         "replan": {"type": "list", "elements": "str", "default": []},
@@ -157,12 +185,17 @@ def main() -> None:
         registry.load(given["engines"])
         models = [inventory_models.complete(model) for model in given["models"]]
         names = ("hosts", "current", "overheads", "gateways", "first_port", "replan")
-        plan = serving_plan.plan(models, *(given[name] for name in names))
+        answers = Answers(given["answers"], given["releases"])
+        plan = serving_plan.plan(models, **{name: given[name] for name in names}, answers=answers)
     except ProblemsError as error:
         module.fail_json(msg=str(error))
     changes = plan_report.changes(plan["instances"], given["current"])
+    said = plan_asked.verdicts(models, plan["instances"], changes, answers) if given["releases"] else {}
+    questions = plan_asked.questions(plan["instances"], said)
+    plan["problems"] += [one._asdict() for one in plan_asked.problems(plan["instances"], changes, said)]
+    plan["answers"] = {name: {key: one[key] for key in plan_asked.TOLD} for name, one in said.items()}
     text = plan_report.render(plan, given["current"], given["overheads"])
-    module.exit_json(changed=False, plan=plan, changes=changes, text=text)
+    module.exit_json(changed=False, plan=plan, changes=changes, questions=questions, text=text)
 
 
 if __name__ == "__main__":

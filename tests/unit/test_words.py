@@ -22,7 +22,7 @@ FILES = sorted(
     if path.name != "molecule.yml" and "group_vars" not in path.parts
 )
 WORDS = """
-Add Allow Apply Assert Blacklist Boot Build Cache Change Check Compare Compute Configure Continue Converge
+Add Allow Apply Ask Assert Blacklist Boot Build Cache Change Check Compare Compute Configure Continue Converge
 Copy Create Decide Detect Derive Destroy Drain Drop Enable Disable End Exclude Fail Fetch Fill Find Gather
 Hold Import Install Keep Link List Load Lock Log Mark Mask Migrate Pin Plan Prepare Provision Prune Publish
 Pull Push Read Reboot Rebuild Record Refresh Refuse Register Release Reload Remove Render Replace Report

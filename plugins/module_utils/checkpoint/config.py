@@ -10,6 +10,8 @@ Pure: the config is handed in as a mapping. Field names and defaults follow tran
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.experts import expert_layers
@@ -164,6 +166,11 @@ def _encoder_only(root: Values, text: Values, model_type: str, architectures: li
     )
 
 
+def digest_of(config: Any) -> str:
+    """Return the digest by which two configs are the same, whatever the order of their keys: 12 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def describe(config: Any) -> dict[str, Any]:
     """Return the facts of a model, less those about its weights; sizes are in tokens and bytes, of the whole model.
 
@@ -196,6 +203,7 @@ def describe(config: Any) -> dict[str, Any]:
     length, limit = longest_context(root, text, model_type)
     tied = root.get("tie_word_embeddings")
     return {
+        "config_digest": digest_of(config),
         "architectures": architectures,
         "model_type": root.text("model_type") or model_type,
         "dtype": dtype,

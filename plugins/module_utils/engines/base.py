@@ -94,6 +94,9 @@ class Engine(Protocol):
     has_torch: bool
     """Whether its Python has torch, with which the doctor tries GPUs and groups of them."""
 
+    can_be_asked: bool
+    """Whether its role has a program that answers how an instance would start, as `question` and `answer` say."""
+
     def field_flags(self, device: str) -> Sequence[str]:
         """Return the flags that are fields of an instance, so that the plan takes them out of its args."""
 
@@ -174,3 +177,16 @@ class Engine(Protocol):
 
     def parse_log(self, text: str) -> dict[str, Any]:
         """Return what the last start in a log measured: bytes of each GPU, ``kv_cache_tokens``, ``max_model_len``."""
+
+    def question(self, instance: Mapping[str, Any], args: Mapping[str, Any], env: Mapping[str, Any]) -> dict[str, Any]:
+        """Return how an instance would be started, for the program that answers; ``model`` is added to it.
+
+        :param args: flags of every instance of the host.
+        :param env: environment variables of every instance of the host.
+        """
+
+    def answer(self, said: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the program said: ``release``, ``accepted`` (null where it could not tell), ``sentence``, and in
+        bytes of the GPU that needs most ``weights``, ``bytes_per_block``, ``bytes_to_start`` and the number of
+        ``blocks`` by length.
+        """

@@ -36,6 +36,7 @@ class PlainEngine:
     reserved_args: Mapping[str, str] = {}
     auto_context: Mapping[str, Any] = {}
     has_torch = False
+    can_be_asked = False
 
     def __init__(self, name: str, title: str = "") -> None:
         self.name = name
@@ -122,3 +123,11 @@ class PlainEngine:
     def parse_log(self, text: str) -> dict[str, Any]:
         """Return nothing: its log is not read."""
         return {}
+
+    def question(self, instance: Mapping[str, Any], args: Mapping[str, Any], env: Mapping[str, Any]) -> dict[str, Any]:
+        """Return nothing: it is not asked."""
+        return {}
+
+    def answer(self, said: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return that nothing was said."""
+        return {"release": "", "accepted": None, "sentence": f"{self.title} cannot be asked"}

@@ -10,11 +10,12 @@ Pure functions; no Ansible, no files, no network.
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator, Tuple
+from typing import Any, Iterator, Mapping, Tuple
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.layout import LayoutError
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.answers import Answers
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.instance_memory import Shape
 
@@ -132,8 +133,11 @@ class Sizer:
     kinds.
     """
 
-    def __init__(self, overheads: list[dict[str, Any]]) -> None:
+    def __init__(self, overheads: list[dict[str, Any]], answers: Answers | None = None) -> None:
         self.overheads = overheads
+        self.answers = answers or Answers()
+        self.refused: dict[tuple[str, Kind], dict[Division, Mapping[str, Any]]] = {}
+        """What engines answered that they refuse, by model and kind of GPU."""
         self._known: dict[tuple[str, Kind, Division], list[tuple[int, Shape]]] = {}
         self._divisions: dict[str, list[Division]] = {}
 
@@ -155,8 +159,15 @@ class Sizer:
             cut = registry.of(model).division_refusal(model["facts"], model["args"], division[0], device)
             if not cut and not barred(model, device) and instance_memory.unservable(model) is None:
                 with contextlib.suppress(LayoutError):
-                    shapes = [Shape(model, device, division, *one, self.overheads) for one in batches(model, device)]
-            shapes = [self._held_at_once(model, shape, device) for shape in shapes if not shape.refusal]
+                    shapes = [
+                        Shape(model, device, division, *one, self.overheads, self.answers)
+                        for one in batches(model, device)
+                    ]
+            for shape in shapes:
+                if shape.refused:
+                    self.refused.setdefault((model["name"], device.kind), {})[division] = shape.refused
+            shapes = [shape for shape in shapes if not shape.refusal and not shape.refused]
+            shapes = [self._held_at_once(model, shape, device) for shape in shapes]
             sized = [(least_kv(model, shape, device), shape) for shape in shapes]
             self._known[key] = [(kv, shape) for kv, shape in sized if kv is not None]
         return self._known[key]
@@ -169,7 +180,7 @@ class Sizer:
         if not 0 < blocks < shape.sequences:
             return shape
         division = shape.tensor, shape.pipeline, shape.data
-        return Shape(model, device, division, shape.batched_tokens, blocks, self.overheads)
+        return Shape(model, device, division, shape.batched_tokens, blocks, self.overheads, self.answers)
 
     def least(self, model: dict[str, Any], device: Device, division: Division) -> int | None:
         """Return the fewest bytes that a divided model needs of each GPU, with its margin; null where it cannot run."""

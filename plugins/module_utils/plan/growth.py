@@ -46,6 +46,7 @@ REQUEST = ("source", "revision", "context", "args", "max_positions", "facts")
 HELD = ("weights", "activation", "cuda_graphs", "other", "kv_cache")
 # Facts about the place where they were read, and those that follow from others. They are no part of the request.
 PROVENANCE = (
+    "config_digest",
     "source",
     "revision",
     "weight_bytes_source",

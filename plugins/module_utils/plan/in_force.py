@@ -71,6 +71,7 @@ def _shape_in_force(model: dict[str, Any], current: dict[str, Any], devices: lis
         whole(current.get("max_num_batched_tokens")) or 1,
         whole(current.get("max_num_seqs")) or 1,
         sizer.overheads,
+        sizer.answers,
     )
 
 

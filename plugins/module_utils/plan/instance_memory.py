@@ -14,6 +14,8 @@ from typing import Any, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils import estimate
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.answered_layout import corrected
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.answers import Answers, key_of
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import shown
 
@@ -69,6 +71,7 @@ class Shape:
         batched_tokens: int,
         sequences: int,
         overheads: list[dict[str, Any]],
+        answers: Answers | None = None,
     ) -> None:
         facts = model["facts"]
         self.model = model
@@ -94,11 +97,32 @@ class Shape:
             engine.overheads(facts, model["args"], device, self.geometry, self.tensor, batched_tokens, sequences)
         )
         self.activation, self.cuda_graphs, self.other = (self.estimates[part].planned for part in ESTIMATED)
+        self.refused = self._answered(device, answers or Answers())
+        """What the engine answered if it refuses this."""
         self.least = math.ceil((pinned_share(model) or 0) * device.total)
         """Bytes that the engine asks for in any case, as gpu-memory-utilization is pinned."""
         self.measured = self._measured(device, overheads)
         self.margin = estimate.margin(self.estimates.values())
         """Bytes by which what is estimated may exceed its plan."""
+
+    def _answered(self, device: Device, answers: Answers) -> Mapping[str, Any] | None:
+        """Take the engine's own figures where it was asked; return its refusal of the context that is asked for."""
+        if not answers:
+            return None
+        sizes = {
+            "tensor_parallel_size": self.tensor,
+            "pipeline_parallel_size": self.pipeline,
+            "data_parallel_size": self.data,
+            "dtype": self.dtype,
+            "kv_cache_dtype": self.kv_dtype,
+            "max_num_batched_tokens": self.batched_tokens,
+        }
+        wanted = key_of(self.model, "cuda", device.name, sizes, answers.release(self.model))
+        figures = answers.figures(wanted)
+        if figures:
+            self.weights = int(figures["weights"])
+            self.geometry = corrected(self.geometry, figures)
+        return answers.refused(wanted, asked_context(self.model)[1])
 
     def _measured(self, device: Device, overheads: list[dict[str, Any]]) -> str:
         key = overhead_key(self.model, device.name, self)

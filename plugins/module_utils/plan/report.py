@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import asked as plan_asked
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import measured as plan_measured
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import shown
 from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
@@ -109,7 +110,8 @@ HEADING = ["HOST", "DEVICE", "INSTANCE", "WEIGHTS", "KV CACHE", "HEADROOM", "CON
 def render(plan: dict[str, Any], current: list[dict[str, Any]], measured: list[dict[str, Any]] | None = None) -> str:
     """Format the plan as text: instances by host, idle GPUs, changes with their reasons, missing replicas.
 
-    Weights, KV cache and headroom are GiB of each GPU. What was measured stands against what was planned.
+    Weights, KV cache and headroom are GiB of each GPU. What was measured stands against what was planned. Of every
+    instance it says whether its engine starts it, as far as the engine was asked.
     """
     instances = plan["instances"]
     parts = [table([HEADING, *map(_row, instances)])] if instances else ["nothing is planned"]
@@ -128,6 +130,8 @@ def render(plan: dict[str, Any], current: list[dict[str, Any]], measured: list[d
         lines.append(f"{change['action']} {change['name']} on {change['host']}: {change['why']}")
         lines += [f"    {detail}" for detail in [*change["what"], *because]]
     parts.append("\n".join(lines) if lines else "No instance would start, restart or stop.")
+    if plan.get("answers"):
+        parts.append("\n".join(plan_asked.lines(plan["answers"])))
     missing = [f"! {one['model']}-{one['replica']}: {one['reason']}; {one['remedy']}" for one in plan["unplaced"]]
     if missing:
         parts.append("\n".join(missing))

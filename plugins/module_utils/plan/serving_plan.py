@@ -20,6 +20,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_growth
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, machines
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import unplaced as plan_unplaced
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.answers import Answers
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Placed, Sizer
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.hosts import (
     device_of,
@@ -43,6 +44,7 @@ def plan(
     gateways: dict[str, int] | None = None,
     first_port: int = FIRST_PORT,
     replan: list[str] | None = None,
+    answers: Answers | None = None,
 ) -> dict[str, Any]:
     """Return the plan: ``instances``, ``unplaced``, ``hosts`` (devices and their memory), ``problems``.
 
@@ -54,6 +56,7 @@ def plan(
     :param gateways: gateway hosts to their number of cores, for the size of streamed chunks.
     :param first_port: the lowest port of engines.
     :param replan: models whose instances get new numbers, on the GPUs they have if they still fit there; ``all``.
+    :param answers: what engines said that were asked how they would start.
     """
     again = set(replan or [])
     # An instance without its digest counts as changed.
@@ -78,7 +81,8 @@ def plan(
     blind = [model for _index, model in gpu_models if plan_unplaced.unknown(model) is not None]
     unasked = [one for model in blind for one in _running(model, in_force, hosts)]
     _reserve(unasked, gpu_hosts)
-    placed, frozen, missing = settle(known, gpu_hosts, _frozen_hosts(hosts), in_force, Sizer(overheads or []))
+    sizer = Sizer(overheads or [], answers)
+    placed, frozen, missing = settle(known, gpu_hosts, _frozen_hosts(hosts), in_force, sizer)
     frozen += unasked
     missing += [(model, n) for model in blind for n in _absent(model, in_force, hosts)]
     plan_growth.grow(gpu_hosts, placed)
@@ -87,7 +91,7 @@ def plan(
     limits.set_stream_intervals(instances, models, gateways or {}, in_force)
     rank = {model["name"]: number for number, model in enumerate(models)}
     missing.sort(key=lambda pair: (rank[pair[0]["name"]], pair[1]))
-    unplaced = plan_unplaced.explain(missing, gpu_hosts, refused)
+    unplaced = plan_unplaced.explain(missing, gpu_hosts, refused, answers)
     problems = cpu_problems + [plan_unplaced.problem(one) for one in unplaced]
     return {
         "instances": instances,

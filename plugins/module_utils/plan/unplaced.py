@@ -13,7 +13,9 @@ from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.layout import LayoutError
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import asked as plan_asked
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.answers import Answers
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import PARALLEL_FLAGS
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import GIB, Device, too_old
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import (
@@ -32,13 +34,17 @@ LEAST_USEFUL_CONTEXT = 1024
 
 
 def explain(
-    missing: list[tuple[dict[str, Any], int]], hosts: list[GpuHost], refused: dict[str, list[str]]
+    missing: list[tuple[dict[str, Any], int]],
+    hosts: list[GpuHost],
+    refused: dict[str, list[str]],
+    answers: Answers | None = None,
 ) -> list[dict[str, Any]]:
     """Return ``{model, replica, source, reason, remedy}`` of each replica without a place.
 
     :param refused: by host, a sentence for each GPU that cannot be used.
+    :param answers: what engines said that were asked.
     """
-    sizer = Sizer([])
+    sizer = Sizer([], answers)
     why: dict[str, tuple[str, str]] = {}
     found = []
     for model, replica in missing:
@@ -120,6 +126,12 @@ def _memory(model: dict[str, Any], device: Device, count: int, sizer: Sizer) -> 
             held = f"{device.foreign / GIB:.1f} GiB of GPU {device.index} are held by {device.owners}"
             return f"{text}: {held}", "stop that process, or give the model another GPU"
         return text, f"add {many} or a host, lower replicas, or take a model away"
+    said = sizer.refused.get((model["name"], device.kind))
+    if said and not holding:
+        division, answer = min(said.items())
+        way = f" as TP {division[0]} x PP {division[1]}" if width(division) > 1 else ""
+        text = f"{plan_asked.speaker(answer)} refuses it on {width(division)} x {device.name}{way}"
+        return f"{text}: {answer['sentence']}".rstrip("."), plan_asked.REMEDY
     most = max((d for d in divisions if width(d) <= count), key=width, default=divisions[0])
     least = _least(model, device, most, sizer)
     need = f"{least / GIB:.1f} GiB" if least < NEVER else "more than its args allow"

@@ -19,6 +19,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import (
     kv_cache,
     log,
     quantization,
+    questions,
     sizing,
 )
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_cache import Geometry
@@ -75,6 +76,7 @@ class Vllm:
     }
     auto_context: Mapping[str, Any] = {"max-model-len": "auto"}
     has_torch = True
+    can_be_asked = True
 
     def field_flags(self, device: str) -> Sequence[str]:
         """Return the flags that are fields of an instance."""
@@ -171,3 +173,11 @@ class Vllm:
     def parse_log(self, text: str) -> dict[str, Any]:
         """Return what the last start in a log measured."""
         return log.parse(text)
+
+    def question(self, instance: Mapping[str, Any], args: Mapping[str, Any], env: Mapping[str, Any]) -> dict[str, Any]:
+        """Return how an instance would be started, as the dry start reads it."""
+        return questions.question(instance, args, env)
+
+    def answer(self, said: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the dry start said."""
+        return questions.answer(said, asked)

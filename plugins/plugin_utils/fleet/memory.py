@@ -31,6 +31,19 @@ def measured_overheads(hosts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]
     return [{**one, "measured_on": name} for name, facts in hosts.items() for one in facts.get("measured") or []]
 
 
+def engine_answers(hosts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what engines answered. An answer that was got with other settings than its host has now does not count.
+
+    :param hosts: hosts by name, each with ``engine_settings`` and ``answers`` as it recorded them.
+    """
+    return [
+        one
+        for facts in hosts.values()
+        for one in (facts.get("answers") or {}).get("answers") or []
+        if one.get("settings") == facts.get("engine_settings")
+    ]
+
+
 def models_to_read(
     models: list[dict[str, Any]], host: str, hosts: list[str], reached: list[str]
 ) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import GROUP_ON_LOOPBACK, authority
 from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import container_size
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.questions import planned_flags
 
 # Engines serve from a local path and send no usage statistics.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
@@ -87,29 +88,13 @@ def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
 
 def own_flags(instance: dict[str, Any], path: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the flags that the plan and the role decide."""
-
-    def several(field: str) -> int | None:
-        """Return a group's size if it is greater than one."""
-        size = int(instance.get(field) or 0)
-        return size if size > 1 else None
-
-    kv_cache_dtype = instance.get("kv_cache_dtype") or "auto"
     return {
         "model": path,
         # The gateway alone knows aliases, so a change of them restarts no engine.
         "served-model-name": [instance["model"]],
         "host": instance["listen"],
         "port": instance["port"],
-        "max-model-len": instance.get("max_model_len"),
-        "max-num-seqs": instance.get("max_num_seqs"),
-        "max-num-batched-tokens": instance.get("max_num_batched_tokens"),
-        "tensor-parallel-size": several("tensor_parallel_size"),
-        "pipeline-parallel-size": several("pipeline_parallel_size"),
-        "data-parallel-size": several("data_parallel_size"),
-        "dtype": instance.get("dtype"),
-        "kv-cache-dtype": None if kv_cache_dtype == "auto" else kv_cache_dtype,
-        "gpu-memory-utilization": instance.get("gpu_memory_utilization"),
-        "kv-cache-memory-bytes": instance.get("kv_cache_memory_bytes"),
+        **planned_flags(instance),
         "stream-interval": instance.get("stream_interval"),
         "enforce-eager": None if settings["compile"] else True,
         "shutdown-timeout": int(settings["drain_timeout"]),

@@ -42,6 +42,7 @@ def counts(config: dict[str, Any]) -> list[tuple[str, int]]:
 
 def test_a_dense_model() -> None:
     assert describe(LLAMA) == {
+        "config_digest": "748f836ae4e3",
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "dtype": "bfloat16",

@@ -89,7 +89,8 @@ def test_the_demo_model_is_known_as_it_is_made() -> None:
     assert config.items() >= fleet_memory.DEMO_CONFIG.items()
     # Of what it says besides, nothing changes the arithmetic; rotary caches of 128 KiB are no matter.
     facts, known = checkpoint_config.describe(config), checkpoint_config.describe(fleet_memory.DEMO_CONFIG)
-    assert {**facts, "buffer_bytes": known["buffer_bytes"]} == known
+    same = ("buffer_bytes", "config_digest")
+    assert {**facts, **{name: known[name] for name in same}} == known
     assert made.weights() * 2 == fleet_memory.DEMO_WEIGHT_BYTES
 
 
@@ -217,3 +218,9 @@ def test_each_host_is_looked_at_once() -> None:
     hosts = Counted({str(number): {"llm_host": {"address": "x"}} for number in range(200)})
     fleet_memory.fleet_hosts(list(hosts), hosts, {})
     assert Counted.looks == 200
+
+
+def test_answers_of_other_settings_do_not_count() -> None:
+    told = {"answers": [{"settings": "a", "instance": "x-0"}, {"settings": "b", "instance": "y-0"}]}
+    hosts = {"gpu1": {"answers": told, "engine_settings": "a"}, "gpu2": {}, "gpu3": {"answers": {}}}
+    assert fleet_memory.engine_answers(hosts) == [{"settings": "a", "instance": "x-0"}]
