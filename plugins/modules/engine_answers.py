@@ -115,7 +115,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.problems import r
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import redact
 
 # Seconds for the imports of an engine, which take the longest from a cold disk, and for each question.
-SECONDS_TO_IMPORT, SECONDS_TO_ANSWER = 300.0, 60.0
+SECONDS_TO_IMPORT = 300.0
+SECONDS_TO_ANSWER = 60.0
 # A shorter value occurs everywhere.
 SHORTEST_SECRET = 6
 
