@@ -14,7 +14,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils import problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import check as inventory_check
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, proofs
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_memory
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import requirements, version, wiring
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import variables
@@ -77,6 +77,19 @@ def measured_overheads(hosts: Any) -> list[dict[str, Any]]:
 def engine_answers(hosts: Any) -> list[dict[str, Any]]:
     """Collect what engines answered on all hosts."""
     return fleet_memory.engine_answers(hosts)
+
+
+@checked
+def unproven_instances(instances: Any, measured: Any, now: Any, packages: Any) -> list[dict[str, Any]]:
+    """Select the instances to load before they serve."""
+    known = [*measured, *(one for entries in now for one in entries)]
+    return proofs.unproven(instances, known, packages)
+
+
+@checked
+def plan_with_smaller_caches(plan: Any, models: Any, ran_out: Any, packages: Any) -> dict[str, Any]:
+    """Shrink the KV caches of what ran out of memory, and of all equal instances."""
+    return proofs.corrected(plan, models, ran_out, packages)
 
 
 @checked
@@ -204,6 +217,8 @@ class FilterModule:
             "litellm_deployments": litellm_deployments,
             "litellm_workers": litellm_workers,
             "measured_overheads": measured_overheads,
+            "plan_with_smaller_caches": plan_with_smaller_caches,
+            "unproven_instances": unproven_instances,
             "models_to_read": models_to_read,
             "problems_text": problems_text,
             "remembered_models": remembered_models,

@@ -25,6 +25,12 @@ options:
     description: C(service_packages), whose C(digest) identifies the package that ran an engine.
     type: dict
     default: {}
+  proofs:
+    description:
+      - C(proofs) of M(llmfleet.serving.prove_engines) in this run. Those of O(earlier) stay with their instances.
+    type: list
+    elements: dict
+    default: []
   prefix: {description: Prefix of the names of the units., type: str, default: llm-}
   log_root:
     description: Directory of the logs under supervisor. The log of an instance without a file there is read from the
@@ -52,32 +58,13 @@ measured:
   elements: dict
 """
 
-import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
-from ansible_collections.llmfleet.serving.plugins.module_utils.host import programs
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.engine_log import EngineLog
 from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import measured as plan_measured
-
-# An engine logs its memory in the first few hundred lines after a start; busy ones log ten lines a minute after that.
-TAIL_BYTES = 4 * 1024**2
-TAIL_LINES = 20000
-SECONDS_TO_READ = 60.0
-
-
-def read_log(params: dict[str, Any], instance: dict[str, Any]) -> str:
-    """Return the end of the log of an instance, empty where there is none."""
-    service = registry.service(instance)
-    path = os.path.join(params["log_root"], f"{service}.log")
-    if os.path.exists(path):
-        with open(path, "rb") as file:
-            file.seek(max(0, os.path.getsize(path) - TAIL_BYTES))
-            return file.read().decode("utf-8", "replace")
-    command = ["journalctl", "--no-pager", "-o", "cat", "-n", str(TAIL_LINES), "-u", f"{params['prefix']}{service}"]
-    printed, _ending = programs.run_program(command, SECONDS_TO_READ)
-    return printed
 
 
 def main() -> None:
@@ -86,13 +73,16 @@ def main() -> None:
         "instances": {"type": "list", "elements": "dict", "required": True},
         "earlier": {"type": "list", "elements": "dict", "default": []},
         "packages": {"type": "dict", "default": {}},
+        "proofs": {"type": "list", "elements": "dict", "default": []},
         "prefix": {"default": PREFIX},
         "log_root": {"type": "path", "default": "/var/log/llmfleet"},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     given = module.params
-    logs = {one["name"]: read_log(given, one) for one in given["instances"]}
-    measured = plan_measured.merge(given["instances"], logs, given["earlier"], given["packages"])
+    places = given["prefix"], given["log_root"]
+    logs = {one["name"]: EngineLog(registry.service(one), *places).end() for one in given["instances"]}
+    known = given["earlier"], given["packages"], given["proofs"]
+    measured = plan_measured.merge(given["instances"], logs, *known)
     module.exit_json(changed=False, measured=measured)
 
 

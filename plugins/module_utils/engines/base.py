@@ -91,6 +91,8 @@ class Engine(Protocol):
     """Flags that the collection sets itself, and what sets them."""
     auto_context: Mapping[str, Any]
     """Flags that leave the context to the engine."""
+    loads: bool
+    """Whether its first start is loaded to the planned extremes, over OpenAI's API (`load` gives the requests)."""
     has_torch: bool
     """Whether its Python has torch, with which the doctor tries GPUs and groups of them."""
 
@@ -189,4 +191,18 @@ class Engine(Protocol):
         """Return what the program said: ``release``, ``accepted`` (null where it could not tell), ``sentence``, and in
         bytes of the GPU that needs most ``weights``, ``bytes_per_block``, ``bytes_to_start`` and the number of
         ``blocks`` by length.
+        """
+
+    def load(self, limits: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Return the loads that bring an instance to its extremes: ``{name, requests: [{path, body}]}``.
+
+        Requests of one load are sent at once.
+
+        :param limits: ``model``, its ``mode``, ``max_model_len``, ``max_num_seqs``, ``max_num_batched_tokens``,
+            ``prompts`` of one request at most, and ``images``: whether the model takes them.
+        """
+
+    def ran_out(self, text: str) -> int | None:
+        """Return the bytes that a GPU lacked as the end of a log tells, 0 if it does not say how many; null if memory
+        did not run out.
         """

@@ -37,6 +37,7 @@ class PlainEngine:
     auto_context: Mapping[str, Any] = {}
     has_torch = False
     can_be_asked = False
+    loads = False
 
     def __init__(self, name: str, title: str = "") -> None:
         self.name = name
@@ -131,3 +132,11 @@ class PlainEngine:
     def answer(self, said: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return that nothing was said."""
         return {"release": "", "accepted": None, "sentence": f"{self.title} cannot be asked"}
+
+    def load(self, limits: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Return nothing: its first start is not loaded."""
+        return ()
+
+    def ran_out(self, text: str) -> int | None:
+        """Return nothing: its log is not read."""
+        return None

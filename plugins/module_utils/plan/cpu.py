@@ -130,14 +130,30 @@ def kv_cache_space_gib(memory_mib: int, models: list[dict[str, Any]]) -> tuple[i
     return min(max(int(KV_SHARE * left / count / 1024), least), most), max(0, needed - memory_mib)
 
 
-def sizes(host: CpuHost, models: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """Return the sizes of each engine of a host, in the order of its models, and the problems."""
+def _held(model: dict[str, Any], measured: list[dict[str, Any]]) -> int:
+    """Return the GiB of KV cache with which a model that once ran out of memory held; else the most there is."""
+    most = KV_GIB[1]
+    for entry in measured:
+        proof = entry.get("proof") or {}
+        if proof.get("short") and [entry.get("source"), entry.get("revision")] == [model["source"], model["revision"]]:
+            left = int(proof["kv_cache"]) - (0 if proof.get("outcome") == "held" else int(proof["short"]))
+            most = min(most, left // 1024**3)
+    return max(most, KV_GIB[0])
+
+
+def sizes(
+    host: CpuHost, models: list[dict[str, Any]], measured: list[dict[str, Any]] | None = None
+) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """Return the sizes of each engine of a host, in the order of its models, and the problems.
+
+    :param measured: what this host measured of its engines.
+    """
     space, lacking = kv_cache_space_gib(host.memory_mib, models)
     numbers = []
     for model, cores in zip(models, share_cores(host.cores, len(models))):
         pinned_space = whole(model["env"].get(registry.of(model).cpu_cache_variable))
         # The engine's environment variable would win over its flag, so it stays unset if the flag is set.
-        given = pinned_space or (None if KV_FLAG in model["args"] else space)
+        given = pinned_space or (None if KV_FLAG in model["args"] else min(space, _held(model, measured or [])))
         kv_bytes = given * 1024**3 if given else instance_memory.pinned(model, KV_FLAG) or 0
         sequences = whole(model["args"].get("max-num-seqs")) or limits.sequences(model, "cpu", len(cores))
         numbers.append(

@@ -145,13 +145,31 @@ class Shape:
         for part in ESTIMATED:
             if entry.get(part) is not None:
                 self.estimates[part] = estimate.exact(int(entry[part]), part, str(entry.get("measured_on") or ""))
+        proof = entry.get("proof") or {}
+        if proof.get("short"):
+            # It ran out of memory with this much less beside the KV cache.
+            more = self.estimates["other"].planned + int(proof["short"])
+            self.estimates["other"] = estimate.exact(more, "other memory", str(entry.get("measured_on") or ""))
         # The peak that an engine logs may not include sampling, so both may be there at once.
         logged, sampling = self.estimates["activation"], engine.sampling(self.model["facts"], self.sequences)
         if entry.get("activation") is not None:
             self.estimates["activation"] = logged._replace(
                 planned=max(logged.planned, sampling), high=logged.high + sampling
             )
+        if proof.get("used") and not proof.get("left_out"):
+            self._take_loaded(proof, entry)
         self.activation, self.cuda_graphs, self.other = (self.estimates[part].planned for part in ESTIMATED)
+
+    def _take_loaded(self, proof: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
+        """Take what was in use on a GPU after the load to all extremes: it is all that there is beside weights, KV
+        cache and context, so that only the sum matters.
+        """
+        beside = int(proof["used"]) - int(proof["kv_cache"]) - self.weights
+        beside -= context_bytes(self.model, int(proof["total"]))
+        parts = [self.estimates[part].planned for part in ("cuda_graphs", "other")]
+        source = str(entry.get("measured_on") or "")
+        self.estimates = {part: estimate.exact(size, part, source) for part, size in zip(ESTIMATED[1:], parts)}
+        self.estimates["activation"] = estimate.exact(max(0, beside - sum(parts)), "activation", source)
 
     @property
     def fixed(self) -> int:

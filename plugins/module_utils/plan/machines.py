@@ -60,6 +60,7 @@ def on_cpus(
     hosts: dict[str, dict[str, Any]],
     on_gpus: set[int],
     in_force: dict[str, dict[str, Any]],
+    measured: list[dict[str, Any]],
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     """Return the instances on hosts without GPUs, and the problems of models that cannot run there."""
     cpu_hosts = [
@@ -74,7 +75,7 @@ def on_cpus(
     placed = []
     for host in filter(lambda host: host.placed, cpu_hosts):
         own = [models[index] for index, _replica in host.placed]
-        numbers, found = plan_cpu.sizes(host, own)
+        numbers, found = plan_cpu.sizes(host, own, [one for one in measured if one.get("measured_on") == host.name])
         problems += found
         for (index, replica), values in zip(host.placed, numbers):
             placed.append({"model": models[index], "replica": replica, "host": host.name, "values": values})

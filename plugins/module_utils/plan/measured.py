@@ -35,13 +35,19 @@ def key(entry: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def merge(
-    instances: list[dict[str, Any]], logs: dict[str, str], earlier: list[dict[str, Any]], packages: dict[str, Any]
+    instances: list[dict[str, Any]],
+    logs: dict[str, str],
+    earlier: list[dict[str, Any]],
+    packages: dict[str, Any],
+    proofs: list[dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the measurements of a host's instances: those in their logs now, else the earlier ones.
 
     :param logs: text of the log by name of the instance.
     :param packages: by engine, the package that measured: its ``digest`` names environment or image.
+    :param proofs: what the module ``prove_engines`` found of instances in this run; those of earlier ones stay.
     """
+    proven = {str(proof["instance"]): proof for proof in proofs or []}
     # Earlier versions did not note the quantisation.
     quantised = {one["name"]: {"quantization": one.get("quantization")} for one in instances}
     noted = [{**quantised.get(str(entry.get("instance")), {}), **entry} for entry in earlier]
@@ -51,7 +57,8 @@ def merge(
         entry = {"instance": one["name"], **{name: one.get(name) for name in KEY}}
         measured = registry.of(one).parse_log(logs.get(one["name"], ""))
         before = known.get((one["name"], key(entry)), {})
-        if not measured and not before:
+        proof = proven.get(one["name"]) or before.get("proof")
+        if not measured and not before and not proof:
             continue
         memory = one.get("memory") or {}
         package = str((packages.get(registry.of(one).name) or {}).get("digest") or "")
@@ -60,7 +67,8 @@ def merge(
             planned["kv_cache_tokens"] = one["kv_cache_tokens"]
         old = before.get("measured") or {}
         values = {**old, **measured}
-        result.append({**entry, "package": package, "planned": planned, "measured": values, **_overheads(values)})
+        said = {**entry, "package": package, "planned": planned, "measured": values, **_overheads(values)}
+        result.append({**said, "proof": proof} if proof else said)
     return result
 
 

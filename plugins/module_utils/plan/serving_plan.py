@@ -86,7 +86,7 @@ def plan(
     frozen += unasked
     missing += [(model, n) for model in blind for n in _absent(model, in_force, hosts)]
     plan_growth.grow(gpu_hosts, placed)
-    cpu_placed, cpu_problems = machines.on_cpus(models, hosts, on_gpus, in_force)
+    cpu_placed, cpu_problems = machines.on_cpus(models, hosts, on_gpus, in_force, overheads or [])
     instances = _instances(models, hosts, placed, frozen, cpu_placed, in_force, first_port)
     limits.set_stream_intervals(instances, models, gateways or {}, in_force)
     rank = {model["name"]: number for number, model in enumerate(models)}
@@ -205,6 +205,7 @@ def _instance(
         instance["gpus"] = [device.uuid for device in values.devices]
         instance["gpu_indices"] = [device.index for device in values.devices]
         instance["product_name"] = first.name
+        instance["compute_capability"] = ".".join(map(str, first.capability))
         instance["start_after"] = values.start_after
         instance["reasons"] = plan_growth.reasons(values)
     elif cuda:

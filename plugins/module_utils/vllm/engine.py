@@ -14,6 +14,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import (
     divisions,
     dtypes,
     extras,
+    extremes,
     flags,
     kernels,
     kv_cache,
@@ -77,6 +78,7 @@ class Vllm:
     auto_context: Mapping[str, Any] = {"max-model-len": "auto"}
     has_torch = True
     can_be_asked = True
+    loads = True
 
     def field_flags(self, device: str) -> Sequence[str]:
         """Return the flags that are fields of an instance."""
@@ -181,3 +183,11 @@ class Vllm:
     def answer(self, said: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the dry start said."""
         return questions.answer(said, asked)
+
+    def load(self, limits: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Return the requests that bring an instance to its planned extremes."""
+        return extremes.loads(limits)
+
+    def ran_out(self, text: str) -> int | None:
+        """Return the bytes that were lacking as a log tells; null if memory did not run out."""
+        return log.ran_out(text)

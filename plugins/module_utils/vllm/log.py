@@ -28,6 +28,23 @@ GRAPHS = re.compile(rf"Graph capturing finished in .*?took {NUMBER} GiB")
 CACHE = re.compile(
     r"KV cache size: ([\d,]+) tokens(?:.*?Maximum concurrency for ([\d,]+) tokens per request: ([\d.]+)x)?", re.DOTALL
 )
+# torch's own sentence (c10/cuda/CUDACachingAllocator.cpp), the short form of it, and those of cuBLAS and CPUs.
+LACKED = re.compile(r"Tried to allocate ([\d.]+) ([KMG]i?B)(?:.*?of which ([\d.]+) ([KMG]i?B) is free)?", re.DOTALL)
+OUT_OF_MEMORY = (
+    "CUDA out of memory",
+    "OutOfMemoryError",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "std::bad_alloc",
+    "MemoryError",
+)
+# A process that the kernel killed says nothing, and those that wait for it say this (v1/engine/core_client.py,
+# v1/executor/multiproc_executor.py). One that failed by itself has said why before.
+KILLED = ("engine core exited unexpectedly", "died unexpectedly")
+FATAL = ("EngineCore encountered a fatal error", "WorkerProc hit an exception")
+UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 
 
 def _last(pattern: re.Pattern[str], text: str) -> tuple[str, ...] | None:
@@ -67,3 +84,19 @@ def parse(text: str) -> dict[str, Any]:
         if cache[1]:
             found["max_model_len"] = int(cache[1].replace(",", ""))
     return found
+
+
+def ran_out(text: str) -> int | None:
+    """Return the bytes that were lacking as the end of a log tells, 0 where it does not say how many; null if memory
+    did not run out.
+    """
+    found = max(text.rfind(sentence) for sentence in OUT_OF_MEMORY)
+    if found < 0:
+        killed = [text.find(sentence) for sentence in KILLED if sentence in text]
+        return 0 if killed and not any(0 <= text.find(said) < min(killed) for said in FATAL) else None
+    told = LACKED.search(text, max(0, found - 200), found + 600)
+    if not told:
+        return 0
+    wanted, unit, free, free_unit = told.groups()
+    lacked = float(wanted) * UNITS[unit[0]] - (float(free) * UNITS[free_unit[0]] if free else 0)
+    return max(0, int(lacked))
