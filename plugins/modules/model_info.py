@@ -32,6 +32,15 @@ options:
       - Branch, tag or commit of a V(hf://) source. Empty means V(main).
       - A commit always gives the same facts.
     type: str
+  drafter:
+    description:
+      - Source of the model that proposes tokens for it (C(speculative-config)), whose facts are returned as C(drafter).
+      - Files that cannot be read are a warning, as a drafter can be planned by its name.
+    type: str
+    default: ""
+  drafter_revision:
+    description: Branch, tag or commit of O(drafter).
+    type: str
   cache_dir:
     description:
       - Directory in which the tools of the hub keep their downloads, C(models--organisation--name) and so on.
@@ -119,6 +128,9 @@ model_info:
     config_digest:
       description: Digest of its config, by which two models are built alike.
       type: str
+    drafter:
+      description: The same facts of the model of O(drafter); null if there is none, or its files could not be read.
+      type: dict
     architectures:
       description: Classes that can load it.
       type: list
@@ -287,6 +299,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "host": OPTION,
     "source": {"type": "str", "required": True},
     "revision": {"type": "str"},
+    "drafter": {"type": "str", "default": ""},
+    "drafter_revision": {"type": "str"},
     "cache_dir": {"type": "path"},
     "endpoint": {"type": "str", "default": "https://huggingface.co"},
     "token": {"type": "str", "no_log": True},
@@ -355,6 +369,17 @@ def look(params: dict[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
         return facts
 
 
+def look_at_drafter(params: dict[str, Any], warn: Callable[[str], None]) -> dict[str, Any] | None:
+    """Return the facts of the drafter; null if none is named, or its files cannot be read."""
+    if not params["drafter"]:
+        return None
+    try:
+        return look({**params, "source": params["drafter"], "revision": params["drafter_revision"]}, warn)
+    except (ConfigError, SourceError, SafetensorsError) as error:
+        warn(f"the drafter {params['drafter']} is planned by its name, as its files were not read: {error}")
+        return None
+
+
 def main() -> None:
     """Look at the model and report; nothing is changed, in check mode or out of it."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
@@ -366,8 +391,12 @@ def main() -> None:
     def fail(problem: str) -> None:
         module.fail_json(msg=redact(line(host_name(module.params), f"source is {where}", problem), secrets))
 
+    def warn(text: str) -> None:
+        module.warn(redact(text, secrets))
+
     try:
-        facts = look(module.params, lambda text: module.warn(redact(text, secrets)))
+        facts = look(module.params, warn)
+        facts["drafter"] = look_at_drafter(module.params, warn)
     except ConfigError as error:
         fail(f"{str(error).rstrip('.')}; correct it, or choose another model")
     except (SourceError, SafetensorsError) as error:

@@ -19,6 +19,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "collections"))
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import config as checkpoint_config  # noqa: E402
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import extras, kv_cache  # noqa: E402
 from ansible_collections.llmfleet.serving.tests.vllm.test_kv_cache import MODELS, PYTHON, SMALL  # noqa: E402
 
 PROGRAMS = ROOT / "roles" / "vllm" / "files" / "programs"
@@ -27,7 +29,7 @@ T4 = {"name": "Tesla T4", "capability": "7.5", "memory_mib": 15360}
 # Two idle cores take less; this also bounds a busy machine.
 SECONDS_FOR_ALL = 300
 KV_BYTES = 40_000_000
-DRAFTER = "drafter"
+DRAFTER, EAGLE, FOREIGN = "drafter", "eagle", "foreign drafter"
 
 
 def config(name: str, **own: Any) -> dict[str, Any]:
@@ -60,9 +62,16 @@ def answers() -> dict[str, dict[str, Any]]:
         draft = Path(folder, "draft")
         draft.mkdir()
         (draft / "config.json").write_text(json.dumps(config("full attention", num_hidden_layers=1)))
-        drafter = {"model": str(draft), "num_speculative_tokens": 2}
-        flags = {"speculative-config": drafter}
-        lines.append(json.dumps({"id": DRAFTER, **files, "card": H100, "flags": flags}))
+        foreign = Path(folder, "foreign")
+        foreign.mkdir()
+        (foreign / "config.json").write_text(json.dumps(config("full attention", num_hidden_layers=1, vocab_size=2048)))
+        for name, place, method in ((DRAFTER, draft, {}), (EAGLE, draft, {"method": "eagle"}), (FOREIGN, foreign, {})):
+            drafter = {"model": str(place), "num_speculative_tokens": 2, **method}
+            lines.append(
+                json.dumps(
+                    {"id": name, **files, "card": H100, "flags": {"speculative-config": drafter}, "lengths": [8192]}
+                )
+            )
         programs = shutil.copytree(PROGRAMS, Path(folder, "programs"))
         command = [PYTHON, str(programs / "dry_start.py")]
         done = subprocess.run(
@@ -72,7 +81,9 @@ def answers() -> dict[str, dict[str, Any]]:
 
 
 def test_every_question_is_answered(answers: dict[str, dict[str, Any]]) -> None:
-    assert {name: said.get("error") for name, said in answers.items()} == dict.fromkeys([*QUESTIONS, DRAFTER])
+    assert {name: said.get("error") for name, said in answers.items()} == dict.fromkeys(
+        [*QUESTIONS, DRAFTER, EAGLE, FOREIGN]
+    )
 
 
 def test_decisions_are_of_the_card(answers: dict[str, dict[str, Any]]) -> None:
@@ -104,8 +115,35 @@ def test_blocks_and_bytes(answers: dict[str, dict[str, Any]]) -> None:
         ("heads", "must be divisible by tensor parallel size"),
         ("no such flag", "unrecognized arguments: --no-such-flag=3"),
         ("code of its own", "trust_remote_code"),
+        (FOREIGN, "should have the same vocabulary size"),
     ],
 )
 def test_a_refusal_is_in_the_words_of_vllm(answers: dict[str, dict[str, Any]], name: str, words: str) -> None:
     assert answers[name]["accepted"] is False
     assert words in answers[name]["refusal"]
+
+
+def parameters(layers: int, ends: int) -> int:
+    """Return the numbers in a model of so many layers, with embedding, output or both."""
+    hidden, inner, heads, keys, width = 256, 512, 4, 2, 32
+    attention = hidden * width * (2 * heads + 2 * keys)
+    return layers * (attention + 3 * hidden * inner + 2 * hidden) + ends * SMALL["vocab_size"] * hidden + hidden
+
+
+@pytest.mark.parametrize(("name", "method"), [(DRAFTER, {}), (EAGLE, {"method": "eagle"})])
+def test_the_plan_counts_a_drafter_as_the_engine_does(
+    answers: dict[str, dict[str, Any]], name: str, method: dict[str, str]
+) -> None:
+    said, alone = answers[name], answers["dense"]
+    facts = checkpoint_config.describe(config("full attention"))
+    own = checkpoint_config.describe(config("full attention", num_hidden_layers=1))
+    # An EAGLE head has embedding and output of the model, and a projection of both inputs.
+    numbers = parameters(1, 2) if name == DRAFTER else parameters(1, 0) + 2 * 256 * 256
+    facts["drafter"] = {**own, "weight_bytes": 2 * numbers}
+    args = {"speculative-config": {"model": "/d", "num_speculative_tokens": 2, **method}}
+    sizes = {"tensor_parallel_size": 1, "dtype": "bfloat16", "max_num_batched_tokens": 8192}
+    layout = kv_cache.geometry(facts, args=args, compute_capability="9.0", **sizes)
+    assert [layout.bytes_per_block] == said["bytes_per_block"]
+    assert layout.blocks_for(8192) == sum(said["requests"][0]["blocks"]) >= sum(alone["requests"][0]["blocks"])
+    planned = extras.drafter_bytes(facts, args, 1, "bfloat16")
+    assert said["stages"][0]["draft_weights_bytes"] == pytest.approx(planned, rel=0.02)

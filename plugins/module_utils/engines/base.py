@@ -148,6 +148,9 @@ class Engine(Protocol):
         :param device: their kind; null for what is refused on every one.
         """
 
+    def drafter(self, args: Mapping[str, Any]) -> tuple[str, str | None]:
+        """Return source and revision of the model that proposes tokens for another one; an empty source for none."""
+
     def rank_weight_bytes(
         self,
         facts: Mapping[str, Any],

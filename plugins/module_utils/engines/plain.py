@@ -93,6 +93,10 @@ class PlainEngine:
         """Allow only one GPU."""
         return "" if ranks == 1 else f"{self.title} runs on one GPU"
 
+    def drafter(self, args: Mapping[str, Any]) -> tuple[str, str | None]:
+        """Return nothing: it has no drafters."""
+        return "", None
+
     def rank_weight_bytes(
         self,
         facts: Mapping[str, Any],

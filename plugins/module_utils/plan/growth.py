@@ -57,6 +57,7 @@ PROVENANCE = (
     "attention_sinks",
     "expert_layers",
     "uncut_parameters",
+    "drafter",
 )
 # Reasons for leaving an instance as it is, while they apply.
 UNKNOWN = "nothing is known of its host or model now: it stays as it was planned last"

@@ -81,8 +81,8 @@ def of(facts: Mapping[str, Any], args: Mapping[str, Any]) -> Drafter:
         return Drafter(method, tokens)
     if method == "mtp":
         return Drafter(method, tokens, _mtp(facts, predicting), weight_bytes=_layer_bytes(facts) * predicting)
-    read = facts.get("drafter")
-    if isinstance(read, Mapping) and read.get("layers") is not None:
+    read = _read(facts, config)
+    if read is not None:
         layers = tuple({**layer} for layer in read["layers"])
         return Drafter(method, tokens, layers, int(read.get("parameters") or 0), read.get("weight_bytes"))
     if method in _EAGLE:
@@ -92,6 +92,57 @@ def of(facts: Mapping[str, Any], args: Mapping[str, Any]) -> Drafter:
     count, heads, width, parameters, known = _shape_of(str(config.get("model") or ""))
     entry = _entry(count, heads, width)
     return Drafter(method, tokens, (entry,), parameters, known=known)
+
+
+def source(args: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return where the files of a drafter are, as the source of a model, and their revision; empty for none."""
+    config = structure(args, FLAG)
+    name = str(config.get("model") or "")
+    # These are names of methods, not of models.
+    if not name or name.strip("[]") in (*_WITHOUT_MODEL, *_MTP):
+        return "", None
+    revision = config.get("revision")
+    text = f"path:{name}" if name.startswith("/") else f"hf://{name}"
+    return text, None if revision is None else str(revision)
+
+
+def _read(facts: Mapping[str, Any], config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the facts of the drafter's files, if those of this one were read."""
+    read = facts.get("drafter")
+    if not isinstance(read, Mapping) or read.get("layers") is None:
+        return None
+    asked = source({FLAG: config})[0]
+    return read if read.get("source") in (None, asked) else None
+
+
+def refusal(facts: Mapping[str, Any], args: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return why vLLM refuses a model with its drafter (`verify_equal_vocab_size_if_draft_model`), and the remedy."""
+    config = structure(args, FLAG)
+    read = _read(facts, config) if config else None
+    if read is None or _method(config, facts) != "draft_model" or not read.get("vocab_size"):
+        return None
+    own, model = int(read["vocab_size"]), int(facts["vocab_size"])
+    if own == model:
+        return None
+    text = f"the draft model {config['model']} has {own} tokens in its vocabulary, the model {model}"
+    return text, f"take a draft model of the same family, or leave {FLAG} out of args"
+
+
+def division_refusal(facts: Mapping[str, Any], args: Mapping[str, Any], tensor: int) -> str:
+    """Return why vLLM cannot distribute the drafter beside a model over so many ranks
+    (`_verify_and_get_draft_tp`, `verify_with_parallel_config`); empty where it can.
+    """
+    config = structure(args, FLAG)
+    if not config:
+        return ""
+    own = pinned(config, "draft_tensor_parallel_size")
+    if own not in (None, 1, tensor):
+        return f"{FLAG} draft_tensor_parallel_size {own} is neither 1 nor TP {tensor}"
+    read, over = _read(facts, config), ranks(args, tensor)
+    heads = int((read or {}).get("num_attention_heads") or 0)
+    if heads % over and _method(config, facts) not in ("mtp", *_WITHOUT_MODEL):
+        return f"TP {over} does not divide the {heads} attention heads of the drafter {config['model']}"
+    return ""
 
 
 def _method(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
@@ -143,7 +194,9 @@ def _entry(count: int, heads: int, width: int) -> dict[str, Any]:
 
 
 def ranks(args: Mapping[str, Any], tensor: int) -> int:
-    """Return over how many ranks the drafter is cut: as the model, or not at all if so said."""
+    """Return over how many ranks the drafter is cut: as the model, or not at all if so said or not possible."""
+    if str(structure(args, FLAG).get("method")) == "mlp_speculator":
+        return 1
     return pinned(structure(args, FLAG), "draft_tensor_parallel_size") or tensor
 
 

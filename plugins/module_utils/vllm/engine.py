@@ -12,6 +12,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.estimate import E
 from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import ENGINE_SHARED_MIB
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import (
     divisions,
+    drafters,
     dtypes,
     extras,
     extremes,
@@ -127,7 +128,7 @@ class Vllm:
 
         :param device: null for processors.
         """
-        refused = quantization.refusal(facts, args, device)
+        refused = quantization.refusal(facts, args, device) or drafters.refusal(facts, args)
         if device is None:
             return refused
         return refused or dtypes.refusal(facts, args, device) or kernels.refusal(facts, device.capability, device.name)
@@ -136,7 +137,11 @@ class Vllm:
         self, facts: Mapping[str, Any], args: Mapping[str, Any], ranks: int, device: sizing.Gpu | None = None
     ) -> str:
         """Return why vLLM cannot distribute a model over this many ranks; empty where it can."""
-        return divisions.refusal(facts, args, ranks, device)
+        return divisions.refusal(facts, args, ranks, device) or drafters.division_refusal(facts, args, ranks)
+
+    def drafter(self, args: Mapping[str, Any]) -> tuple[str, str | None]:
+        """Return source and revision of the drafter of a model."""
+        return drafters.source(args)
 
     def rank_weight_bytes(
         self,

@@ -14,6 +14,7 @@ from typing import Any, Iterable, Iterator, Mapping
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.config import describe
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.demo import DEMO_CONFIG, DEMO_WEIGHT_BYTES
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 
 Hosts = Mapping[str, Mapping[str, Any]]
 
@@ -47,13 +48,14 @@ def engine_answers(hosts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 def models_to_read(
     models: list[dict[str, Any]], host: str, hosts: list[str], reached: list[str]
 ) -> list[dict[str, Any]]:
-    """Return the models whose facts a host reads: those for which it is the first reachable host.
+    """Return the models whose facts a host reads: those for which it is the first reachable host. Each names its
+    ``drafter``: source and revision of the model that proposes tokens for it, empty and null for none.
 
     :param hosts: inference hosts, for models that may run on all of them.
     :param reached: hosts of this run.
     """
     return [
-        model
+        {**model, "drafter": dict(zip(("source", "revision"), registry.of(model).drafter(model.get("args") or {})))}
         for model in models
         if not sources.parse(model["source"]).demo
         and next((name for name in model["hosts"] or hosts if name in reached), None) == host

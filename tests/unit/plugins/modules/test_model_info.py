@@ -233,6 +233,22 @@ def test_a_folder_like_that_of_the_demo_model(ask: Ask, tmp_path: Path) -> None:
     assert ask(source=f"path:{folder}", _ansible_check_mode=True)["model_info"] == facts
 
 
+def test_a_drafter_is_read_beside_its_model(ask: Ask, tmp_path: Path) -> None:
+    config = {"config.json": SHARDED["config.json"]}
+    folder = write(tmp_path / "model", {**config, "model.safetensors": safetensors_file(weight=6)})
+    draft = write(tmp_path / "draft", {**config, "model.safetensors": safetensors_file(weight=2)})
+    alone = ask(source=f"path:{folder}")
+    assert alone["model_info"]["drafter"] is None
+    result = ask(source=f"path:{folder}", drafter=f"path:{draft}")
+    assert {**result["model_info"], "drafter": None} == alone["model_info"]
+    own = result["model_info"]["drafter"]
+    assert (own["source"], own["weight_bytes"]) == (f"path:{draft}", 8)
+    missing = ask(source=f"path:{folder}", drafter="path:/nowhere")
+    assert missing["model_info"] == alone["model_info"]
+    said = "the drafter path:/nowhere is planned by its name, as its files were not read: /nowhere is not a directory"
+    assert said in str(missing["warnings"])
+
+
 def test_the_weights_themselves_are_not_read(ask: Ask, tmp_path: Path) -> None:
     folder = write(tmp_path / "m", {"config.json": SHARDED["config.json"]})
     header = safetensors_header(**{"model.embed_tokens.weight": SPARSE // 4})

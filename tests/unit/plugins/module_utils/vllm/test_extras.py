@@ -110,6 +110,61 @@ def test_a_draft_model_whose_files_were_read_is_exact() -> None:
 
 
 @pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        ({"model": "/srv/models/d"}, ("path:/srv/models/d", None)),
+        ({"model": "org/d", "revision": "abc"}, ("hf://org/d", "abc")),
+        ({"model": "ngram"}, ("", None)),
+        ({"model": "[ngram]"}, ("", None)),
+        ({"method": "mtp"}, ("", None)),
+        ({}, ("", None)),
+    ],
+)
+def test_where_the_files_of_a_drafter_are(config: dict[str, Any], found: tuple[str, str | None]) -> None:
+    assert drafters.source(speculative(**config)) == found
+
+
+def test_files_of_another_drafter_do_not_count() -> None:
+    args = speculative(model="org/d", num_speculative_tokens=5)
+    own = {**LLAMA, "drafter": {**DRAFT, "source": "hf://org/d"}}
+    other = {**LLAMA, "drafter": {**DRAFT, "source": "hf://org/e"}}
+    assert drafters.of(own, args).known
+    assert not drafters.of(other, args).known
+
+
+def test_a_draft_model_has_the_vocabulary_of_its_model() -> None:
+    facts = {**LLAMA, "drafter": DRAFT}
+    refused = drafters.refusal(facts, speculative(model="/d", num_speculative_tokens=5))
+    assert refused is not None
+    assert refused[0] == "the draft model /d has 151936 tokens in its vocabulary, the model 128256"
+    assert "same family" in refused[1]
+    same = {**LLAMA, "drafter": {**DRAFT, "vocab_size": LLAMA["vocab_size"]}}
+    assert drafters.refusal(same, speculative(model="/d", num_speculative_tokens=5)) is None
+    # Heads of EAGLE have vocabularies of their own.
+    assert drafters.refusal(facts, speculative(model="/d", method="eagle3", num_speculative_tokens=5)) is None
+    assert drafters.refusal(LLAMA, speculative(model="/d")) is None
+    assert drafters.refusal(facts, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "tensor", "words"),
+    [
+        ({"model": "/d"}, 2, ""),
+        ({"model": "/d"}, 3, "TP 3 does not divide the 16 attention heads of the drafter /d"),
+        ({"model": "/d", "draft_tensor_parallel_size": 1}, 3, ""),
+        ({"model": "/d", "draft_tensor_parallel_size": 2}, 4, "draft_tensor_parallel_size 2 is neither 1 nor TP 4"),
+        ({"model": "/d", "method": "mlp_speculator"}, 3, ""),
+        ({"method": "mtp"}, 3, ""),
+    ],
+)
+def test_ranks_of_a_drafter(config: dict[str, Any], tensor: int, words: str) -> None:
+    facts = {**LLAMA, "drafter": DRAFT}
+    assert words in drafters.division_refusal(facts, speculative(**config), tensor)
+    assert bool(words) is bool(drafters.division_refusal(facts, speculative(**config), tensor))
+    assert drafters.division_refusal(facts, {}, tensor) == ""
+
+
+@pytest.mark.parametrize(
     ("facts", "layers"),
     [
         (DEEPSEEK, ["mla"]),
