@@ -80,10 +80,10 @@ def engine_answers(hosts: Any) -> list[dict[str, Any]]:
 
 
 @checked
-def unproven_instances(instances: Any, measured: Any, now: Any, packages: Any) -> list[dict[str, Any]]:
+def unproven_instances(instances: Any, measured: Any, now: Any, packages: Any, host: str) -> list[dict[str, Any]]:
     """Select the instances to load before they serve."""
     known = [*measured, *(one for entries in now for one in entries)]
-    return proofs.unproven(instances, known, packages)
+    return proofs.unproven(instances, known, packages, host)
 
 
 @checked

@@ -69,12 +69,16 @@ def proves(proof: Mapping[str, Any], instance: Mapping[str, Any], combined: str,
 
 
 def unproven(
-    instances: Iterable[Mapping[str, Any]], measured: Iterable[Mapping[str, Any]], packages: Mapping[str, Any]
+    instances: Iterable[Mapping[str, Any]],
+    measured: Iterable[Mapping[str, Any]],
+    packages: Mapping[str, Any],
+    host: str,
 ) -> list[dict[str, Any]]:
     """Return the instances of a host to load before they serve: of each unproven combination the one with the least
     memory left beside it, which proves the others.
 
     :param measured: measurements of all hosts.
+    :param host: name of the host; its instances need not say it.
     """
     proofs = [one["proof"] for one in measured if one.get("proof")]
     found: dict[tuple[str, int], dict[str, Any]] = {}
@@ -82,7 +86,7 @@ def unproven(
         combined, now = combination(instance, packages), room(instance)
         if not registry.of(instance).loads:
             continue
-        if any(proves(proof, instance, combined, str(instance.get("host"))) for proof in proofs):
+        if any(proves(proof, instance, combined, host) for proof in proofs):
             continue
         best = found.setdefault((combined, now["total"]), dict(instance))
         if (now["headroom"], -now["kv_cache"]) < (room(best)["headroom"], -room(best)["kv_cache"]):

@@ -64,7 +64,8 @@ def test_each_unproven_combination_is_loaded_where_least_is_left() -> None:
     assert one["memory"]["headroom"] > two["memory"]["headroom"]
 
     def names(*known: dict[str, Any], packages: dict[str, Any] = PACKAGES) -> list[str]:
-        return [one["name"] for one in proofs.unproven(found, known, packages)]
+        instances = [{key: value for key, value in one.items() if key != "host"} for one in found]
+        return [one["name"] for one in proofs.unproven(instances, known, packages, "h")]
 
     assert names() == ["a-1", "b-0"]
     assert names({"proof": proof(two)}, {"instance": "z-0"}) == ["b-0"]
@@ -86,6 +87,9 @@ def test_a_proof_counts_with_as_much_memory_beside_it() -> None:
 def test_on_processors_it_counts_on_its_host_alone() -> None:
     one = plan([model("chat", SMALL)], {"h": PROCESSORS})["instances"][0]
     assert one["cpu"]["kv_cache_space_gib"] == 4
+    known = [{"proof": proof(one)}]
+    assert proofs.unproven([{**one, "host": None}], known, PACKAGES, "h") == []
+    assert proofs.unproven([one], known, PACKAGES, "other") == [one]
     combined, said = proofs.combination(one, PACKAGES), proof(one)
     assert proofs.proves(said, one, combined, "h")
     assert not proofs.proves(said, one, combined, "other")
