@@ -33,7 +33,7 @@ lint: .venv/test/.complete ## ansible-lint, yamllint, ruff, mypy, shellcheck, ba
 	@tests/lint/run.sh
 
 unit: .venv/test/.complete ## Unit tests with 95 % of plugins and of the programs of roles covered, argument specs, rooms, layers, locks
-	@$(PYTEST) tests/unit --numprocesses=auto --dist=loadfile --cov=$(PURE) --cov=roles --cov-report=term:skip-covered --cov-fail-under=95
+	@$(PYTEST) tests/unit --numprocesses=auto --dist=loadfile --no-loadscope-reorder --cov=$(PURE) --cov=roles --cov-report=term:skip-covered --cov-fail-under=95
 
 gate: .venv/test/.complete ## The gate in front of a stub: keys, bodies, limits, streams, usage, restarts, attacks, fuzzing (no demo is needed)
 	@$(PYTEST) tests/gate
