@@ -96,7 +96,8 @@ def _encoders(config: Mapping[str, Any]) -> int:
 
 def _number(inner: Mapping[str, Any], *names: str) -> int:
     """Return the first of these values that is a whole number; 0 for none."""
-    return next((inner[name] for name in names if type(inner.get(name)) is int), 0)
+    found = (inner.get(name) for name in names)
+    return next((value for value in found if isinstance(value, int) and not isinstance(value, bool)), 0)
 
 
 def _state(facts: Mapping[str, Any], hidden: int) -> int:
