@@ -182,7 +182,7 @@ def test_no_log_has_a_word_of_a_prompt(base_url: str, api_key: str, model: str, 
             api_key,
             {"model": model, **({"input": text} if path == RESPONSES else said(text, max_tokens=200))},
         )
-    for _path, status in statuses:
-        print(_path, status[0], status[1][:150])
+    # A request that is answered tries nothing.
+    assert sum(status >= 400 for status in statuses) > len(statuses) / 2, statuses
     time.sleep(SETTLED_SECONDS)
     assert not lines_with(word, before)

@@ -69,6 +69,7 @@ class Running:
         sizes = {"max_model_len": 1024, "max_num_seqs": 6, "max_num_batched_tokens": 512, "gpus": []}
         given = {
             "api_key": KEY,
+            "earlier": [],
             "seconds": 60,
             "prefix": "llm-",
             "log_root": str(self.folder),
