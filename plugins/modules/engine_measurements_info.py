@@ -17,7 +17,9 @@ description:
     missing.
   - The next M(llmfleet.serving.serving_plan_info) uses these values instead of estimates for instances that it plans
     anew.
-extends_documentation_fragment: llmfleet.serving.attributes.reads
+extends_documentation_fragment:
+  - llmfleet.serving.attributes.reads
+  - llmfleet.serving.engine_log
 options:
   instances: {description: The C(llm_instances_here) of a host., type: list, elements: dict, required: true}
   earlier: {description: Result of an earlier run., type: list, elements: dict, default: []}
@@ -31,12 +33,6 @@ options:
     type: list
     elements: dict
     default: []
-  prefix: {description: Prefix of the names of the units., type: str, default: llm-}
-  log_root:
-    description: Directory of the logs under supervisor. The log of an instance without a file there is read from the
-      journal.
-    type: path
-    default: /var/log/llmfleet
 notes:
   - Run it as root.
 """

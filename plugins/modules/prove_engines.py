@@ -55,14 +55,9 @@ options:
     type: list
     elements: dict
     default: []
-  prefix: {description: Prefix of the names of the units., type: str, default: llm-}
-  log_root:
-    description: Directory of the logs under supervisor. The log of an instance without a file there is read from the
-      journal.
-    type: path
-    default: /var/log/llmfleet
 extends_documentation_fragment:
   - llmfleet.serving.attributes
+  - llmfleet.serving.engine_log
   - llmfleet.serving.host
 attributes:
   check_mode: {support: full, details: "Sends no request in check mode."}
@@ -122,6 +117,8 @@ MOST_BYTES = 64 * 1024
 MOST_SHOWN = 300
 # Seconds that a dying engine gets to write down why.
 SECONDS_TO_DIE = 20
+# Seconds until the health of an engine that failed a request shows whether it dies of it.
+SECONDS_TO_SHOW = 5
 MIB = 1024**2
 
 
@@ -182,7 +179,7 @@ class Engine:
             if error.kind == http_client.TIMEOUT:
                 return late
             raise DiedError from error
-        if status >= 500:
+        if status >= 500 and not self.stays_alive():
             raise DiedError
         return "" if status == 200 else f"{status} {text[:MOST_SHOWN].decode('utf-8', 'replace')}"
 
@@ -201,6 +198,15 @@ class Engine:
             return self.ask(self.engine.health_path)[0] == 200
         except http_client.TroubleError:
             return False
+
+    def stays_alive(self) -> bool:
+        """Check whether it is still healthy when a failure would have shown."""
+        end = time.monotonic() + SECONDS_TO_SHOW
+        while self.alive():
+            if time.monotonic() >= end:
+                return True
+            time.sleep(0.5)
+        return False
 
     def cause(self) -> tuple[int | None, str]:
         """Return the bytes that it lacked when it died, 0 if it did not say, null for another cause; and its log."""

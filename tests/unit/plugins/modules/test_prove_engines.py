@@ -101,6 +101,7 @@ def engine(tmp_path: Path) -> Iterator[Standin]:
 @pytest.fixture
 def run(engine: Standin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     monkeypatch.setattr(prove_engines, "SECONDS_TO_DIE", 1)
+    monkeypatch.setattr(prove_engines, "SECONDS_TO_SHOW", 0.2)
 
     def call(check: bool = False, **params: Any) -> Any:
         given = {"instances": [engine.instance], "names": ["m-0"], "api_key": "key-of-a-stand-in", "host": "gpu1"}
@@ -191,6 +192,16 @@ def test_what_is_refused_or_late_is_told(engine: Standin, run: Any) -> None:
     engine.status, engine.slow = 200, 1.5
     (proof,) = run(seconds=1)["proofs"]
     assert proof["left_out"][0] == "70 sequences (no answer within 1 s)"
+
+
+def test_an_error_of_an_engine_that_lives_is_no_lack_of_memory(engine: Standin, run: Any) -> None:
+    """A model may fail a kind of request that nobody sends it: its KV cache stays, and it is told."""
+    engine.status = 500
+    said = run()
+    assert said["ran_out"] == []
+    (proof,) = said["proofs"]
+    assert (proof["outcome"], proof["done"]) == ("held", [])
+    assert proof["left_out"][0] == '70 sequences (500 {"error": "no chat template"})'
 
 
 def test_check_mode_sends_nothing(engine: Standin, run: Any) -> None:
