@@ -11,10 +11,10 @@ last message asks for, so that one process serves every scenario at once:
 
 `tokens` pieces of text (" tok0" to " tok9" in turn, or always `repeat`), `interval` pieces to a chunk as vLLM's
 --stream-interval does, `rate` pieces per second (0: as fast as possible), `delay` seconds before the first byte,
-`fail` an HTTP status, `hang` (accept and never answer), `cut` (drop the connection after half of the answer), or one of
-BROKEN. Anything that is left out keeps the value of the command line. /stub/counts has the requests and the tokens of
-answers that were sent whole, /stub/last the last request as it came. After /stub/jam answers to a `response_format`
-hang as behind a compiler that is jammed, until /stub/ease.
+`fail` an HTTP status, `hang` (accept and never answer), `cut` (drop the connection after half of the answer),
+`stall-500` (an error without an end), or one of FAILURES or BROKEN. Anything that is left out keeps the value of the
+command line. /stub/counts has the requests and the tokens of answers that were sent whole, /stub/last the last request
+as it came. After /stub/jam answers to a `response_format` hang as behind a compiler that is jammed, until /stub/ease.
 """
 
 from __future__ import annotations
@@ -44,6 +44,60 @@ REASONS = {
 
 OK = b"HTTP/1.1 200 OK\r\n"
 STREAM = OK + b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+JSON = b"content-type: application/json\r\n"
+
+
+def failed(status: int, kind: str, body: str, more: int = 0) -> bytes:
+    """An error with a body that is `more` bytes shorter than its head says."""
+    head = f"HTTP/1.1 {status} x\r\ncontent-type: {kind}\r\ncontent-length: {len(body) + more}\r\n\r\n"
+    return (head if kind else head.replace("content-type: \r\n", "")).encode() + body.encode()
+
+
+MISTAKES = [{"loc": ["body", "messages", number, "content"], "msg": "Field required"} for number in range(7)]
+INNER = (
+    "Cannot connect to host 10.0.0.7:8000 ssl:default [Connect call failed ('10.0.0.7', 8000)] at http://gpu1:8000/v1"
+)
+NGINX = "<html>\r\n<head><title>{0}</title></head>\r\n<body><hr><center>nginx 10.0.0.7:8000</center></body></html>\r\n"
+# Errors that are in the shape of no API, as vLLM, what it is built on and the proxies before it give them.
+FAILURES = {
+    "detail-404": failed(404, "application/json", '{"detail":"Not Found"}'),
+    "detail-list-422": failed(422, "application/json", json.dumps({"detail": MISTAKES[:1]})),
+    "detail-lists-422": failed(422, "application/json", json.dumps({"detail": MISTAKES})),
+    "detail-object-400": failed(400, "application/json", '{"detail":{"error":"The image is broken."}}'),
+    "error-text-400": failed(400, "application/json; charset=utf-8", '{"error":"No such adapter."}'),
+    "error-old-400": failed(400, "application/json", '{"object":"error","message":"Too long.","code":400}'),
+    "problem-409": failed(409, "application/problem+json", '{"title":"x","detail":"Busy."}'),
+    "text-json-500": failed(500, "application/json", '"It broke."'),
+    "untyped-404": failed(404, "", '{"detail":"Not Found"}'),
+    "address-500": failed(500, "application/json", json.dumps({"error": {"message": INNER, "type": "x"}})),
+    "address-detail-500": failed(500, "application/json", json.dumps({"detail": INNER})),
+    "html-404": failed(404, "text/html", NGINX.format("404 Not Found")),
+    "html-413": failed(413, "text/html", NGINX.format("413 Request Entity Too Large")),
+    "html-502": failed(502, "text/html", NGINX.format("502 Bad Gateway")),
+    "html-503": failed(503, "text/html", NGINX.format("503 Service Temporarily Unavailable")),
+    "html-504": failed(504, "text/html", NGINX.format("504 Gateway Time-out")),
+    "text-500": failed(500, "text/plain; charset=utf-8", "Internal Server Error"),
+    "html-as-json-500": failed(500, "application/json", NGINX.format("500")),
+    "nothing-400": failed(400, "application/json", ""),
+    "nothing-500": failed(500, "", ""),
+    "object-500": failed(500, "application/json", "{}"),
+    "list-500": failed(500, "application/json", "[]"),
+    "null-500": failed(500, "application/json", '{"error":null}'),
+    "truncated-400": failed(400, "application/json", '{"error": {"message": "secret-text'),
+    "cut-500": failed(500, "application/json", '{"error": {"message": "secret-text', more=100),
+    "bytes-500": b"HTTP/1.1 500 x\r\n" + JSON + b'\r\n{"error":{"message":"\xff\xfe"}}',
+    "huge-400": b"HTTP/1.1 400 x\r\n" + JSON + b'\r\n{"detail":"' + b"secret-text " * 100_000 + b'"}',
+    "huge-html-502": b"HTTP/1.1 502 x\r\ncontent-type: text/html\r\n\r\n" + b"<p>secret-text</p>" * 100_000,
+    "deep-500": failed(500, "application/json", '{"detail":' * 900 + '"x"' + "}" * 900),
+}
+
+
+def event_of(message: str) -> bytes:
+    """The end of a stream: a chunk with an error."""
+    data = b"data: %b\n\n" % json.dumps({"error": {"message": message, "type": "x", "code": 500}}).encode()
+    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
+
+
 # What no server of models answers; the connection is closed after it.
 BROKEN = {
     "html": b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: 12\r\n\r\n<html></html",
@@ -76,6 +130,8 @@ BROKEN = {
     "events-json": STREAM + b'13\r\ndata: {"usage":{,}\n\n\r\n0\r\n\r\n',
     "events-list": STREAM + b'19\r\ndata: [{"usage":{}}] x\n\n\r\n0\r\n\r\n',
     "events-type": STREAM + b'18\r\ndata: {"usage":"\xff\xfe\x00"}\n\r\n0\r\n\r\n',
+    "events-error": STREAM + event_of("10.0.0.7:8000 is gone secret-text"),
+    "events-traceback": STREAM + event_of("Traceback (most recent call last): secret-text"),
     "events-open": STREAM + b"6\r\ndata: \r\n0\r\n\r\n",
     "continue": b"HTTP/1.1 100 Continue\r\n\r\n" * 200,
     "upgrade": b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
@@ -196,9 +252,12 @@ class Connection(asyncio.Protocol):
             return self._json(
                 status, {"error": {"message": f"stub fails with {status}", "type": "stub", "code": status}}
             )
-        if want.fail in BROKEN:
-            self.transport.write(BROKEN[want.fail])
+        if want.fail in (ended := {**BROKEN, **FAILURES}):
+            self.transport.write(ended[want.fail])
             return self.transport.close()
+        if want.fail == "stall-500":
+            self.transport.write(failed(500, "application/json", '{"error": {"message": "secret-text', more=100))
+            await asyncio.Event().wait()
         for name, answer in PLAIN.items():
             if path.endswith(name):
                 given = answer(body)

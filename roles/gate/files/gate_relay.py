@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import gate_errors as errors
+import gate_failures as failures
 from aiohttp import http, web
 from gate_servers import Answer, Server, UnreachableError
 from gate_usage import Events, NativeStream, Reply, TranslatedStream, Usage
@@ -28,8 +29,8 @@ LOG = logging.getLogger("gate")
 LEFT = 499
 # A longer reply is passed on as it comes.
 WHOLE_BYTES = 1 << 18
-# What an error of LiteLLM's may tell of its inside: Python's traceback, and paths of its environment.
-INSIDE = re.compile(rb"Traceback \(most recent|/site-packages/")
+# An error comes whole within this time after its head, or is replaced.
+ERROR_SECONDS = 5.0
 # A client that reads gets the end of what was sent to it within this time.
 FLUSH_SECONDS = 5.0
 SECONDS = re.compile(r"[0-9]{1,5}")
@@ -144,14 +145,9 @@ class Relay:
         if not (200 <= status < 300 or 400 <= status < 600):
             LOG.error("%s answers with %d", forward.url, status)
             return self._refusal(forward, 502, "The model's server answered with what is no answer.", "bad_gateway")
-        wait = waiting(answer) if status in (429, 503) else ""
-        if status >= 400 and not kind.startswith("application/json"):
-            return self._refusal(forward, status, "The model's server failed.", "server_error", wait)
-        headers = {**errors.SERVER, "content-type": kind} if kind else {**errors.SERVER}
-        if wait:
-            headers["retry-after"] = wait
         if status >= 400:
-            return await self._error(answer, headers, forward, wait)
+            return await self._error(answer, kind, forward)
+        headers = {**errors.SERVER, "content-type": kind} if kind else {**errors.SERVER}
         stream = kind.startswith("text/event-stream")
         if not stream and 0 < int(answer.headers.get("content-length", 0)) <= WHOLE_BYTES:
             return await self._whole(answer, headers, forward)
@@ -168,19 +164,16 @@ class Relay:
         await response.write_eof()
         return response
 
-    async def _error(self, answer: Answer, headers: dict[str, str], forward: Forward, wait: str) -> web.Response:
-        """An error in JSON as the server behind words it, if that is short and tells nothing of its inside."""
-        data = bytearray()
-        async for part in answer.content.iter_any():
-            data += part
-            if len(data) > WHOLE_BYTES:
-                break
-        if len(data) > WHOLE_BYTES or INSIDE.search(data):
-            LOG.error("%s answers with %d and an error that is not for clients", forward.url, answer.status)
-            said = "The model's server failed." if answer.status >= 500 else "The model's server refuses the request."
-            return self._refusal(forward, answer.status, said, "server_error", wait)
-        forward.first, forward.status = time.monotonic(), answer.status
-        return web.Response(status=answer.status, body=bytes(data), headers=headers)
+    async def _error(self, answer: Answer, kind: str, forward: Forward) -> web.Response:
+        """An error in the shape of the client's API, worded as the server behind does if that is for clients."""
+        data = await short(answer) if not kind or "json" in kind.lower() else b""
+        body = failures.reworded(forward.path, answer.status, data)
+        if body is None:
+            if data:
+                LOG.error("%s answers with %d and an error that is not for clients", forward.url, answer.status)
+            body = failures.plain(forward.path, answer.status)
+        forward.first = time.monotonic()
+        return self._refused(forward, answer.status, body, waiting(answer) if answer.status in (429, 503) else "")
 
     @staticmethod
     async def _whole(answer: Answer, headers: dict[str, str], forward: Forward) -> web.Response:
@@ -235,13 +228,16 @@ class Relay:
             return self._refusal(forward, 504, "The model did not answer in time.", "timeout")
         return self._refusal(forward, 502, "The model's server broke off its answer.", "bad_gateway")
 
+    def _refusal(self, forward: Forward, status: int, message: str, code: str, wait: str = "") -> web.Response:
+        return self._refused(forward, status, errors.content(forward.path, status, message, code), wait)
+
     @staticmethod
-    def _refusal(forward: Forward, status: int, message: str, code: str, wait: str = "") -> web.Response:
+    def _refused(forward: Forward, status: int, body: bytes, wait: str = "") -> web.Response:
         forward.status = status
         headers = {**errors.SERVER, "content-type": "application/json"}
         if wait:
             headers["retry-after"] = wait
-        return web.Response(status=status, body=errors.content(forward.path, status, message, code), headers=headers)
+        return web.Response(status=status, body=body, headers=headers)
 
     @staticmethod
     async def _cut(request: web.BaseRequest, response: web.StreamResponse, forward: Forward) -> None:
@@ -264,6 +260,19 @@ def described(error: Exception) -> str:
         return str(error)
     known = isinstance(error, (aiohttp.ClientError, http.HttpProcessingError, OSError, TimeoutError))
     return type(error).__name__ if known else f"{type(error).__name__}, {errors.place(error)}"
+
+
+async def short(answer: Answer) -> bytes:
+    """The body of an error; empty if it is long, breaks off or does not end."""
+    data = bytearray()
+    with contextlib.suppress(aiohttp.ClientError, http.HttpProcessingError, TimeoutError):
+        async with asyncio.timeout(ERROR_SECONDS):
+            async for part in answer.content.iter_any():
+                data += part
+                if len(data) > WHOLE_BYTES:
+                    return b""
+            return bytes(data)
+    return b""
 
 
 def waiting(answer: Answer) -> str:

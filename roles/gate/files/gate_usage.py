@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import gate_failures as failures
 import orjson
 
 # In a string of JSON the quotes would be escaped, so these bytes begin a field.
@@ -187,7 +188,7 @@ class NativeStream:
             if event == DONE:
                 self.end()
                 self._last_event()
-            return event if FIELD not in event else self._any(event)
+            return failures.event(event) if FIELD not in event else self._any(event)
         if self._single and event.find(b"}", at) == len(event) - 2 and NO_CHOICES not in event:
             # Nearly all chunks: usage is flat and the last field, and what is before it stays as the engine wrote it.
             self._last = event[at + len(LAST_FIELD) - 1 : -1]
@@ -226,7 +227,7 @@ class NativeStream:
 
 
 class TranslatedStream:
-    """The translator's stream of events of its own, which is passed on as it is.
+    """The translator's stream of events of its own, which is passed on as it is, but for addresses in errors.
 
     Those of /v1/responses come without the `event:` line that OpenAI's API has; with `named` they get it.
     `last` is called before the last event is sent on.
@@ -249,7 +250,7 @@ class TranslatedStream:
                     self._usage.take(holder.get("usage"))
         if LAST_EVENT.match(event):
             self._last_event()
-        return event
+        return failures.event(event)
 
     def end(self) -> None:
         """Everything is taken at once."""
