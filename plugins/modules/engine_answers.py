@@ -195,7 +195,8 @@ def refused(instances: list[dict[str, Any]], found: list[dict[str, Any]]) -> str
         instance = by_name[one["instance"]]
         said = {"engine": plan_asked.speaker(one), **plan_asked.judged(instance, one)}
         if not said["accepted"]:
-            problems.append(plan_asked.refusal(instance, said))
+            # What a host keeps of its instances does not repeat its name.
+            problems.append(plan_asked.refusal({**instance, "host": one["asked_on"]}, said))
     return render(problems)
 
 

@@ -45,7 +45,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (model / "config.json").write_text(json.dumps({**SMALL, **MODELS["full attention"][1]}))
     programs = shutil.copytree(ROOT / "roles" / "vllm" / "files" / "programs", folder / "programs")
     values = {"device": "cpu", "cpu": {"kv_cache_space_gib": 1}, "memory": {"kv_cache": 2**30}, "max_model_len": 4096}
-    base = {"host": "h", "source": f"path:{model}", "args": {}, "env": {}, **values}
+    base = {"source": f"path:{model}", "args": {}, "env": {}, **values}
     asked = {name: {**base, "name": name, "model": name, **more} for name, (more, _words) in CASES.items()}
     key = {"engine": "vllm", "release": "0.32.0", "config": "0"}
     return run_apart(

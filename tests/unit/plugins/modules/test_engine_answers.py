@@ -37,8 +37,9 @@ for line in sys.stdin:
 
 
 def instance(name: str, **more: Any) -> dict[str, Any]:
+    """An instance as `llm_instances_here` has it: without its host."""
     values = {"device": "cpu", "cpu": {"kv_cache_space_gib": 1}, "memory": {"kv_cache": 2**30}, "max_model_len": 2048}
-    return {"name": name, "model": name, "host": "h", "source": "path:/m", "args": {}, "env": {}, **values, **more}
+    return {"name": name, "model": name, "source": "path:/m", "args": {}, "env": {}, **values, **more}
 
 
 def question(name: str, config: str = "0") -> dict[str, Any]:
