@@ -138,9 +138,9 @@ def host_needs(instances: Any, models: Any, host: str, models_root: str) -> dict
 
 
 @checked
-def litellm_workers(instances: Any, models: Any, gateways: Any) -> dict[str, int]:
-    """Derive the number of LiteLLM workers of each gateway."""
-    return limits.planned_workers(instances, models, gateways)
+def litellm_workers(cores: int) -> int:
+    """Derive the number of LiteLLM workers of a gateway."""
+    return limits.litellm_workers(int(cores))
 
 
 @checked
@@ -150,9 +150,9 @@ def gate_models(instances: Any, models: Any) -> list[dict[str, Any]]:
 
 
 @checked
-def litellm_deployments(instances: Any, models: Any, south_url: str, workers: int = 1) -> list[dict[str, Any]]:
+def litellm_deployments(instances: Any, models: Any, south_url: str) -> list[dict[str, Any]]:
     """Derive LiteLLM's deployments."""
-    return wiring.litellm_deployments(instances, models, south_url, int(workers))
+    return wiring.litellm_deployments(instances, models, south_url)
 
 
 @checked

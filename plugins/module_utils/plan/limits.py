@@ -12,13 +12,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.cores import parse_cores
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 
 # Streamed chunks per second that one LiteLLM worker passes on (hosted_vllm provider, measured), and the share of that
 # which is planned for: the rest is for requests that do not stream, and for bursts.
 CHUNKS_PER_WORKER = 2000
 PLANNED_SHARE = 0.5
+# Cores of a gateway for each LiteLLM worker, and the most workers: each takes up to 0.8 GB, and Nginx and the gate need
+# cores for all requests.
+CORES_PER_WORKER = 4
+MOST_WORKERS = 4
 # A stream of 20 chunks per second looks continuous; below 4 a reader sees it stutter.
 FLUID_CHUNKS = 20
 VISIBLE_CHUNKS = 4
@@ -76,13 +79,13 @@ def stream_intervals(rate: float) -> tuple[int, int]:
     return max(1, fluid), max(1, int(rate / VISIBLE_CHUNKS))
 
 
-def derive_workers(chunks_per_second: float, cores: int) -> int:
-    """Return how many LiteLLM workers carry these chunks, at most one per free core: more make it slower.
+def litellm_workers(cores: int) -> int:
+    """Return how many LiteLLM workers a gateway with this many cores has: one for each four of them, at most four.
 
-    :param chunks_per_second: chunks of all streams that this gateway is to carry.
-    :param cores: cores of the gateway that nothing else has for itself.
+    It follows from the machine alone, as a worker more or less restarts LiteLLM for all models. Requests that need no
+    translation do not pass LiteLLM.
     """
-    return min(max(1, math.ceil(chunks_per_second / (CHUNKS_PER_WORKER * PLANNED_SHARE))), max(1, cores))
+    return min(max(1, cores // CORES_PER_WORKER), MOST_WORKERS)
 
 
 def planned_rates(instances: list[dict[str, Any]], models: list[dict[str, Any]]) -> list[dict[str, float]]:
@@ -97,27 +100,6 @@ def planned_rates(instances: list[dict[str, Any]], models: list[dict[str, Any]])
     return rates
 
 
-def planned_workers(
-    instances: list[dict[str, Any]], models: list[dict[str, Any]], gateways: dict[str, int]
-) -> dict[str, int]:
-    """Return the number of LiteLLM workers for each gateway.
-
-    Every gateway carries an equal share of the chunks, with chunks of the size a reader does not notice, on the cores
-    that CPU engines of the same host leave free.
-
-    :param gateways: gateway hosts to their number of cores.
-    """
-    chunks = 0.0
-    for planned in planned_rates(instances, models):
-        tokens = planned["rate"] * planned["streams"]
-        chunks += tokens / max(1, min(int(planned["rate"] / FLUID_CHUNKS), MOST_TOKENS_PER_CHUNK))
-    result = {}
-    for host, cores in gateways.items():
-        taken = sum(len(parse_cores(i["cpu"]["cores"])) for i in instances if i["host"] == host)
-        result[host] = derive_workers(chunks / len(gateways), int(cores) - taken)
-    return result
-
-
 def set_stream_intervals(
     instances: list[dict[str, Any]],
     models: list[dict[str, Any]],
@@ -130,7 +112,7 @@ def set_stream_intervals(
     :param in_force: the instances of the earlier plan by name. One that is otherwise unchanged keeps its interval, so
         that a further model, replica or gateway restarts nobody.
     """
-    workers = sum(planned_workers(instances, models, gateways).values()) or 1
+    workers = sum(litellm_workers(int(cores)) for cores in gateways.values()) or 1
     chat = {model["name"] for model in models if model["mode"] == "chat"}
     rates = planned_rates(instances, models)
     total = sum(planned["rate"] * planned["streams"] for planned in rates)
@@ -150,14 +132,12 @@ def _interval_in_force(instance: dict[str, Any], current: dict[str, Any] | None,
     return interval if least <= interval <= most else None
 
 
-def parallel_requests(model: dict[str, Any], instances: list[dict[str, Any]], workers: int = 1) -> int:
-    """Return how many requests of a model the gateway lets through at once, for each of its workers.
+def parallel_requests(model: dict[str, Any], instances: list[dict[str, Any]]) -> int:
+    """Return how many requests of a model the gate lets through at once.
 
-    The model's own ``limits.max_parallel_requests``, else twice what its instances compute at once. LiteLLM counts per
-    process, so each worker gets an equal share, rounded up.
+    The model's own ``limits.max_parallel_requests``, else twice what its instances compute at once.
     """
     own = [instance for instance in instances if instance["model"] == model["name"]]
-    total = model["limits"]["max_parallel_requests"] or QUEUE_FACTOR * sum(
+    return int(model["limits"]["max_parallel_requests"] or 0) or QUEUE_FACTOR * sum(
         instance["max_num_seqs"] or int(registry.interface_of(instance)["default_sequences"]) for instance in own
     )
-    return math.ceil(total / max(1, workers))

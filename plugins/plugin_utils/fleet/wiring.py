@@ -25,34 +25,29 @@ CONNECTION_RESERVE = 16
 
 
 def litellm_deployments(
-    instances: list[dict[str, Any]], models: list[dict[str, Any]], south_url: str, workers: int = 1
+    instances: list[dict[str, Any]], models: list[dict[str, Any]], south_url: str
 ) -> list[dict[str, Any]]:
     """Return one LiteLLM deployment per model that has an instance, in the order of the models.
 
+    It has nothing that follows from replicas, sizes or limits, because LiteLLM restarts when it changes. The gate in
+    front of it holds all limits, and tells clients the context.
+
     :param south_url: the inner proxy, which knows the replicas, e.g. ``http://127.0.0.1:4100``.
-    :param workers: processes of one gateway, which share its parallel requests.
     """
     served = {instance["model"] for instance in instances}
     deployments = []
     for model in models:
         if model["name"] not in served:
             continue
-        length = context(model, instances)
         deployments.append(
             {
                 "name": model["name"],
                 "aliases": model["aliases"],
                 "provider": provider(model, instances),
                 "api_base": f"{south_url.rstrip('/')}/{model['name']}/v1",
-                "max_input_tokens": length,
-                # This is the maximum length of an answer, not its default, which is a request default.
-                "max_output_tokens": length,
-                "max_parallel_requests": limits.parallel_requests(model, instances, workers),
                 "request_defaults": model["request_defaults"],
                 "input_cost_per_token": model["cost"]["input_per_token"],
                 "output_cost_per_token": model["cost"]["output_per_token"],
-                "rpm": model["limits"]["rpm"],
-                "tpm": model["limits"]["tpm"],
                 "mode": model["mode"],
             }
         )

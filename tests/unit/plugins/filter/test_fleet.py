@@ -32,8 +32,8 @@ def test_from_models_to_everything_else() -> None:
     assert [instance["address"] for instance in instances] == ["127.0.0.1:8200"]
     assert run("instances_on", instances, "h")[0]["port"] == 8200
     assert run("host_needs", instances, models, "h", "/models")["memory_mib"] == 2048 + 1664 + 2 + 4096
-    assert run("litellm_workers", instances, models, {"h": 2}) == {"h": 1}
-    assert run("litellm_deployments", instances, models, "http://x", workers="2")[0]["api_base"] == "http://x/chat/v1"
+    assert run("litellm_workers", "8") == 2
+    assert run("litellm_deployments", instances, models, "http://x")[0]["api_base"] == "http://x/chat/v1"
     engines = {"vllm": {"role": "llmfleet.serving.vllm", "api_paths": ["/v1/score"]}}
     assert run("south_upstreams", instances, models, engines)[0]["api_paths"] == ["/v1/score"]
     assert run("scrape_targets", instances, others=None)[0]["job"] == "vllm"

@@ -105,6 +105,22 @@ def test_every_setting_can_be_set_by_a_variable(rendered: Rendered) -> None:
     assert [written[name] for name in caps] == [getattr(own, name) for name in caps], "both have the same defaults"
 
 
+def test_replicas_and_limits_are_a_reload(rendered: Rendered, tmp_path: Path) -> None:
+    other = [{**CHAT, "max_parallel_requests": 96, "rpm": 5, "context": 4096, "replicas": [0, 1, 2]}, {"name": "embed"}]
+    changed = render(tmp_path, gate_models=other)
+    files = {Path(entry["dest"]).name: entry.get("on_change") for entry in changed.service["files"]}
+    differing = {name for name, text in changed.text.items() if text != rendered.text[name]}
+    # The settings name a directory of the test, too.
+    assert differing == {"gate.json"}
+    assert (files["gate.json"], changed.service["reload_signal"]) == ("reload", "HUP")
+    parts = ("command", "environment", "secrets", "limits", "stop")
+    definitions = set()
+    for one in (rendered, changed):
+        root = str(Path(one.service["command"][1]).parents[2])
+        definitions.add(json.dumps([one.service[part] for part in parts]).replace(root, ""))
+    assert len(definitions) == 1
+
+
 def test_the_key_file_holds_hashes_alone(rendered: Rendered) -> None:
     keys = {key["alias"]: key for key in json.loads(rendered.text["keys.json"])["keys"]}
     assert keys["team"] == {

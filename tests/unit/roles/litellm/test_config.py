@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import resolve
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import wiring
 from ansible_playbook import played
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -33,6 +36,7 @@ CHAT = {
     "tpm": None,
     "mode": "chat",
 }
+HOSTS = {"h": {"device": "cpu", "cpu": {"vcpus": 8, "memory_mib": 64000}, "address": "10.0.0.2"}}
 EMBEDDING = {"name": "embed", "api_base": "http://127.0.0.1:4100/embed/v1", "mode": "embedding"}
 PARAMETERS: dict[str, Any] = {
     "service_packages": {
@@ -175,6 +179,20 @@ def test_limits_of_models_are_enforced_where_there_are_any(plain: Rendered, rich
     assert "optional_pre_call_checks" not in plain.config["router_settings"]
     assert rich.config["router_settings"]["optional_pre_call_checks"] == ["enforce_model_rate_limits"]
     assert rich.config["model_list"][0]["litellm_params"]["rpm"] == 100
+
+
+def test_replicas_and_limits_leave_every_byte_as_it_is(tmp_path: Path) -> None:
+    texts = set()
+    for replicas, limits in [(1, {}), (2, {"rpm": 60}), (3, {"tpm": 5, "max_parallel_requests": 2})]:
+        models = resolve([{"name": "chat", "source": "demo:", "replicas": replicas, "limits": limits}])
+        planned = serving_plan.plan(models, HOSTS, gateways={"gw": 8})["instances"]
+        assert len(planned) == replicas
+        (folder := tmp_path / str(replicas)).mkdir()
+        deployments = wiring.litellm_deployments(planned, models, "http://127.0.0.1:4100")
+        rendered = render(folder, litellm_deployments=deployments)
+        service = json.dumps(rendered.service).replace(str(folder), "")
+        texts.add((rendered.text["config.yaml"], service))
+    assert len(texts) == 1
 
 
 def test_settings_of_ones_own_win_and_leave_the_others(rich: Rendered) -> None:

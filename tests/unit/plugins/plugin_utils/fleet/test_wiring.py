@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limit
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_report
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_memory
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import wiring
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.gate import settings as gate_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,11 +80,9 @@ def test_streams_flow_and_the_gateway_carries_them(rate: float, workers: int, st
     assert rate / interval <= carried + 1e-6 or slowest
 
 
-@given(st.floats(0, 1e6), st.integers(-4, 64))
-def test_workers_stay_within_cores(chunks: float, cores: int) -> None:
-    workers = limits.derive_workers(chunks, cores)
-    assert 1 <= workers <= max(1, cores)
-    assert workers == max(1, cores) or workers * 1000 >= chunks
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 1), (7, 1), (8, 2), (16, 4), (128, 4)])
+def test_workers_follow_from_the_machine_alone(cores: int, workers: int) -> None:
+    assert limits.litellm_workers(cores) == workers
 
 
 @given(st.sets(st.integers(0, 200)))
@@ -109,17 +109,11 @@ def test_sequences(concurrency: Any, replicas: int, device: str, cores: int, exp
     assert limits.sequences({"concurrency": concurrency, "replicas": replicas}, device, cores) == expected
 
 
-def test_workers_of_gateways_leave_the_engines_their_cores() -> None:
-    instances, some = plan(DEMO, BIG)
-    # 2 x 256 streams of 50 in chunks of 2, and 8 of 300 in chunks of 8: 13,100 chunks per second over two gateways.
-    assert limits.planned_workers(instances, some, {"h1": 2, "gw": 16}) == {"h1": 1, "gw": 7}
-    assert limits.planned_workers(instances, some, {}) == {}
-
-
 def test_more_workers_mean_smaller_chunks() -> None:
     one, _ = plan(BIG, gw=1)
     many, _ = plan(BIG, gw=32)
-    assert (one[0]["stream_interval"], many[0]["stream_interval"]) == (12, 2)
+    most, _ = plan(BIG, **{f"gw{number}": 32 for number in range(4)})
+    assert [of[0]["stream_interval"] for of in (one, many, most)] == [12, 7, 2]
 
 
 ONE = {**BIG, "replicas": 1, "args": {"gpu-memory-utilization": 0.3}}
@@ -150,12 +144,12 @@ def test_an_interval_is_derived_anew_where_it_suits_no_more() -> None:
     before, _ = plan(BIG, gw=1)
     assert before[0]["stream_interval"] == 12
     # On purpose, by a rate at which 12 tokens would stutter, and by the model's own arguments.
-    assert plan(BIG, current=before, replan=["big"], gw=32)[0][0]["stream_interval"] == 2
+    assert plan(BIG, current=before, replan=["big"], gw=32)[0][0]["stream_interval"] == 7
     slow, _ = plan({**BIG, "tokens_per_second": 20}, current=before, gw=1)
     assert slow[0]["stream_interval"] == 5
     own, _ = plan({**BIG, "args": {"stream-interval": 3}}, current=before, gw=1)
     assert own[0]["stream_interval"] == 3
-    assert plan(BIG, current=own, gw=32)[0][0]["stream_interval"] == 2
+    assert plan(BIG, current=own, gw=32)[0][0]["stream_interval"] == 7
 
 
 def test_deployments() -> None:
@@ -166,17 +160,26 @@ def test_deployments() -> None:
         "aliases": ["gpt-4o"],
         "provider": "hosted_vllm",
         "api_base": "http://127.0.0.1:4100/big/v1",
-        "max_input_tokens": 4096,
-        "max_output_tokens": 4096,
-        "max_parallel_requests": 2 * 2 * 256,
         "request_defaults": {"temperature": None, "top_p": None, "max_tokens": 100},
         "input_cost_per_token": 0.5,
         "output_cost_per_token": 0,
-        "rpm": 60,
-        "tpm": None,
         "mode": "chat",
     }
-    assert (demo["max_input_tokens"], demo["max_output_tokens"], demo["max_parallel_requests"]) == (2048, 2048, 16)
+    assert (demo["name"], demo["api_base"]) == ("demo", "http://127.0.0.1:4100/demo/v1")
+
+
+LIMITS = st.fixed_dictionaries({}, optional={name: st.integers(1, 100) for name in gate_settings.LIMITS})
+
+
+@given(st.integers(1, 2), st.sampled_from([2048, 4096, "auto"]), st.integers(1, 64), st.floats(1, 500), LIMITS)
+def test_replicas_sizes_and_limits_do_not_reach_litellm(
+    replicas: int, context: Any, concurrency: int, rate: float, limited: dict[str, int]
+) -> None:
+    first, some = plan({**BIG, "replicas": 1}, DEMO)
+    asked = {"replicas": replicas, "context": context, "concurrency": concurrency, "tokens_per_second": rate}
+    second, changed = plan({**BIG, **asked, "limits": limited}, DEMO, current=first)
+    before, after = (wiring.litellm_deployments(*fleet, "http://s") for fleet in ((first, some), (second, changed)))
+    assert json.dumps(before) == json.dumps(after)
 
 
 @pytest.mark.parametrize(
@@ -198,9 +201,9 @@ def test_a_request_fits_every_replica(planned: list[Any], raw: dict[str, Any], l
     assert wiring.context(model, others + [{"model": "m", "max_model_len": one} for one in planned]) == length
 
 
-def test_parallel_requests_are_shared_by_workers() -> None:
-    instances, some = plan({**DEMO, "limits": {"max_parallel_requests": 10}})
-    assert [limits.parallel_requests(some[0], instances, workers) for workers in (0, 1, 4)] == [10, 10, 3]
+def test_a_limit_of_the_model_wins() -> None:
+    instances, some = plan({**DEMO, "limits": {"max_parallel_requests": 10}}, BIG)
+    assert [limits.parallel_requests(model, instances) for model in some] == [10, 2 * 2 * 256]
 
 
 def test_upstreams_let_through_what_the_gateway_asks_for() -> None:
@@ -214,11 +217,8 @@ def test_upstreams_let_through_what_the_gateway_asks_for() -> None:
         "max_connections": 36,
     }
     assert [server["address"] for server in big["servers"]] == ["10.0.0.2:8100", "10.0.0.2:8101"]
-    for workers in range(1, 17):
-        for upstream, deployment in zip(
-            (demo, big), wiring.litellm_deployments(instances, some, "", workers), strict=True
-        ):
-            assert upstream["max_connections"] >= workers * deployment["max_parallel_requests"]
+    for upstream, model in zip((demo, big), wiring.gate_models(instances, some), strict=True):
+        assert upstream["max_connections"] > model["max_parallel_requests"]
 
 
 def test_each_upstream_has_the_paths_of_its_engine() -> None:
