@@ -12,19 +12,15 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.cores import format_cores
+from ansible_collections.llmfleet.serving.plugins.module_utils.cores import format_cores, parse_cores
 from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.layout import LayoutError
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory, limits
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu_shares, instance_memory, limits, replicas
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_growth
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu_shares import KV_FLAG
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
-# Memory for other services of a host: gateway, chat page, metrics and the operating system.
-SERVICES_MIB = 2048
-# GiB of KV cache of a CPU engine, and the share of the remaining memory that it gets.
-KV_GIB = (1, 4)
-KV_SHARE = 0.4
-KV_FLAG = "kv-cache-memory-bytes"
 # Layers whose cache is laid out alike on all processors.
 PORTABLE_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 PARALLEL_FLAGS = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
@@ -39,10 +35,18 @@ class CpuHost:
         self.cores = cores
         self.memory_mib = memory_mib
         self.placed: list[tuple[int, int]] = []
+        self.kept_cores: list[int] = []
 
     def replicas(self, index: int) -> int:
         """Return how many replicas of a model run here."""
         return sum(1 for placed in self.placed if placed[0] == index)
+
+    @property
+    def crowded(self) -> bool:
+        """Return whether one more engine would take cores from those that run here."""
+        count = len(self.placed) + 1
+        needed = count - len(self.kept_cores) + (1 if len(self.cores) > count else 0)
+        return sum(self.kept_cores) + needed > len(self.cores)
 
     @property
     def load(self) -> Fraction:
@@ -53,8 +57,8 @@ class CpuHost:
 def place(
     models: list[tuple[int, dict[str, Any]]], hosts: list[CpuHost], in_force: dict[str, dict[str, Any]]
 ) -> list[Problem]:
-    """Distribute replicas over hosts: the current host, else the one with fewest replicas of the model, then the least
-    loaded.
+    """Distribute replicas over hosts: the current host, else the one with fewest replicas of the model, then one with
+    free cores, then the least loaded.
 
     Models that may run on few hosts choose first. What fits nowhere is placed all the same, so that the message can
     say by how much a host is short.
@@ -66,18 +70,21 @@ def place(
     waiting = []
     for index, model in sorted(models, key=lambda pair: (len(pair[1]["hosts"]) or len(hosts), pair[0])):
         allowed = [host for host in hosts if not model["hosts"] or host.name in model["hosts"]]
-        for replica in range(model["replicas"]):
-            kept = by_name.get(str(in_force.get(f"{model['name']}-{replica}", {}).get("host")))
+        for replica in replicas.numbers(model, in_force):
+            current = in_force.get(replicas.name(model, replica), {})
+            kept = by_name.get(str(current.get("host")))
             if kept in allowed and kept is not None and len(kept.placed) < len(kept.cores):
                 kept.placed.append((index, replica))
+                if cpu_shares.stays(kept.name, kept.cores, model, current):
+                    kept.kept_cores.append(len(parse_cores(current["cpu"]["cores"])))
             else:
                 waiting.append((index, replica, allowed))
     for index, replica, allowed in waiting:
         choice = [host for host in allowed if len(host.placed) < len(host.cores)] or allowed
-        best = min(choice, key=lambda host: (host.replicas(index), host.load, host.order))
+        best = min(choice, key=lambda host: (host.replicas(index), host.crowded, host.load, host.order))
         best.placed.append((index, replica))
-    names = dict(models)
-    problems = [_too_many(host, names) for host in hosts if len(host.placed) > len(host.cores)]
+    by_index = dict(models)
+    problems = [_too_many(host, by_index) for host in hosts if len(host.placed) > len(host.cores)]
     for host in hosts:
         host.placed.sort()
     return problems
@@ -90,88 +97,58 @@ def _too_many(host: CpuHost, models: dict[int, dict[str, Any]]) -> Problem:
     return Problem("llm_models", len(host.placed), problem, remedy, host.name)
 
 
-def share_cores(cores: list[int], count: int) -> list[list[int]]:
-    """Divide cores among engines: whole cores, none twice, sizes that differ by one at most.
-
-    While there are more cores than engines one core stays free, as vLLM keeps one by its own binding: the engines' API
-    servers and the gateway need somewhere to run. (The demo's model is no faster on two cores than on one.)
-    """
-    usable = cores[:-1] if len(cores) > count else cores
-    size, larger = divmod(len(usable), count)
-    shares, start = [], 0
-    for index in range(count):
-        end = start + size + (1 if index < larger else 0)
-        shares.append(usable[start:end])
-        start = end
-    return shares
-
-
-def weights_mib(model: dict[str, Any]) -> int:
-    """Return the MiB of a model's weights as far as files, catalogue or model say, else 0."""
-    facts = model.get("facts") or {}
-    if facts.get("weight_bytes"):
-        return -(-int(facts["weight_bytes"]) // 1024**2)
-    return int((model["weights_gib"] or 0) * 1024)
-
-
-def kv_cache_space_gib(memory_mib: int, models: list[dict[str, Any]]) -> tuple[int, int]:
-    """Return the KV cache space of each CPU engine of a host in GiB, and the MiB that the host lacks.
-
-    ``left = memory - 2 GiB for other services - (what it plans with + weights) for each engine``; each engine gets
-    ``floor(0.4 x left / engines)`` GiB, at least 1 and at most 4: more than a development machine answers in time.
-    What is not given away is for the page cache, activations and the operating system. The host lacks memory when the
-    least KV cache does not fit beside engines of the least size.
-    """
-    weights, count = sum(map(weights_mib, models)), len(models)
-    least, most = KV_GIB
-    engines = [registry.of(model) for model in models]
-    left = memory_mib - SERVICES_MIB - weights - sum(engine.cpu_planned_mib for engine in engines)
-    needed = SERVICES_MIB + weights + sum(engine.cpu_least_mib + least * 1024 for engine in engines)
-    return min(max(int(KV_SHARE * left / count / 1024), least), most), max(0, needed - memory_mib)
-
-
-def _held(model: dict[str, Any], measured: list[dict[str, Any]]) -> int:
-    """Return the GiB of KV cache with which a model that once ran out of memory held; else the most there is."""
-    most = KV_GIB[1]
-    for entry in measured:
-        proof = entry.get("proof") or {}
-        if proof.get("short") and [entry.get("source"), entry.get("revision")] == [model["source"], model["revision"]]:
-            left = int(proof["kv_cache"]) - (0 if proof.get("outcome") == "held" else int(proof["short"]))
-            most = min(most, left // 1024**3)
-    return max(most, KV_GIB[0])
-
-
 def sizes(
-    host: CpuHost, models: list[dict[str, Any]], measured: list[dict[str, Any]] | None = None
+    host: CpuHost,
+    models: list[dict[str, Any]],
+    measured: list[dict[str, Any]] | None = None,
+    in_force: list[dict[str, Any] | None] | None = None,
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     """Return the sizes of each engine of a host, in the order of its models, and the problems.
 
     :param measured: what this host measured of its engines.
+    :param in_force: the instance that runs now, for each model, or null.
     """
-    space, lacking = kv_cache_space_gib(host.memory_mib, models)
+    proven = [cpu_shares.proven_gib(model, measured or []) for model in models]
+    running = in_force or [None] * len(models)
+    found = zip(models, running, proven)
+    may_stay = [cpu_shares.stays(host.name, host.cores, model, one, most) for model, one, most in found]
+    staying = [one if may else None for one, may in zip(running, may_stay)]
     numbers = []
-    for model, cores in zip(models, share_cores(host.cores, len(models))):
-        pinned_space = whole(model["env"].get(registry.of(model).cpu_cache_variable))
+    shares = cpu_shares.divide(host.cores, host.memory_mib, models, staying)
+    for model, share, most, before in zip(models, shares, proven, staying):
         # The engine's environment variable would win over its flag, so it stays unset if the flag is set.
-        given = pinned_space or (None if KV_FLAG in model["args"] else min(space, _held(model, measured or [])))
+        given = cpu_shares.pinned_space(model) or (None if KV_FLAG in model["args"] else min(share.space, most))
         kv_bytes = given * 1024**3 if given else instance_memory.pinned(model, KV_FLAG) or 0
-        sequences = whole(model["args"].get("max-num-seqs")) or limits.sequences(model, "cpu", len(cores))
+        sequences = whole(model["args"].get("max-num-seqs")) or limits.sequences(model, "cpu", len(share.cores))
+        cpu = {"cores": format_cores(share.cores), "kv_cache_space_gib": given}
+        weights = cpu_shares.weights_mib(model) * 1024**2
         numbers.append(
             {
-                "cpu": {"cores": format_cores(cores), "kv_cache_space_gib": given},
+                "cpu": cpu,
                 "max_num_seqs": sequences,
-                "memory": {"weights": weights_mib(model) * 1024**2 or None, "kv_cache": kv_bytes or None},
+                "memory": {"weights": weights or None, "kv_cache": kv_bytes or None},
+                "reasons": _reasons(host.name, cpu, before),
                 **predicted(model, kv_bytes),
             }
         )
     problems = [_parallel(model, host.name) for model in models if _width(model) > 1]
     problems += [problem for problem in (_refused(model, host.name) for model in models) if problem]
+    lacking = cpu_shares.lacking_mib(host.memory_mib, models)
     if lacking:
         names = ", ".join(model["name"] for model in models)
         remedy = "take models away, add hosts or memory, or correct a model's size with weights_gib"
         text = f"{names} need {lacking} MiB more, with 1 GiB of KV cache each"
         problems.append(Problem("memory", f"{host.memory_mib} MiB", text, remedy, host.name))
     return numbers, problems
+
+
+def _reasons(host: str, cpu: dict[str, Any], before: dict[str, Any] | None) -> list[str]:
+    """Return why an engine has its cores and cache: the reasons recorded while they stay."""
+    if before is None:
+        return []
+    if before["cpu"] == cpu:
+        return plan_growth.recorded_reasons(before)
+    return [f"cores and memory of {host} are divided anew, as what starts there needs more than is free"]
 
 
 def predicted(model: dict[str, Any], kv_bytes: int) -> dict[str, Any]:

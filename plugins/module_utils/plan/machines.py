@@ -14,6 +14,7 @@ from typing import Any, Sequence
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines.base import Engine
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_growth
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import replicas
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.cpu import CpuHost
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device, devices
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost
@@ -75,7 +76,9 @@ def on_cpus(
     placed = []
     for host in filter(lambda host: host.placed, cpu_hosts):
         own = [models[index] for index, _replica in host.placed]
-        numbers, found = plan_cpu.sizes(host, own, [one for one in measured if one.get("measured_on") == host.name])
+        running = [in_force.get(replicas.name(models[index], replica)) for index, replica in host.placed]
+        of_host = [one for one in measured if one.get("measured_on") == host.name]
+        numbers, found = plan_cpu.sizes(host, own, of_host, running)
         problems += found
         for (index, replica), values in zip(host.placed, numbers):
             placed.append({"model": models[index], "replica": replica, "host": host.name, "values": values})

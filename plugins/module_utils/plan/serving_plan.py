@@ -18,7 +18,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import
 from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_growth
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, machines
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, machines, replicas
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import unplaced as plan_unplaced
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.answers import Answers
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Placed, Sizer
@@ -112,7 +112,7 @@ def _weighed(model: dict[str, Any]) -> dict[str, Any]:
 
 def _running(model: dict[str, Any], in_force: dict[str, Any], hosts: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the instances in force of a model without facts, because an unavailable hub must not stop them."""
-    names = [f"{model['name']}-{replica}" for replica in range(model["replicas"])]
+    names = [replicas.name(model, number) for number in replicas.numbers(model, in_force)]
     allowed = model["hosts"] or list(hosts)
     return [in_force[name] for name in names if name in in_force and in_force[name].get("host") in allowed]
 
@@ -130,7 +130,7 @@ def _reserve(instances: list[dict[str, Any]], hosts: list[GpuHost]) -> None:
 
 def _absent(model: dict[str, Any], in_force: dict[str, Any], hosts: dict[str, Any]) -> list[int]:
     running = {one["name"] for one in _running(model, in_force, hosts)}
-    return [n for n in range(model["replicas"]) if f"{model['name']}-{n}" not in running]
+    return [n for n in replicas.numbers(model, in_force) if replicas.name(model, n) not in running]
 
 
 def _frozen_hosts(hosts: dict[str, dict[str, Any]]) -> set[str]:

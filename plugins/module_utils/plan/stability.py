@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_growth
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import replicas
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices import Device
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import (
     GpuHost,
@@ -59,7 +60,7 @@ def settle(
     """
     frozen, wanted = [], []
     for rank, model in models:
-        for replica in range(model["replicas"]):
+        for replica in replicas.numbers(model, in_force):
             current = in_force.get(f"{model['name']}-{replica}")
             where = current.get("host") if current else None
             if current and where in frozen_hosts and (not model["hosts"] or where in model["hosts"]):

@@ -15,14 +15,13 @@ from typing import Any
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint.files import COMMIT
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import instance_memory
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu_shares, instance_memory
 
 
 def memory_mib(instances: list[dict[str, Any]], models: list[dict[str, Any]], host: str) -> int:
     """Return the MiB of memory that a host must have for its instances, 0 without instances.
 
-    Counted as :func:`plan_cpu.kv_cache_space_gib` counts the least. Engines on GPUs keep weights and KV cache there.
+    Counted as :func:`cpu_shares.lacking_mib` counts the least. Engines on GPUs keep weights and KV cache there.
     """
     by_name = {model["name"]: model for model in models}
     memory = 0
@@ -30,9 +29,9 @@ def memory_mib(instances: list[dict[str, Any]], models: list[dict[str, Any]], ho
         memory += registry.of(instance).cpu_least_mib
         if instance["device"] == "cpu":
             model = by_name[instance["model"]]
-            pinned = (instance_memory.pinned(model, plan_cpu.KV_FLAG) or 0) // 1024**2
-            memory += plan_cpu.weights_mib(model) + ((instance["cpu"]["kv_cache_space_gib"] or 0) * 1024 or pinned)
-    return memory + plan_cpu.SERVICES_MIB if memory else 0
+            pinned = (instance_memory.pinned(model, cpu_shares.KV_FLAG) or 0) // 1024**2
+            memory += cpu_shares.weights_mib(model) + ((instance["cpu"]["kv_cache_space_gib"] or 0) * 1024 or pinned)
+    return memory + cpu_shares.SERVICES_MIB if memory else 0
 
 
 def downloads(
@@ -55,7 +54,7 @@ def downloads(
             snapshot = revision if COMMIT.fullmatch(revision or "") else "*"
             found[source, revision] = {
                 "path": root,
-                "needed_mib": plan_cpu.weights_mib(by_name[instance["model"]]),
+                "needed_mib": cpu_shares.weights_mib(by_name[instance["model"]]),
                 "purpose": f"the weights of {instance['model']}",
                 "creates": posixpath.join(folder, "snapshots", snapshot),
             }

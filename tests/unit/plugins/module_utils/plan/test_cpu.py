@@ -10,8 +10,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils import problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.cores import parse_cores
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu_shares, serving_plan
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_memory
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import requirements
 from hypothesis import given
@@ -366,7 +365,7 @@ def test_cores_stay_while_the_same_instances_share_a_host() -> None:
     ],
 )
 def test_what_files_say_of_weights_comes_before_what_the_catalogue_says(model: dict[str, Any], mib: int) -> None:
-    assert plan_cpu.weights_mib(resolved({"name": "a", **model})[0]) == mib
+    assert cpu_shares.weights_mib(resolved({"name": "a", **model})[0]) == mib
 
 
 # --- whatever the fleet
@@ -417,7 +416,7 @@ def test_a_plan_that_is_in_force_is_planned_again(sizes: list[tuple[int, int]], 
 def test_cores_are_shared_evenly(cores: int, engines: int) -> None:
     if engines > cores:
         return
-    shares = plan_cpu.share_cores(list(range(cores)), engines)
+    shares = cpu_shares.share_cores(list(range(cores)), engines)
     sizes = [len(share) for share in shares]
     assert min(sizes) >= 1
     assert max(sizes) - min(sizes) <= 1
