@@ -15,6 +15,7 @@ from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import (
     applications,
     contacts,
     egress,
+    engine_contacts,
     memory,
     plain_text,
 )
@@ -63,6 +64,7 @@ class FilterModule:
             "driverless_hosts": memory.driverless_hosts,
             "egress_networks": egress.networks,
             "egress_problems": egress_problems,
+            "engine_urls": engine_contacts.by_variable,
             "environment_urls": contacts.of_environment,
             "fleet_hosts": memory.fleet_hosts,
             "fleet_models": memory.fleet_models,

@@ -164,6 +164,24 @@ def test_plain_text_on_a_public_address_is_refused_before_a_host_is_contacted(tm
     assert "/nonexistent" not in done.stdout + done.stderr
 
 
+def test_engines_send_no_plain_text_outside_and_reach_what_they_are_told_of(tmp_path: Path) -> None:
+    model = {"name": "chat", "source": "demo:", "env": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://203.0.113.5:4318"}}
+    variables = {"ansible_connection": "local", "ansible_python_interpreter": "/nonexistent", "llm_models": [model]}
+    variables |= {"vllm_args": {"kv-transfer-config": {"kv_connector_extra_config": {"proxy_ip": "203.0.113.6"}}}}
+    variables |= {"llm_model_defaults": {"env": {"LMCACHE_REMOTE_URL": "rediss://me:canary@cache.example.com"}}}
+    variables |= {"llm_address": "10.0.0.1"}
+    groups = {"llm_inference": {"hosts": {"gpu1": None}}, "llm_gateway": {"hosts": {"gw": None}}}
+    inventory = {"all": {"vars": variables, "children": groups}}
+    done = run(tmp_path, "playbooks/plan.yml", yaml.safe_dump(inventory))
+    assert done.returncode != 0
+    lines = told(done)
+    assert lines[0] == "3 problems:", lines
+    starts = ("llm_model_defaults.env is", "vllm_args is", "llm_models[chat].env is")
+    assert {next(start for start in starts if f"gpu1: {start}" in line) for line in lines[1:]} == {*starts}, lines
+    assert "it names cache.example.com, but the service reaches addresses alone" in done.stdout + done.stderr
+    assert "canary" not in done.stdout + done.stderr
+
+
 def test_the_names_of_doors_are_checked_before_addresses_are_known(tmp_path: Path) -> None:
     variables = {"ansible_connection": "local", "ansible_python_interpreter": "/nonexistent"}
     variables |= {"llm_models": [{"name": "chat", "source": "demo:"}], "llm_api_server_name": "münchen.example"}

@@ -24,12 +24,20 @@ DATABASE_FIELDS = ("database_host",)
 TLS_FIELDS = ("ssl", "redis_ssl", "valkey_ssl")
 # LiteLLM reads such a value from its environment.
 REFERENCE = "os.environ/"
-# A variable with one of these names holds a server that is contacted. Others with a URL are proxies, through which TLS
-# passes, and the service's own address.
-SERVERS = re.compile(r"(?i)(_api_base|_base_urls?|_host|_endpoint|(?<!redirect)_uri)$")
-OWN = ("PROXY_BASE_URL",)
+# A variable with one of these names holds a server that is contacted. Others with a URL are the service's own address,
+# or pages for browsers.
+SERVERS = re.compile(
+    r"(?i)(_api_base|_host|_endpoints?|_servers?|(?<!redirect)_uri"
+    r"|(?<!redirect)(?<!logout)(?<!favicon)(?<!logo)(?<!docs)(?<!public)_urls?)$"
+)
+OWN = ("PROXY_BASE_URL", "WEBUI_URL")
+# Plain HTTP goes through these proxies as it is. Through one for HTTPS goes TLS, but a password for it does not.
+PLAIN_PROXIES = ("http_proxy", "all_proxy")
+TLS_PROXIES = ("https_proxy",)
+# The scheme of a proxy through which nothing goes in plain text: the filter of outgoing traffic has to know it, too.
+TUNNEL = "tunnel"
 # URLs with these schemes are those of servers whatever holds them.
-ALWAYS = re.compile(r"(?i)\b(?:rediss?|postgres(?:ql)?(?:\+\w+)?)://[^\s\"'\\]+")
+ALWAYS = re.compile(r"(?i)\b(?:rediss?|valkeys?|lm|tcp|postgres(?:ql)?(?:\+\w+)?)://[^\s\"'\\,]+")
 
 
 def _is_true(value: Any) -> bool:
@@ -121,4 +129,16 @@ def of_environment(environment: str) -> str:
     variables = {name: value for name, value in _parsed(environment).items() if isinstance(value, str)}
     texts = [value for name, value in variables.items() if SERVERS.search(name) and name not in OWN and "://" in value]
     urls = [found for value in variables.values() for found in ALWAYS.findall(value)]
-    return " ".join(dict.fromkeys([*texts, *urls, *_named(variables, {}, tls=False)]))
+    proxies = [url for name, value in variables.items() if (url := proxy(name, value))]
+    return " ".join(dict.fromkeys([*texts, *urls, *proxies, *_named(variables, {}, tls=False)]))
+
+
+def proxy(name: str, value: str) -> str:
+    """Return the URL of a proxy that a variable names, with the scheme that says what goes there; empty for others."""
+    kind = name.lower()
+    if not value or kind not in PLAIN_PROXIES + TLS_PROXIES:
+        return ""
+    url = value if "://" in value else f"http://{value}"
+    scheme, _colon, rest = url.partition("://")
+    password = "@" in rest.partition("/")[0]
+    return url if kind in PLAIN_PROXIES or (password and scheme.lower() == "http") else f"{TUNNEL}://{rest}"

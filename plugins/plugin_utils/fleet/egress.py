@@ -20,6 +20,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.problems import H
 HOST = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^\s/]*@)?(\[[^\]\s]+\]|[^\s/:?#,;\"'\]]+)", re.IGNORECASE)
 # A name that every host knows without a name server.
 LOCAL = ("localhost",)
+# In a URL, every address of the service's own host.
+EVERY_ADDRESS = "*"
 
 Values = Mapping[str, Any]
 
@@ -109,7 +111,7 @@ def problems(
     for service, names in services.items():
         for name in names:
             for other in dict.fromkeys(_hosts(values.get(name)) if name not in told else ()):
-                if other not in LOCAL and not _is_address(other):
+                if other not in (*LOCAL, EVERY_ADDRESS) and not _is_address(other):
                     text = f"it names {other}, but the service reaches addresses alone"
                     advice = f"{remedy}, or set {service}_egress to [any]"
                     found.append(Problem(name, HIDDEN, text, advice, host))

@@ -16,14 +16,14 @@ from typing import Any, Container, Mapping, Union
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import bare, unmapped
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import HIDDEN, Problem
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet.egress import HOST, LOCAL
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet.egress import EVERY_ADDRESS, HOST, LOCAL
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 # The entry that calls every network private.
 EVERY = "any"
 # Schemes of URLs without TLS.
-PLAIN = ("http", "redis", "ws")
+PLAIN = ("http", "redis", "valkey", "ws", "tcp", "grpc", "lm", "etcd", "nats", "amqp", "mqtt", "ftp", "ldap")
 # A database has TLS only if its URL asks for it: the default of PostgreSQL's clients gives in to a server without.
 DATABASE = "postgres"
 DATABASE_TLS = re.compile(r"[^\s\"']*[?&](?:sslmode=(?:require|verify-ca|verify-full)|sslaccept=strict)\b")
@@ -120,8 +120,12 @@ def problems(
             found.append(Problem(variable, listen, f"services speak plain HTTP there, but {reason}", remedy, host))
     for variable, value in (urls or {}).items():
         for other in dict.fromkeys(_plain_hosts(value) if variable not in told else ()):
-            refused, reason = _public(other, networks, [])
-            if refused:
+            listens = other == EVERY_ADDRESS
+            refused, reason = _public("" if listens else other, networks, (own or []) if listens else [])
+            if refused and listens:
+                what = f"the service listens there in plain text, but {reason}"
+                found.append(Problem(variable, HIDDEN, what, "name one private address", host))
+            elif refused:
                 what = f"it is plain text to {refused[0]}, but {reason}"
                 remedy = "give its private address, or use TLS" if reason == NAME else f"{ADVICE} use TLS"
                 found.append(Problem(variable, HIDDEN, what, remedy, host))

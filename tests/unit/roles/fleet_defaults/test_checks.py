@@ -79,6 +79,8 @@ GATEWAYS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"litellm_config": {"litellm_settings": {"cache_params": {"host": "203.0.113.5", "ssl": True}}}},
         [],
     ),
+    # Engines are not on this host.
+    "engines": ({"vllm_env": {"HF_ENDPOINT": "http://203.0.113.5"}}, []),
     "host": ({"litellm_environment": {"REDIS_HOST": "cache", "REDIS_SSL": "true"}}, ["litellm_environment"]),
     # Engines, the gate and metrics are all at this address; the doors are not, and have TLS.
     "public": ({"llm_address": "203.0.113.7", "nginx_listen": "203.0.113.7"}, ["llm_address"]),

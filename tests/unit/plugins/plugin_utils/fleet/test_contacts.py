@@ -62,9 +62,18 @@ def test_what_a_configuration_names(configuration: dict[str, Any], environment: 
         ({"OPENAI_API_BASE": "http://203.0.113.5/v1"}, "http://203.0.113.5/v1"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://203.0.113.5:4318"}, "http://203.0.113.5:4318"),
         ({"QDRANT_URI": "http://203.0.113.5"}, "http://203.0.113.5"),
-        # Neither proxies nor addresses of the service itself are servers that it sends prompts to.
-        ({"HTTP_PROXY": "http://203.0.113.5", "https_proxy": "http://203.0.113.5"}, ""),
+        ({"ELASTICSEARCH_URL": "http://203.0.113.5"}, "http://203.0.113.5"),
+        ({"S3_ENDPOINT_URL": "http://203.0.113.5:9000"}, "http://203.0.113.5:9000"),
+        ({"CACHE": "valkey://203.0.113.5"}, "valkey://203.0.113.5"),
+        # What is plain goes through this proxy as it is; through one for HTTPS goes TLS, and a password in plain text.
+        ({"HTTP_PROXY": "http://203.0.113.5"}, "http://203.0.113.5"),
+        ({"all_proxy": "203.0.113.5:3128"}, "http://203.0.113.5:3128"),
+        ({"HTTPS_PROXY": "http://203.0.113.5"}, "tunnel://203.0.113.5"),
+        ({"https_proxy": "http://me:word@203.0.113.5"}, "http://me:word@203.0.113.5"),
+        ({"https_proxy": "https://me:word@203.0.113.5", "HTTP_PROXY": ""}, "tunnel://me:word@203.0.113.5"),
+        # Neither addresses of the service itself nor pages for browsers are servers that it sends prompts to.
         ({"WEBUI_URL": "http://203.0.113.5", "PROXY_BASE_URL": "http://203.0.113.5"}, ""),
+        ({"PROXY_LOGOUT_URL": "http://203.0.113.5", "WEBUI_FAVICON_URL": "http://a", "NO_PROXY": "http://b"}, ""),
         ({"OAUTH_REDIRECT_URI": "http://203.0.113.5", "CORS_ALLOW_ORIGIN": "http://a.example"}, ""),
         ({"REDIS_HOST": "", "COUNT": 5}, ""),
     ],
