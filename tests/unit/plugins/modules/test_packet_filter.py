@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmfleet.serving.plugins.modules import egress_filter
+from ansible_collections.llmfleet.serving.plugins.modules import packet_filter
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import egress
 from module_runner import run_module
 
@@ -52,7 +52,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             rules.append({"name": user, "path": str(path), "digest": egress.digest(user, allowed)})
         given = {"rules": rules, "state": state, "_ansible_check_mode": check, "_ansible_remote_tmp": str(tmp_path)}
         given |= {"exclusive": exclusive, "folder": str(tmp_path)}
-        return run_module(egress_filter.main, given, monkeypatch, capsys)
+        return run_module(packet_filter.main, given, monkeypatch, capsys)
 
     return call
 

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: egress_filter
+module: packet_filter
 short_description: Load the filters of the outgoing traffic of services
 version_added: 0.2.0
 author: llmfleet contributors (@llmfleet)
@@ -53,7 +53,7 @@ options:
 
 EXAMPLES = r"""
 - name: Filter the outgoing traffic of the gateway
-  llmfleet.serving.egress_filter:
+  llmfleet.serving.packet_filter:
     rules:
       - {name: llm-litellm, path: /etc/llmfleet/egress/llm-litellm.nft, digest: 0123456789abcdef}
 """
