@@ -90,10 +90,10 @@ metrics: .venv/control/.complete .venv/test/.complete ## The demo's Prometheus h
 engine: .venv/test/.complete ## The plan's arithmetic against the demo's real vLLM: context and KV cache of three kinds of model, 20 dry starts
 	@$(PYTEST) tests/vllm
 
-outside: .venv/test/.complete ## In networks of their own: Open WebUI sends nothing to the outside, and the filter of a service lets nothing else out
+outside: .venv/test/.complete ## In networks of their own: Open WebUI sends nothing to the outside, the filter of a service lets nothing else out, the firewall lets peers in
 	@$(PYTEST) tests/open_webui
 	@scripts/bootstrap.sh nftables
-	@$(PYTEST) tests/egress
+	@$(PYTEST) tests/egress tests/firewall
 
 leaks: ## No generated secret of the demo in test output, logs, units, process lists or readable files
 	@/usr/bin/python3 tests/leaks/scan_secrets.py $(DEMO_INVENTORY)/.llm_secrets.yml --host tests/output $(wildcard build)

@@ -16,6 +16,7 @@ from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import (
     contacts,
     egress,
     engine_contacts,
+    firewall,
     memory,
     plain_text,
 )
@@ -31,6 +32,13 @@ def egress_problems(
 ) -> list[dict[str, Any]]:
     """Find names of hosts that a filtered service could not reach; see plugin_utils/fleet/egress.py."""
     return [problem._asdict() for problem in egress.problems(values, services, further, address, host, told or [])]
+
+
+def firewall_problems(
+    address: str, further: Any, known: list[str], host: str = "", told: list[str] | None = None
+) -> list[dict[str, Any]]:
+    """Find names where the firewall needs addresses; see plugin_utils/fleet/firewall.py."""
+    return [problem._asdict() for problem in firewall.problems(address, further, known, host, told or [])]
 
 
 def plain_text_problems(
@@ -52,6 +60,7 @@ class FilterModule:
         """Name the filters."""
         return {
             "application_disk": applications.disk,
+            "application_fleet_listeners": applications.fleet_listeners,
             "application_hops": applications.hops,
             "application_image_sizes": applications.image_sizes,
             "application_images": applications.image_names,
@@ -66,6 +75,8 @@ class FilterModule:
             "egress_problems": egress_problems,
             "engine_urls": engine_contacts.by_variable,
             "environment_urls": contacts.of_environment,
+            "firewall_problems": firewall_problems,
+            "firewall_services": firewall.services,
             "fleet_hosts": memory.fleet_hosts,
             "fleet_models": memory.fleet_models,
             "plain_text_problems": plain_text_problems,

@@ -13,7 +13,12 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.module_utils import problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.doctor import engine as doctor_engine
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import removal
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import as_user, container_command, egress
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import (
+    as_user,
+    container_command,
+    egress,
+    ingress,
+)
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import image as service_image
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import package as service_package
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
@@ -39,6 +44,12 @@ def service_specs(
     with refusing(host):
         programs = service_image.known_programs(images or [])
         return service_spec.normalise(specs, config_root, state_root, programs)
+
+
+def firewall_table(services: list[dict[str, Any]], host: str = "") -> dict[str, str]:
+    """Return the table of nftables that admits the peers of services; see plugin_utils/service/ingress.py."""
+    with refusing(host):
+        return ingress.table(services)
 
 
 def package_images(package: dict[str, Any], root: str, pinned: bool = True, host: str = "") -> list[dict[str, Any]]:
@@ -103,6 +114,7 @@ class FilterModule:
             "container_probes": container_probes,
             "container_beside": container_command.beside,
             "container_service": container_command.service,
+            "firewall_table": firewall_table,
             "image_problems": image_problems,
             "package_images": package_images,
             "package_on": package_on,

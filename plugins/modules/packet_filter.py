@@ -3,18 +3,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Load the rules of nftables by which the outgoing traffic of services is filtered."""
+"""Load the rules of nftables by which the traffic of services is filtered."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: packet_filter
-short_description: Load the filters of the outgoing traffic of services
+short_description: Load the filters of the traffic of services
 version_added: 0.2.0
 author: llmfleet contributors (@llmfleet)
 description:
-  - Compares the chains of the table C(inet llmfleet_egress) with the wanted rules and loads the files of those that
-    differ, each in one step. Running services are filtered from then on and are not restarted.
+  - Compares the chains of a table of nftables with the wanted rules and loads the files of those that differ, each in
+    one step and only after nftables has checked it. Running services are filtered from then on and are not restarted.
   - On a machine that allows no nftables, such as a container without the capability, nothing is loaded and nothing
     fails; RV(problem) says why.
 extends_documentation_fragment:
@@ -25,13 +25,21 @@ attributes:
   diff_mode: {support: full, details: Shows the names of the loaded rules.}
   idempotent: {support: full, details: Rules that are loaded are not loaded again.}
 options:
+  table:
+    description: The table of the family C(inet), one for outgoing and one for incoming traffic.
+    type: str
+    choices: [llmfleet_egress, llmfleet_ingress]
+    default: llmfleet_egress
   rules:
     description: Wanted rules.
     type: list
     elements: dict
     default: []
     suboptions:
-      name: {description: The chain; it has the name of the filtered user., type: str, required: true}
+      name:
+        description: The chain; one of outgoing traffic has the name of the filtered user.
+        type: str
+        required: true
       path: {description: File with the rules., type: path, required: true}
       digest:
         description: Digest of the rules, which is a comment in the loaded chain; empty for a user without a filter.
@@ -70,7 +78,7 @@ deleted:
   type: list
   elements: str
 problem:
-  description: Why outgoing traffic is not filtered; empty if it is.
+  description: Why traffic is not filtered; empty if it is.
   returned: always
   type: str
   sample: "nft cannot be used (Operation not permitted)"
@@ -89,6 +97,7 @@ class Run:
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
+        self.table = str(module.params["table"])
         self.nft = module.get_bin_path("nft", opt_dirs=["/usr/sbin", "/sbin"])
 
     def ask(self, *words: str) -> tuple[int, str]:
@@ -99,7 +108,7 @@ class Run:
         return int(code), str(out + err)
 
     def _loaded(self, name: str) -> str:
-        code, listing = self.ask("list", "chain", "inet", nftables.TABLE, name)
+        code, listing = self.ask("list", "chain", "inet", self.table, name)
         return "" if code else nftables.loaded(listing)
 
     def load(self, rules: list[dict[str, Any]]) -> tuple[list[str], str]:
@@ -115,7 +124,9 @@ class Run:
             if self._loaded(one["name"]) == one["digest"]:
                 continue
             # In check mode the file may not exist yet.
-            code, output = (0, "") if self.module.check_mode else self.ask("-f", one["path"])
+            code, output = (0, "") if self.module.check_mode else self.ask("-c", "-f", one["path"])
+            if not code and not self.module.check_mode:
+                code, output = self.ask("-f", one["path"])
             if code:
                 return done, f"nft refuses {one['path']} ({nftables.refusal(output)})"
             done.append(one["name"])
@@ -123,24 +134,24 @@ class Run:
 
     def delete_stale(self, folder: str, beginning: str, rules: list[dict[str, Any]]) -> list[str]:
         """Delete the chains and files of services that are gone; return their names."""
-        code, listing = self.ask("list", "table", "inet", nftables.TABLE)
+        code, listing = self.ask("list", "table", "inet", self.table)
         chains = [] if code else nftables.chains(listing)
         files = {path.stem: path for path in Path(folder).glob("*.nft")}
         gone = nftables.stale([*chains, *files], beginning, [one["name"] for one in rules])
         for name in gone if not self.module.check_mode else []:
             if name in chains:
-                self.ask("delete", "chain", "inet", nftables.TABLE, name)
+                self.ask("delete", "chain", "inet", self.table, name)
             if name in files:
                 files[name].unlink()
         return gone
 
     def delete(self) -> list[str]:
         """Delete the table; return its name if there was one."""
-        if self.ask("list", "table", "inet", nftables.TABLE)[0]:
+        if self.ask("list", "table", "inet", self.table)[0]:
             return []
         if not self.module.check_mode:
-            self.ask("delete", "table", "inet", nftables.TABLE)
-        return [nftables.TABLE]
+            self.ask("delete", "table", "inet", self.table)
+        return [self.table]
 
 
 def main() -> None:
@@ -152,6 +163,7 @@ def main() -> None:
     }
     spec = {
         "host": OPTION,
+        "table": {"choices": list(nftables.TABLES), "default": nftables.EGRESS},
         "rules": {"type": "list", "elements": "dict", "default": [], "options": rule},
         "exclusive": {"type": "str", "default": ""},
         "folder": {"type": "path", "default": "/etc/llmfleet/egress"},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -123,6 +124,19 @@ def test_only_what_is_meant_to_listens(name: str) -> None:
     assert found.fleet == FLEET_PORTS[name]
     # Engines talk to their own processes on further ports of the loopback.
     assert found.loopback >= LOOPBACK_PORTS
+
+
+def test_a_stranger_reaches_the_doors_alone(name: str, address_of: Callable[[str], str]) -> None:
+    """This machine is no host of the fleet. Where the bench's kernel allows no nftables, the run says so."""
+    try:
+        in_host(name, "nft", "list", "table", "inet", "llmfleet_ingress")
+    except AssertionError:
+        pytest.skip("nftables cannot be used in the hosts of this bench")
+    for port in FLEET_PORTS[name]:
+        with pytest.raises(OSError, match="No route to host"):
+            socket.create_connection((address_of(name), port), timeout=10).close()
+    for port in PUBLIC_PORTS:
+        socket.create_connection((address_of(name), port), timeout=10).close()
 
 
 def filtered(name: str) -> set[str]:

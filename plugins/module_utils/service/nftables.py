@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-# The table with a chain for each filtered user.
-TABLE = "llmfleet_egress"
+# The table of outgoing traffic, with a chain for each filtered user, and that of incoming traffic, with one chain.
+EGRESS = "llmfleet_egress"
+INGRESS = "llmfleet_ingress"
+TABLES = (EGRESS, INGRESS)
 
 
 def loaded(listing: str) -> str:

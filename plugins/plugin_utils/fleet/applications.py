@@ -22,6 +22,7 @@ KEYS = (
     "name",
     "title",
     "hosts",
+    "clients",
     "told",
     "here",
     "images",
@@ -105,6 +106,25 @@ def listeners(rows: Iterable[Row], host: str) -> list[dict[str, Any]]:
         {"name": one["name"], "address": one["address"], "port": port}
         for one in _ports(rows, host)
         if (port := whole(one.get("port")))
+    ]
+
+
+def fleet_listeners(rows: Iterable[Row], host: str) -> list[dict[str, Any]]:
+    """Return the ports of a host that hosts of the fleet use: ``{name, application, address, port, clients}``.
+
+    Doors are left out, as everybody uses them. A port 0 is off.
+    """
+    return [
+        {
+            "name": str(one["name"]).removesuffix("_port").replace("_", "-"),
+            "application": row["name"],
+            "address": str(one["address"]),
+            "port": port,
+            "clients": list(row.get("clients") or []),
+        }
+        for row in rows
+        for one in _ports([row], host)
+        if not one.get("door") and (port := whole(one.get("port")))
     ]
 
 

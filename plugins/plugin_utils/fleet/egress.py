@@ -55,7 +55,11 @@ def source_addresses(facts: Mapping[str, Any], address: str) -> list[str]:
     return list(dict.fromkeys([address, *default]))
 
 
-def _of_fleet(hosts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def addresses(hosts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the addresses of hosts, in their order; names are left out.
+
+    :param hosts: what is known of them, by name, each with ``address`` and maybe ``addresses``.
+    """
     known = [bare(str(one)) for own in hosts.values() for one in own.get("addresses") or [own.get("address", "")]]
     return [one for one in known if _is_address(one)]
 
@@ -80,7 +84,7 @@ def networks(values: Values, names: list[str], hosts: Mapping[str, Mapping[str, 
     :param hosts: what is known of the fleet's hosts, by name, each with ``address`` and maybe ``addresses``.
     """
     named = [host for name in names for host in _hosts(values.get(name)) if _is_address(host)]
-    return list(dict.fromkeys([*_of_fleet(hosts), *further, *named]))
+    return list(dict.fromkeys([*addresses(hosts), *further, *named]))
 
 
 def problems(

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from typing import Any
+from typing import Any, Iterable
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import DROP_IN
-from ansible_collections.llmfleet.serving.plugins.module_utils.service.nftables import TABLE
+from ansible_collections.llmfleet.serving.plugins.module_utils.service.nftables import EGRESS
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service.parts import fail
 
 # In the list of a service that may reach every address.
@@ -44,15 +44,35 @@ def networks(name: str, given: Any) -> list[str] | None:
         fail(name, "egress", given, "it is no list", f"give a list of addresses and networks, or [{ANY}]")
     if ANY in given:
         return [ANY]
+    try:
+        return collapsed([*LOOPBACK, *given])
+    except ValueError as error:
+        remedy = f"give an address or a network, such as 192.0.2.1 or 192.0.2.0/28, or {ANY}"
+        fail(name, "egress", error.args[0], "it is neither an address nor a network", remedy)
+
+
+def collapsed(entries: Iterable[Any]) -> list[str]:
+    """Return addresses and networks as nftables and systemd take them: IPv4 first, sorted, each once, none in another.
+
+    :raises ValueError: for an entry that is neither; its argument is the entry.
+    """
     found: dict[int, list[Any]] = {4: [], 6: []}
-    for entry in [*LOOPBACK, *given]:
+    for entry in entries:
         try:
             network = ipaddress.ip_network(str(entry), strict=False)
-        except ValueError:
-            remedy = f"give an address or a network, such as 192.0.2.1 or 192.0.2.0/28, or {ANY}"
-            fail(name, "egress", entry, "it is neither an address nor a network", remedy)
+        except ValueError as error:
+            raise ValueError(entry) from error
         found[network.version].append(network)
     return [_short(network) for version in (4, 6) for network in ipaddress.collapse_addresses(found[version])]
+
+
+def by_family(networks_given: list[str]) -> dict[str, list[str]]:
+    """Return networks by the name of their family in nftables, ``ip`` and ``ip6``; a family without any is left out."""
+    families = {
+        "ip": [one for one in networks_given if ":" not in one],
+        "ip6": [one for one in networks_given if ":" in one],
+    }
+    return {family: found for family, found in families.items() if found}
 
 
 def ruleset(user: str, allowed: list[str]) -> str:
@@ -65,10 +85,9 @@ def ruleset(user: str, allowed: list[str]) -> str:
     :param user: user whose processes are filtered; it also names the chain.
     :param allowed: as :func:`networks` returns them.
     """
-    empty = f"table inet {TABLE} {{\n  chain {user} {{\n  }}\n}}\ndelete chain inet {TABLE} {user}\n"
+    empty = f"table inet {EGRESS} {{\n  chain {user} {{\n  }}\n}}\ndelete chain inet {EGRESS} {user}\n"
     if allowed == [ANY]:
         return empty
-    families = {"ip": [one for one in allowed if ":" not in one], "ip6": [one for one in allowed if ":" in one]}
     rules = [
         "type filter hook output priority 0; policy accept;",
         f'meta skuid != "{user}" accept comment "{{}}"',
@@ -76,13 +95,13 @@ def ruleset(user: str, allowed: list[str]) -> str:
         # Programs find their own host at any of its addresses.
         'oifname "lo" ip daddr != 127.0.0.0/8 accept',
         'oifname "lo" meta nfproto ipv6 accept',
-        *(f"{family} daddr {{ {', '.join(found)} }} accept" for family, found in families.items() if found),
+        *(f"{family} daddr {{ {', '.join(found)} }} accept" for family, found in by_family(allowed).items()),
         "meta l4proto tcp reject with tcp reset",
         "reject",
     ]
     rules[1] = rules[1].format(digest(user, allowed))
     body = "".join(f"    {rule}\n" for rule in rules)
-    return f"{empty}table inet {TABLE} {{\n  chain {user} {{\n{body}  }}\n}}\n"
+    return f"{empty}table inet {EGRESS} {{\n  chain {user} {{\n{body}  }}\n}}\n"
 
 
 def digest(user: str, allowed: list[str]) -> str:

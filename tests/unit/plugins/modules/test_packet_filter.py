@@ -26,6 +26,7 @@ case "$*" in
   "delete chain inet llmfleet_egress "*) rm "chains/$5" ;;
   "list chain inet llmfleet_egress "*) cat "chains/$5" ;;
   "delete table inet llmfleet_egress") rm -r table chains/* ;;
+  "-c -f "*) if grep -s "broken rule" "$3"; then exit 1; fi ;;
   "-f "*) touch table; echo "$2" >>loads; name=$(basename "$2" .nft); cp "$2" "chains/$name" ;;
   *) echo "what is $*" >&2; exit 2 ;;
 esac
@@ -98,6 +99,14 @@ def test_a_machine_without_nftables_is_told_and_nothing_fails(
     result = run(web=[])
     assert (result["changed"], result["loaded"]) == (False, [])
     assert words in result["problem"]
+
+
+def test_rules_that_nftables_refuses_are_not_loaded(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(web=[])
+    monkeypatch.setattr(egress, "ruleset", lambda *_a: "broken rule")
+    result = run(web=["10.0.0.1"])
+    assert (result["changed"], result["loaded"], loads(tmp_path)) == (False, [], 1)
+    assert result["problem"] == f"nft refuses {tmp_path}/web.nft (broken rule)"
 
 
 def test_a_host_without_the_program_is_told(run: Run, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ DERIVED = {
     "hops": "{{ llm_hops }}",
     "jobs": "{{ prometheus_scrape_targets | sort(attribute='job') }}",
     "summary": "{{ llm_summary_services }}",
+    "firewall": "{{ firewall_services if llm_firewall | bool else 'off' }}",
     "egress": (
         "{{ {'gate': gate_egress, 'litellm': litellm_egress, 'open_webui': open_webui_egress, 'vllm': vllm_egress} }}"
     ),

@@ -90,6 +90,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "command": ["/usr/bin/python3", "-c", SERVICE, str(port)],
     }
     variables = {"item": {"spec": spec}, "service_run_root": str(folder / "run"), "ansible_managed": "test"}
+    variables["service_config_root"] = str(folder / "config")
     play = {
         "hosts": "localhost",
         "gather_facts": False,
