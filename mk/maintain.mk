@@ -3,7 +3,7 @@ TEST_BIN := .venv/test/bin
 IMAGES ?= group_vars/all/llm_images.yml
 LOCKS = $(wildcard requirements/*.in roles/*/files/*.in)
 
-.PHONY: lock docs catalog-facts sbom image-digests dry-matrix release build clean
+.PHONY: lock docs catalog-facts sbom image-digests dry-matrix answers release build clean
 
 lock: .venv/test/.complete ## Compile every lock from its .in file; UPGRADE=1 moves what is not pinned, LOCKS=... picks some
 	@eval "$$($(TEST_BIN)/python scripts/uv_env.py)"; scripts/lock.sh $(TEST_BIN)/uv $(LOCKS)
@@ -24,6 +24,10 @@ image-digests: .venv/control/.complete ## Write the digests that images lack: IM
 dry-matrix: .venv/test/.complete ## Compare arithmetic and dry start: catalogue, 13 cards, TP, KV dtypes, prefix caching, drafters
 	@.venv/test/bin/python tests/vllm/matrix.py --seed '$(SEED)' $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(MINUTES),--minutes $(MINUTES)) \
 	  $(if $(MODEL),--model '$(MODEL)') $(if $(CARD),--card '$(CARD)')
+
+# What the table of this release has is not asked again: a run that ended goes on. ANEW=1 asks all of it again.
+answers: .venv/test/.complete ## Ask the installed vLLM for the shipped table: catalogue, common cards, TP, KV dtypes; MINUTES=25 at a time
+	@.venv/test/bin/python tests/vllm/table.py --minutes $(or $(MINUTES),25) $(if $(MODEL),--model '$(MODEL)') $(if $(ANEW),--anew)
 
 release: .venv/test/.complete ## Write CHANGELOG.rst from the fragments, and the version: make release VERSION=0.2.0
 	@scripts/release.sh "$(VERSION)" $(DATE)

@@ -39,8 +39,6 @@ SECONDS = 60
 def facts_of(entry: dict[str, Any]) -> dict[str, Any]:
     """Return what `model_info` would return of a model, less its source."""
     facts = describe(entry["config"])
-    # An engine is asked about the config that a host has, which need not be this one to the letter.
-    del facts["config_digest"]
     size, source = entry.get("weight_bytes"), "index"
     if not size and entry.get("published_bytes"):
         # A size that was published and that no recording of ours confirms.

@@ -28,6 +28,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "inference": {"type": "list", "elements": "str", "default": []},
     "gateways": {"type": "list", "elements": "str", "default": []},
     "first_port": {"type": "int", "default": 8100},
+    "releases": {"type": "dict", "default": {}},
+    "answers": {"type": "bool", "default": True},
     "endpoint": {"type": "str", "default": "https://huggingface.co"},
     "token": {"type": "str", "default": ""},
 }

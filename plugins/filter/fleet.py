@@ -15,8 +15,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import check as inventory_check
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, proofs
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import answered, requirements, version, wiring
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_memory
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import requirements, version, wiring
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import variables
 
 # Arguments are checked by their type. Those that users write (models, keys, catalogue) are checked with all their
@@ -74,9 +74,9 @@ def measured_overheads(hosts: Any) -> list[dict[str, Any]]:
 
 
 @checked
-def engine_answers(hosts: Any) -> list[dict[str, Any]]:
-    """Collect what engines answered on all hosts."""
-    return fleet_memory.engine_answers(hosts)
+def engine_answers(hosts: Any, models: Any, releases: Any) -> list[dict[str, Any]]:
+    """Collect what engines answered on all hosts, and what the shipped table has."""
+    return answered.answers(hosts, models, releases)
 
 
 @checked

@@ -127,7 +127,8 @@ plan:
     answers:
       description: >-
         By name of the instance, whether its engine starts it - C(engine) with its release, C(accepted) (null where
-        nobody was asked), C(sentence), C(differences), C(asked_on). Without O(releases) it is empty.
+        nobody was asked), C(sentence), C(differences), C(asked_on), and C(shipped) if the shipped table answered.
+        Without O(releases) it is empty.
       type: dict
     problems:
       description: Problems that keep the fleet from being served.

@@ -77,6 +77,18 @@ options:
     description: Lowest port of engines.
     type: int
     default: 8100
+  releases:
+    description:
+      - C(llm_releases) of the fleet, with the C(version) of each application. Those of the collection count where it
+        names none.
+    type: dict
+    default: {}
+  answers:
+    description:
+      - Whether what engines answered counts, that is what the shipped table has of the release, and for a change of a
+        fleet what its hosts were told. Without it, arithmetic alone decides.
+    type: bool
+    default: true
   endpoint:
     description: Base URL of the hub that models are read from which are not shipped.
     type: str
@@ -114,7 +126,7 @@ answer:
       C(pipeline_parallel_size), C(context), C(concurrency) at full length, ...), or C(reason), C(remedy)
       and C(fewer_users), how it is served to as many users as fit;
       C(all_cards), the same with as many replicas as the cards hold; C(cost); C(arithmetic) where O(explain=true);
-      and C(plan).
+      C(engine), what is known of how the engine starts it; and C(plan).
     - Without O(cards), C(choices) and C(others), with C(card), C(cards) (how many) and C(memory_gib).
     - For a change of a fleet, C(models) (C(before) and C(after)), C(changes), C(unplaced), and both plans.
   returned: always

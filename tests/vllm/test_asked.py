@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,31 +35,36 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def result() -> Iterator[dict[str, Any]]:
     if not PYTHON:
         pytest.fail("there is no vLLM on this machine: `make demo` installs it, or set LLM_VLLM_PYTHON", pytrace=False)
-    folder = tmp_path_factory.mktemp("asked")
-    for place in (folder, *folder.parents[:2]):
-        # The program becomes nobody before it imports its modules.
-        place.chmod(0o755)
-    model = folder / "model"
-    model.mkdir()
-    (model / "config.json").write_text(json.dumps({**SMALL, **MODELS["full attention"][1]}))
-    programs = shutil.copytree(ROOT / "roles" / "vllm" / "files" / "programs", folder / "programs")
-    values = {"device": "cpu", "cpu": {"kv_cache_space_gib": 1}, "memory": {"kv_cache": 2**30}, "max_model_len": 4096}
-    base = {"source": f"path:{model}", "args": {}, "env": {}, **values}
-    asked = {name: {**base, "name": name, "model": name, **more} for name, (more, _words) in CASES.items()}
-    key = {"engine": "vllm", "release": "0.32.0", "config": "0"}
-    return run_apart(
-        "engine_answers",
-        {
-            "host": "h",
-            "questions": [{"name": name, "host": "h", "engine": "vllm", "key": key} for name in asked],
-            "instances": list(asked.values()),
-            "programs": {"vllm": {"command": [PYTHON, str(programs / "dry_start.py")]}},
-            "paths": dict.fromkeys(asked, str(model)),
-        },
-    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # The program becomes nobody before it imports its modules, and pytest closes its folders with every session.
+        folder.chmod(0o755)
+        model = folder / "model"
+        model.mkdir()
+        (model / "config.json").write_text(json.dumps({**SMALL, **MODELS["full attention"][1]}))
+        programs = shutil.copytree(ROOT / "roles" / "vllm" / "files" / "programs", folder / "programs")
+        values = {
+            "device": "cpu",
+            "cpu": {"kv_cache_space_gib": 1},
+            "memory": {"kv_cache": 2**30},
+            "max_model_len": 4096,
+        }
+        base = {"source": f"path:{model}", "args": {}, "env": {}, **values}
+        asked = {name: {**base, "name": name, "model": name, **more} for name, (more, _words) in CASES.items()}
+        key = {"engine": "vllm", "release": "0.32.0", "config": "0"}
+        yield run_apart(
+            "engine_answers",
+            {
+                "host": "h",
+                "questions": [{"name": name, "host": "h", "engine": "vllm", "key": key} for name in asked],
+                "instances": list(asked.values()),
+                "programs": {"vllm": {"command": [PYTHON, str(programs / "dry_start.py")]}},
+                "paths": dict.fromkeys(asked, str(model)),
+            },
+        )
 
 
 def test_every_instance_is_answered(result: dict[str, Any]) -> None:

@@ -4,9 +4,9 @@
 
 """What engines answered when they were asked how an instance would start, and by what an answer is found again.
 
-An answer is a fact: `accepted`, the engine's `sentence` if it refused, and its figures in bytes of each GPU. It holds
-for one release of the engine, one config of a model, one kind of card and one set of flags. Pure functions; no Ansible,
-no files, no network.
+An answer is a fact: `accepted`, the engine's `sentence` if it refused, and its figures in bytes of each GPU; one of the
+table that comes with the collection is `shipped`. It holds for one release of the engine, one config of a model, one
+kind of card and one set of flags. Pure functions; no Ansible, no files, no network.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ KEY = (
     "max_num_batched_tokens",
     "flags",
 )
+# Tokens of one step.
+STEP = "max_num_batched_tokens"
 SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 # The card of instances on processors.
 PROCESSORS = "cpu"
@@ -97,12 +99,15 @@ class Answers:
         """
         self.releases = dict(releases or {})
         self._known: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+        self._refused: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
         self._silent: dict[tuple[Any, ...], Mapping[str, Any]] = {}
         for fact in facts:
             if fact.get("accepted") is None:
                 self._silent[key(fact)] = fact
             elif self.releases.get(str(fact.get("engine"))) == fact.get("release") and fact.get("config"):
                 self._known.setdefault(key(fact), []).append(fact)
+                if not fact["accepted"]:
+                    self._refused.setdefault(key({**fact, STEP: None}), []).append(fact)
 
     def __bool__(self) -> bool:
         """Check whether there is any answer."""
@@ -121,9 +126,17 @@ class Answers:
         return str(self._silent.get(key(wanted), {}).get("sentence") or "")
 
     def refused(self, wanted: Mapping[str, Any], length: int) -> Mapping[str, Any] | None:
-        """Return the refusal that covers a context of so many tokens with these sizes; null for none."""
-        found = self._known.get(key(wanted), ())
-        return next((fact for fact in found if not fact["accepted"] and covers(fact, length)), None)
+        """Return the refusal that covers a context of so many tokens with these sizes; null for none.
+
+        Engines refuse steps that are too short, and none that is too long: what is refused with a longer step is
+        refused with this one.
+        """
+        said = self.about(wanted, length)
+        if said:
+            return None if said["accepted"] else said
+        step = int(wanted.get(STEP) or 0)
+        longer = self._refused.get(key({**wanted, STEP: None}), ())
+        return next((fact for fact in longer if int(fact.get(STEP) or 0) > step and covers(fact, length)), None)
 
     def figures(self, wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return an answer with the engine's figures for these sizes, whatever the context."""

@@ -19,7 +19,8 @@ GIB = 1024**3
 # Weights that differ by a smaller share are not reported: the arithmetic promises no more.
 TOLERANCE = 0.02
 # What the plan shows of an instance.
-TOLD = ("engine", "accepted", "sentence", "differences", "asked_on")
+TOLD = ("engine", "accepted", "sentence", "differences", "asked_on", "shipped")
+UNASKED = "it is not installed there, or has not been asked yet"
 REMEDY = "change its args, context or source; if it starts all the same, set llm_ask_engines to false"
 
 
@@ -68,8 +69,8 @@ def verdicts(
     """Return what is known of every instance, by its name.
 
     Each has ``engine`` (with its release), ``accepted`` (null where nobody told), ``sentence`` (why not, or why nobody
-    told), ``differences``, ``asked_on`` (the host that asked), and ``ask``: the key of an
-    open question.
+    told), ``differences``, ``asked_on`` (the host that asked), ``shipped`` (whether the shipped table answered),
+    and ``ask``: the key of an open question. What the table answers is asked all the same where an engine is installed.
 
     :param changes: what happens to every instance; those that stay as they are are not asked about.
     """
@@ -79,15 +80,17 @@ def verdicts(
     for one in instances:
         release = answers.release(one)
         wanted = of_instance(by_name[one["model"]], one, release)
-        answer = answers.about(wanted, one.get("max_model_len"))
-        known = {"engine": speaker({**wanted, "release": release}), "ask": None, "asked_on": None}
-        if answer:
-            found[one["name"]] = {**known, **judged(one, answer), "asked_on": answer.get("asked_on")}
-            continue
-        silent = _silence(one, wanted, answers, one["name"] in changing)
-        ask = None if silent else wanted
-        told = silent or "it is not installed there, or has not been asked yet"
-        found[one["name"]] = {**known, "accepted": None, "sentence": told, "differences": [], "ask": ask}
+        answer = answers.about(wanted, one.get("max_model_len")) or {}
+        spared = bool(answer) and not answer.get("shipped")
+        silent = "" if spared else _silence(one, wanted, answers, one["name"] in changing)
+        nobody: dict[str, Any] = {"accepted": None, "sentence": silent or UNASKED, "differences": []}
+        found[one["name"]] = {
+            **(judged(one, answer) if answer else nobody),
+            "engine": speaker({**wanted, "release": release}),
+            "asked_on": answer.get("asked_on"),
+            "shipped": bool(answer.get("shipped")),
+            "ask": None if spared or silent else wanted,
+        }
     return found
 
 
@@ -135,13 +138,13 @@ def lines(said: dict[str, dict[str, Any]]) -> list[str]:
     """Return what engines said of all instances as sentences, those of which the same is to be said together."""
     together: dict[tuple[str, str], list[str]] = {}
     for name, one in said.items():
-        where = f"(asked on {one['asked_on']})"
+        where = "(by the shipped table of its answers)" if one["shipped"] else f"(asked on {one['asked_on']})"
         if one["accepted"] is None:
             how = ("Nobody was asked about", f": {one['sentence']}")
         elif not one["accepted"]:
             how = (f"! {one['engine']} refuses", f": {one['sentence'].rstrip('.')} {where}")
         elif one["differences"]:
-            how = (f"{one['engine']} starts", f", and counts otherwise: {'; '.join(one['differences'])}")
+            how = (f"{one['engine']} starts", f", and counts otherwise: {'; '.join(one['differences'])} {where}")
         else:
             how = (f"{one['engine']} starts", f" {where}")
         together.setdefault(how, []).append(name)

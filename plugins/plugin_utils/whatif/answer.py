@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif import cost
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif.question import Question
 
@@ -40,11 +39,11 @@ def _numbers(most: int) -> list[int]:
 def smallest(question: Question, hosts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the plan with the fewest replicas that serve what is asked; that of one replica where none does."""
     if "replicas" in question.raw or not question.model()["concurrency"]:
-        return serving_plan.plan([question.model()], hosts)
+        return question.plan(question.model(), hosts)
     first: dict[str, Any] = {}
     model = question.model()
     for replicas in _numbers(count(hosts)):
-        found = serving_plan.plan([{**model, "replicas": replicas}], hosts)
+        found = question.plan({**model, "replicas": replicas}, hosts)
         first = first or found
         # What is refused for another reason than memory is refused for any number of replicas.
         if not found["problems"] or "needs" not in found["problems"][0]["problem"]:
@@ -63,7 +62,7 @@ def widest(question: Question, hosts: dict[str, dict[str, Any]], found: dict[str
         return None
     asked = {"context": placed[0]["max_model_len"], "concurrency": None}
     for _try in range(2):
-        wide = serving_plan.plan([question.model(replicas=replicas, **asked)], hosts)
+        wide = question.plan(question.model(replicas=replicas, **asked), hosts)
         if not wide["problems"] or len(wide["instances"]) <= len(placed):
             break
         replicas = len(wide["instances"])
@@ -107,6 +106,7 @@ def served(plan: dict[str, Any]) -> dict[str, Any]:
         "concurrency": told["given"]["concurrency"],
         **{key: first[key] for key in SHAPE},
         "reasons": first["reasons"],
+        "engine": plan["answers"].get(first["name"]),
     }
 
 

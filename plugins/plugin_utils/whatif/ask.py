@@ -12,7 +12,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models as inventory_models
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, ProblemsError, nearest
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import answered, memory
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif import (
     answer,
     arithmetic,
@@ -66,6 +66,12 @@ def ask(given: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any], str]:
     return found, report.of_choices(found)
 
 
+def _releases(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the release of each engine whose answers count."""
+    own = answered.releases() if given["answers"] else {}
+    return {name: str((given["releases"].get(name) or {}).get("version") or release) for name, release in own.items()}
+
+
 def _layers(given: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     return given["catalog"], given["catalog_extra"], given["model_defaults"]
 
@@ -78,7 +84,8 @@ def _question(given: Mapping[str, Any], reader: Reader) -> question.Question:
     wish = question.changes(given["values"])
     source, facts = reader.read(str(own["source"]) if own else given["model"])
     raw = own or {"name": question.name_of(source), "source": source}
-    return question.Question(_merged(raw, wish), _weighed(facts, wish, given["model"]), _layers(given))
+    weighed = _weighed(facts, wish, given["model"])
+    return question.Question(_merged(raw, wish), weighed, _layers(given), _releases(given))
 
 
 def _merged(raw: Mapping[str, Any], wish: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,7 +126,7 @@ def _of_fleet(given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
     hosts, cores = fleet.known(given["inference"], given["gateways"], given["remembered"], given["fleet_file"])
     resolved = inventory_models.resolve(given["models"] or [], *_layers(given))
     models = [_shipped(one, reader) for one in memory.with_facts(resolved, {}, given["remembered"].get("models") or {})]
-    before = fleet.Fleet(hosts, models, cores, given["first_port"])
+    before = fleet.Fleet(hosts, models, cores, given["first_port"], _releases(given))
     words = []
     left = fleet.without(hosts, values.get("remove_hosts"))
     if len(left) < len(hosts):

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.cards import CARDS, Card
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif import answer, machines
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif.question import Question
 
@@ -43,7 +42,7 @@ def _fewest(question: Question, model: dict[str, Any], card: Card) -> tuple[dict
     hosts = machines.hosts([[card] * card.per_machine])
     users, own = model["concurrency"], question.raw.get("replicas")
     numbers = [int(own)] if own else [number for number in REPLICAS if number <= (users or 1)]
-    plans = {numbers[-1]: _plan(model, hosts, users, numbers[-1])}
+    plans = {numbers[-1]: _plan(question, model, hosts, users, numbers[-1])}
     if plans[numbers[-1]]["problems"]:
         # Even the smallest share of the users does not fit.
         return None, _reason(plans[numbers[-1]])
@@ -51,13 +50,13 @@ def _fewest(question: Question, model: dict[str, Any], card: Card) -> tuple[dict
     while low < high:
         # The more replicas, the smaller the share of each.
         middle = (low + high) // 2
-        plans[numbers[middle]] = _plan(model, hosts, users, numbers[middle])
+        plans[numbers[middle]] = _plan(question, model, hosts, users, numbers[middle])
         low, high = (low, middle) if not plans[numbers[middle]]["problems"] else (middle + 1, high)
     best = _entry(card, plans[numbers[low]], numbers[low])
     for replicas in numbers[low + 1 :]:
         if replicas >= best["cards"]:
             break
-        other = _entry(card, plans.get(replicas) or _plan(model, hosts, users, replicas), replicas)
+        other = _entry(card, plans.get(replicas) or _plan(question, model, hosts, users, replicas), replicas)
         best = other if other["cards"] < best["cards"] else best
     return best, ""
 
@@ -66,10 +65,12 @@ def _reason(plan: dict[str, Any]) -> str:
     return str(plan["unplaced"][0]["reason"] if plan["unplaced"] else plan["problems"][0]["problem"])
 
 
-def _plan(model: dict[str, Any], hosts: dict[str, Any], users: int | None, replicas: int) -> dict[str, Any]:
+def _plan(
+    question: Question, model: dict[str, Any], hosts: dict[str, Any], users: int | None, replicas: int
+) -> dict[str, Any]:
     """Return the plan of one of several replicas, with its share of the users."""
     share = -(-users // replicas) if users else None
-    return serving_plan.plan([{**model, "replicas": 1, "concurrency": share}], hosts)
+    return question.plan({**model, "replicas": 1, "concurrency": share}, hosts)
 
 
 def _entry(card: Card, plan: dict[str, Any], replicas: int) -> dict[str, Any]:

@@ -10,12 +10,13 @@ force. Pure functions.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_report
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, ProblemsError, nearest
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif import planning
 
 
 class Fleet(NamedTuple):
@@ -28,6 +29,8 @@ class Fleet(NamedTuple):
     gateways: dict[str, int]
     """Gateway hosts to their number of cores."""
     first_port: int = serving_plan.FIRST_PORT
+    releases: Mapping[str, str] = {}
+    """Release of each engine that can be asked."""
 
 
 def known(
@@ -102,7 +105,8 @@ def _lost(model: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _plan(fleet: Fleet, current: list[dict[str, Any]]) -> dict[str, Any]:
     overheads = memory.measured_overheads(fleet.hosts)
-    return serving_plan.plan(fleet.models, fleet.hosts, current, overheads, fleet.gateways, fleet.first_port)
+    more = {"overheads": overheads, "gateways": fleet.gateways, "first_port": fleet.first_port}
+    return planning.plan(fleet.models, fleet.hosts, fleet.releases, current=current, **more)
 
 
 def _given(plan: dict[str, Any], name: str) -> dict[str, Any] | None:

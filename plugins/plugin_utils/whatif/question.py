@@ -17,6 +17,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import
 from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models as inventory_models
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, ProblemsError, plain
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif import planning
 
 # Variables of the playbook that are flags of the engine, and those that are keys of a model under another name.
 FLAGS = {
@@ -35,6 +36,8 @@ class Question(NamedTuple):
     facts: dict[str, Any]
     layers: tuple[Any, Any, Any] = (None, None, None)
     """The catalogue, the user's own catalogue, and the defaults of all models."""
+    releases: Mapping[str, str] = {}
+    """Release of each engine that can be asked."""
 
     def model(self, **more: Any) -> dict[str, Any]:
         """Return the model with every key, and with its facts.
@@ -48,6 +51,10 @@ class Question(NamedTuple):
         except ProblemsError as error:
             raise ProblemsError([_asked(problem) for problem in error.problems]) from error
         return {**model, "facts": self.facts}
+
+    def plan(self, model: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """Return the plan of the model on hosts."""
+        return planning.plan([model], hosts, self.releases)
 
 
 def _asked(problem: Problem) -> Problem:

@@ -8,11 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import asked as plan_asked
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import shown
 from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif.arithmetic import WEIGHTS
 
 ASKED = "By the arithmetic of the plan; no engine was asked."
+REST = "All else is by the arithmetic of the plan; no engine was asked."
+
+
+def _known(said: list[str], rest: bool) -> str:
+    """Return how an answer is known: what engines said, and that the rest is by the arithmetic alone."""
+    lines = [f"{line}." for line in said]
+    if rest:
+        lines.append(REST if said else ASKED)
+    return "\n".join(lines)
 
 
 def number(value: Any) -> str:
@@ -45,7 +55,9 @@ def of_cards(result: dict[str, Any]) -> str:
     if result.get("arithmetic"):
         rows = [[line["what"], number(line["value"]), line["unit"], line["why"]] for line in result["arithmetic"]]
         parts.append("Each card of a replica:\n" + table(rows))
-    return "\n\n".join([*parts, _money(result["cost"]), ASKED])
+    engine = result["engine"]
+    said = plan_asked.lines({"it so": engine}) if engine else []
+    return "\n\n".join([*parts, _money(result["cost"]), _known(said, not said)])
 
 
 HEADING = ["REPLICAS", "CARDS EACH", "TP", "PP", "CONTEXT", "AT FULL LENGTH", "SEQUENCES", "DTYPE", "KV CACHE"]
@@ -94,7 +106,10 @@ def of_choices(result: dict[str, Any]) -> str:
     if result["others"]:
         lines = [f"{one['card']}: {one['reason']}" for one in result["others"]]
         parts.append("Not with machines of these cards:\n" + "\n".join(lines))
-    return "\n\n".join([*parts, _money(result["cost"]), ASKED])
+    known = [one["card"] for one in result["choices"] if one["engine"]]
+    said = [f"The shipped table of vLLM's answers has those for {', '.join(known)}"] if known else []
+    rest = bool(result["others"]) or len(known) < len(result["choices"])
+    return "\n\n".join([*parts, _money(result["cost"]), _known(said, rest)])
 
 
 def of_fleet(result: dict[str, Any]) -> str:
@@ -120,7 +135,9 @@ def of_fleet(result: dict[str, Any]) -> str:
     missing += [f"! {one['variable']}: {one['problem']}; {one['remedy']}" for one in result["problems"]]
     if missing:
         parts.append("\n".join(["No longer fits:", *missing]))
-    return "\n\n".join([*parts, ASKED])
+    answers = result["after"]["answers"]
+    said = plan_asked.lines(answers)
+    return "\n\n".join([*parts, _known(said, not said or len(answers) < len(result["after"]["instances"]))])
 
 
 def _given(given: dict[str, Any] | None) -> list[str]:

@@ -69,6 +69,16 @@ def test_the_search_goes_on_after_a_refusal() -> None:
     assert third["instances"][0]["tensor_parallel_size"] == 4
 
 
+def test_what_is_refused_with_a_long_step_is_not_tried_with_a_short_one() -> None:
+    said = {**fact(planned()), "max_num_batched_tokens": 8192}
+    wanted = {**said, "max_num_batched_tokens": 2048}
+    refused = {**said, "accepted": False, "sentence": SENTENCE}
+    assert Answers([refused], RELEASES).refused(wanted, 8192) == refused
+    assert Answers([refused], RELEASES).refused({**wanted, "max_num_batched_tokens": 16384}, 8192) is None
+    # An answer about this very step counts more.
+    assert Answers([refused, wanted], RELEASES).refused(wanted, 8192) is None
+
+
 def test_what_is_refused_in_every_way_is_told_with_the_engines_sentence() -> None:
     facts: list[dict[str, Any]] = []
     while (plan := planned(*facts, args={"tensor-parallel-size": 2, "pipeline-parallel-size": 1}))["instances"]:

@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import config as checkpoint_config
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
+from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia import cards
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import shipped
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import answered
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_memory
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif import reading
 
 ROOT = Path(__file__).resolve().parents[5]
 DEMO_MODEL = ROOT / "roles/models/files/programs/demo_model.py"
@@ -218,6 +222,19 @@ def test_each_host_is_looked_at_once() -> None:
     hosts = Counted({str(number): {"llm_host": {"address": "x"}} for number in range(200)})
     fleet_memory.fleet_hosts(list(hosts), hosts, {})
     assert Counted.looks == 200
+
+
+def test_answers_of_hosts_come_before_those_of_the_shipped_table() -> None:
+    told = {"answers": [{"settings": shipped.NO_SETTINGS, "instance": "x-0"}]}
+    gpu = cards.gpu(cards.CARDS[0], 0, "GPU-0")
+    host = {"device": "cuda", "gpu_facts": {"gpus": [gpu]}, "answers": told, "engine_settings": shipped.NO_SETTINGS}
+    (entry, *_others) = answered.table()["entries"]
+    facts = json.loads(Path(reading.SHIPPED).read_text())[entry["models"][0]]
+    (model,) = models.resolve([{"name": "m", "source": f"hf://{entry['models'][0]}"}])
+    found = answered.answers({"gpu1": host}, [{**model, "facts": facts}], answered.releases())
+    assert found[0] == told["answers"][0]
+    assert all(one["shipped"] for one in found[1:])
+    assert answered.answers({"gpu1": host}, [], {"vllm": "0.1"}) == told["answers"]
 
 
 def test_answers_of_other_settings_do_not_count() -> None:

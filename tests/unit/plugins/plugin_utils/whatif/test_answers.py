@@ -15,8 +15,8 @@ import catalog_facts
 import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.cards import CARDS
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import answered
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif import ask, machines, question
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif.reading import SHIPPED, Reader
 
@@ -49,6 +49,8 @@ def answer(folder: Path = ROOT, **given: Any) -> tuple[dict[str, Any], str]:
         "inference": [],
         "gateways": [],
         "first_port": 8100,
+        "releases": {},
+        "answers": True,
         "remembered": {},
         **given,
         "values": values,
@@ -83,9 +85,12 @@ def test_every_shipped_model_has_an_answer(number: int) -> None:
 def test_the_answer_is_the_plan_of_recorded_machines(host: str, cards: str, name: str, users: int | None) -> None:
     found, _text = answer(cards=cards, model=name, **({"users": users} if users else {}))
     asked = question.Question(
-        {"name": "m", "source": f"hf://{name}", "concurrency": users}, FACTS[name], (CATALOG, None, None)
+        {"name": "m", "source": f"hf://{name}", "concurrency": users},
+        FACTS[name],
+        (CATALOG, None, None),
+        answered.releases(),
     )
-    plan = serving_plan.plan([asked.model()], {host: FLEET["hosts"][host]})
+    plan = asked.plan(asked.model(), {host: FLEET["hosts"][host]})
     if plan["problems"]:
         # The names of hosts differ, and nothing else.
         assert not found["fits"]
@@ -109,6 +114,23 @@ def test_a_model_that_fits_is_told_with_what_all_cards_hold() -> None:
     assert sum(parts[name]["value"] for name in summed) == pytest.approx(parts["total"]["value"], abs=0.1)
     assert parts["memory of the card"]["value"] == 143771
     assert parts["KV cache of a token"]["value"] == 256
+
+
+def test_what_vllm_answers_counts_where_the_shipped_table_has_it() -> None:
+    asked = {"cards": "1 x H100", "model": "Qwen/Qwen3-8B", "context": 8192}
+    known, text = answer(**asked)
+    assert known["engine"]["shipped"]
+    assert text.endswith("vLLM 0.32.0 starts it so (by the shipped table of its answers).")
+    for without in ({"answers": False}, {"releases": {"vllm": {"version": "0.33.0"}}}):
+        plain, text = answer(**asked, **without)
+        assert plain["engine"] is None
+        assert text.endswith("By the arithmetic of the plan; no engine was asked.")
+        # Both count the weights alike, within what the arithmetic promises.
+        sizes = [one["plan"]["instances"][0]["memory"]["weights"] for one in (known, plain)]
+        assert sizes[0] == pytest.approx(sizes[1], rel=0.02)
+    _found, text = answer(model="Qwen/Qwen3-8B", context=8192, users=1)
+    assert "The shipped table of vLLM's answers has those for " in text
+    assert text.endswith("All else is by the arithmetic of the plan; no engine was asked.")
 
 
 def test_more_users_than_one_replica_serves_take_several() -> None:
