@@ -20,7 +20,8 @@ description:
     interrupted play.
   - A directory of state that belongs to another user, because an earlier version ran the service as that user, is
     handed over with all that is in it right before the service is restarted.
-  - A changed drop-in of a unit restarts nothing, as a reload of systemd applies it to the running service.
+  - A changed drop-in of a unit, or other services in its C(After), restarts nothing, as a reload of systemd applies
+    it to the running service.
   - Started means ready. A service that is not ready within its deadline, or whose process gave up, fails the task with
     the end of its log.
   - Services of one call start together, unless one names another in C(after). Running services are restarted one at a
@@ -240,6 +241,9 @@ class Run:
         self.reread = not acts and self.manager.stale(list(wanted))
         if self.module.check_mode:
             return
+        # An earlier version may have recorded the same state in another way.
+        for name in [n for n in wanted if self.actions[n] == "none" and self._started_with(n) != wanted[n]]:
+            self._remember(name, wanted[name])
         if acts or self.reread:
             self.manager.prepare(list(wanted))
         for step in logic.steps(self.params["services"], self.actions):

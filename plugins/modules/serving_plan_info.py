@@ -26,7 +26,8 @@ options:
       - Inference hosts by name, in the order of the inventory. Of each C(device) (C(cuda) or C(cpu)), C(address),
         C(listen), C(gpus) (uuids that engines may use; empty means all), C(gpu_facts) as
         M(llmfleet.serving.gpu_facts) returns them, C(cpu) with C(cores) (such as C(0-3,8)), C(vcpus) and
-        C(memory_mib), and C(own_pids), the processes of the collection.
+        C(memory_mib), C(own_pids), the processes of the collection, and C(launch), what engines are started with there
+        (C(llm_engine_launch)).
       - A host with GPUs but without C(gpu_facts) keeps its current instances.
     type: dict
     required: true
@@ -144,7 +145,8 @@ questions:
 changes:
   description: >-
     What happens to every instance: C(action) (C(+) starts, C(~) restarts, C(-) stops, C(=) stays), C(name), C(host),
-    C(what) values change, and C(why).
+    C(what) values change, and C(why). What restarts has another package, key, flag, variable or unit, as far as it is
+    recorded what it was started with. Of environment variables only the names are told.
   returned: always
   type: list
   elements: dict

@@ -183,6 +183,12 @@ class Engine(Protocol):
     def parse_log(self, text: str) -> dict[str, Any]:
         """Return what the last start in a log measured: bytes of each GPU, ``kv_cache_tokens``, ``max_model_len``."""
 
+    def launch(self, instance: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what an instance is started with beyond the plan's values (see `vllm/launch.py`); empty for nothing.
+
+        :param told: what holds for every instance of its host: the engine's row of ``llm_engine_launch``.
+        """
+
     def question(self, instance: Mapping[str, Any], args: Mapping[str, Any], env: Mapping[str, Any]) -> dict[str, Any]:
         """Return how an instance would be started, for the program that answers; ``model`` is added to it.
 

@@ -129,6 +129,10 @@ class PlainEngine:
         """Return nothing: its log is not read."""
         return {}
 
+    def launch(self, instance: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+        """Return nothing: the plan compares its own values alone."""
+        return {}
+
     def question(self, instance: Mapping[str, Any], args: Mapping[str, Any], env: Mapping[str, Any]) -> dict[str, Any]:
         """Return nothing: it is not asked."""
         return {}

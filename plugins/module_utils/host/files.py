@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import stat
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Callable
 
 # Characters; /proc/net/tcp has 150 for each socket.
 MOST = 2**24
@@ -70,14 +70,18 @@ def names(directory: str) -> list[str]:
     return sorted(os.listdir(directory))
 
 
-def digest_of(paths: list[str], extra: str) -> str:
-    """Return the digest of the contents of files and a further text; a missing file changes the digest as well."""
+def digest_of(paths: list[str], extra: str, without: Callable[[str, bytes], bytes] | None = None) -> str:
+    """Return the digest of the contents of files and a further text; a missing file changes the digest as well.
+
+    :param without: returns what counts of a file, by its path and its content.
+    """
     digest = hashlib.sha256(extra.encode())
     for path in paths:
         digest.update(path.encode() + b"\0")
         try:
             with open(path, "rb") as handle:
-                digest.update(hashlib.sha256(handle.read()).digest())
+                content = handle.read()
+            digest.update(hashlib.sha256(without(path, content) if without else content).digest())
         except OSError:
             digest.update(b"absent")
     return digest.hexdigest()

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import asked as plan_asked
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import launches
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import measured as plan_measured
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import shown
 from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
@@ -57,12 +58,29 @@ def changes(instances: list[dict[str, Any]], current: list[dict[str, Any]]) -> l
         if old is None:
             found.append(_change("+", one, [], "it is asked for and does not run"))
             continue
-        differing = [key for key in STARTED_WITH if _differs(key, old, one)]
-        what = [f"{key}: {shown(old.get(key))} -> {shown(one.get(key))}" for key in differing]
+        what = _what(old, one)
         moved = old.get("host") != one["host"] or old.get("gpus") != one["gpus"]
         why = "it moves" if moved else "it is started with other values" if what else ""
         found.append(_change("~" if what else "=", one, what, why))
     return found + [_change("-", old, [], "nothing asks for it any more") for old in before.values()]
+
+
+def _what(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return what an instance is started with that differs; empty if it does not restart.
+
+    Where the whole launch is known, it decides: a value that something else overrides restarts nothing.
+    """
+    known = launches.both_known(old, new)
+    if known and old.get("host") == new["host"] and not launches.restarts(old, new):
+        return []
+    what = []
+    for key in (key for key in STARTED_WITH if _differs(key, old, new)):
+        if key == "env":
+            what += launches.variables(old.get(key) or {}, new.get(key) or {})
+        else:
+            what.append(f"{key}: {shown(old.get(key))} -> {shown(new.get(key))}")
+    what += launches.differences(old, new) if known else []
+    return what or ([launches.UNIT] if known else [])
 
 
 def _differs(key: str, old: dict[str, Any], new: dict[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import
 from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_growth
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, machines, replicas
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import launches, limits, machines, replicas
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import unplaced as plan_unplaced
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.answers import Answers
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Placed, Sizer
@@ -50,7 +50,7 @@ def plan(
 
     :param models: resolved models, each with ``facts`` (of ``model_info``) or null.
     :param hosts: inference hosts in inventory order: ``{device, address, listen, gpus (allowed uuids), gpu_facts,
-        cpu: {cores, vcpus, memory_mib}, own_pids}``. A host of which nothing is known keeps its instances.
+        cpu: {cores, vcpus, memory_mib}, own_pids, launch}``. A host of which nothing is known keeps its instances.
     :param current: instances in force, as an earlier plan gave them.
     :param overheads: measured ``{source, revision, product_name, ..., weights, activation, cuda_graphs, other}``.
     :param gateways: gateway hosts to their number of cores, for the size of streamed chunks.
@@ -89,6 +89,7 @@ def plan(
     cpu_placed, cpu_problems = machines.on_cpus(models, hosts, on_gpus, in_force, overheads or [])
     instances = _instances(models, hosts, placed, frozen, cpu_placed, in_force, first_port)
     limits.set_stream_intervals(instances, models, gateways or {}, in_force)
+    instances = [launches.launched(one, hosts[one["host"]].get("launch")) for one in instances]
     rank = {model["name"]: number for number, model in enumerate(models)}
     missing.sort(key=lambda pair: (rank[pair[0]["name"]], pair[1]))
     unplaced = plan_unplaced.explain(missing, gpu_hosts, refused, answers)

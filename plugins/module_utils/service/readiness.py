@@ -61,11 +61,22 @@ def unready(run_command: Callable[..., Any], service: dict[str, Any], secrets: l
     return answers(ready) if ready["url"] else ""
 
 
+def _without_order(path: str, content: bytes) -> bytes:
+    """Return a file without the services after which a unit starts."""
+    lines = content.splitlines(keepends=True) if path.endswith(".service") else []
+    return b"".join(line for line in lines if not line.startswith(b"After=")) or content
+
+
 def wanted_digests(manager: Manager, service: dict[str, Any]) -> dict[str, str]:
-    """Digest what the service would be started with now."""
+    """Digest what the service would be started with now.
+
+    The order of starts is no part of it, as systemd applies that without a restart. ``whole`` has it all the same: with
+    that digest earlier versions recorded what they started.
+    """
+    files = manager.definition_files(service["name"]) + service["restart_files"]
+    program = program_identity(service["command"])
     return {
-        "restart": digest_of(
-            manager.definition_files(service["name"]) + service["restart_files"], program_identity(service["command"])
-        ),
+        "restart": digest_of(files, program, _without_order),
+        "whole": digest_of(files, program),
         "reload": digest_of(service["reload_files"], ""),
     }

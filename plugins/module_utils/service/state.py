@@ -70,13 +70,13 @@ def decide(state: str, wanted: dict[str, str], started_with: dict[str, str], can
     """Choose the action that brings a service to its wanted state: ``start``, ``restart``, ``reload`` or ``none``.
 
     :param state: what the manager says of it.
-    :param wanted: digests ``{restart, reload}`` of what it would be started with now.
-    :param started_with: the same digests of what the running process was started with; empty if not known.
+    :param wanted: digests ``{restart, whole, reload}`` of what it would be started with now.
+    :param started_with: ``{restart, reload}`` of what the running process was started with; empty if not known.
     :param can_reload: whether the service knows how to reload.
     """
     if state in (DEAD, UNKNOWN):
         return "start"
-    if wanted["restart"] != started_with.get("restart"):
+    if started_with.get("restart") not in (wanted["restart"], wanted.get("whole", wanted["restart"])):
         return "restart"
     if wanted["reload"] != started_with.get("reload"):
         return "reload" if can_reload else "restart"

@@ -19,6 +19,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import (
     flags,
     kernels,
     kv_cache,
+    launch,
     log,
     quantization,
     questions,
@@ -180,6 +181,10 @@ class Vllm:
     def parse_log(self, text: str) -> dict[str, Any]:
         """Return what the last start in a log measured."""
         return log.parse(text)
+
+    def launch(self, instance: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what an instance is started with, from the service spec that the role writes."""
+        return launch.launch(instance, told)
 
     def question(self, instance: Mapping[str, Any], args: Mapping[str, Any], env: Mapping[str, Any]) -> dict[str, Any]:
         """Return how an instance would be started, as the dry start reads it."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -331,3 +332,33 @@ def test_busy_then_ready_behind_tls(door: tuple[str, Path]) -> None:
 def test_nobody_at_the_door() -> None:
     ready: dict[str, Any] = {"url": "http://127.0.0.1:1/", "ca": None, "headers": {}, "status": [200]}
     assert "does not answer (" in readiness.answers(ready)
+
+
+def test_another_order_of_starts_restarts_nothing(manager: type[Manager], run: Run, tmp_path: Path) -> None:
+    manager.definition_files = lambda _self, name: [f"{tmp_path}/{name}.service"]  # type: ignore[method-assign]
+    definition = tmp_path / "vllm-a.service"
+
+    def actions(text: str) -> dict[str, str]:
+        definition.write_text(text)
+        return dict(run("vllm-a", exclusive="")["actions"])
+
+    assert actions("[Unit]\nAfter=network.target\n[Service]\nUser=a\n") == {"vllm-a": "restart"}
+    assert actions("[Unit]\nAfter=network.target llm-vllm-b.service\n[Service]\nUser=a\n") == {"vllm-a": "none"}
+    assert actions("[Unit]\nAfter=network.target\n[Service]\nUser=b\n") == {"vllm-a": "restart"}
+
+
+def test_what_an_earlier_version_recorded_is_recorded_anew(manager: type[Manager], run: Run, tmp_path: Path) -> None:
+    manager.definition_files = lambda _self, name: [f"{tmp_path}/{name}.service"]  # type: ignore[method-assign]
+    definition, marker = tmp_path / "vllm-a.service", tmp_path / ".started" / "vllm-a"
+    definition.write_text("[Unit]\nAfter=network.target\n[Service]\nUser=a\n")
+    run("vllm-a", exclusive="")
+    recorded = json.loads(marker.read_text())
+    assert recorded["restart"] != recorded["whole"]
+    marker.write_text(json.dumps({"restart": recorded["whole"], "reload": recorded["reload"]}))
+    before = marker.read_text()
+    assert run("vllm-a", exclusive="", check=True)["actions"] == {"vllm-a": "none"}
+    assert marker.read_text() == before
+    assert not run("vllm-a", exclusive="")["changed"]
+    assert json.loads(marker.read_text()) == recorded
+    definition.write_text("[Unit]\nAfter=network.target other.service\n[Service]\nUser=a\n")
+    assert run("vllm-a", exclusive="")["actions"] == {"vllm-a": "none"}

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.vllm.specs import SANDBOX
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.specs import SANDBOX
 from ansible_collections.llmfleet.serving.tests.unit.roles.service.test_unit import render
 
 ROOT = Path(__file__).resolve().parents[4]

@@ -101,6 +101,12 @@ def test_every_instance_starts_restarts_stops_or_stays() -> None:
             {"dtype": "bfloat16", "max_num_seqs": 9},
             ['dtype: "float16" -> "bfloat16"', "max_num_seqs: 8 -> 9"],
         ),
+        # Of variables the names alone are told.
+        (
+            {"env": {"A": "1", "B": "2"}},
+            {"env": {"A": "x", "C": "2"}},
+            ["variable A has another value", "variable B is gone", "variable C is new"],
+        ),
         # What an older plan did not know, and what no engine is started with.
         ({}, {"aliases": [], "kv_cache_dtype": None, "env": {}}, []),
         ({"aliases": ["a"]}, {"aliases": ["a", "b"]}, []),

@@ -68,6 +68,10 @@ def supervisor(answers):
         (service_state.RUNNING, {"restart": "2", "reload": "2"}, SAME, True, "restart"),
         (service_state.RUNNING, {"restart": "1", "reload": "2"}, SAME, True, "reload"),
         (service_state.RUNNING, {"restart": "1", "reload": "2"}, SAME, False, "restart"),
+        # An earlier version recorded the digest with the order of starts.
+        (service_state.RUNNING, {"restart": "2", "whole": "1", "reload": "1"}, SAME, True, "none"),
+        (service_state.RUNNING, {"restart": "2", "whole": "3", "reload": "1"}, SAME, True, "restart"),
+        (service_state.RUNNING, {"restart": "2", "whole": "3", "reload": "1"}, {}, True, "restart"),
     ],
 )
 def test_the_least_that_is_needed(state, wanted, started, can_reload, action):

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.filter.vllm import vllm_specs
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import specs
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service.parts import divided
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.vllm import specs
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "specs.json").read_text())
 SETTINGS: dict[str, Any] = CASES[0]["settings"]
