@@ -93,6 +93,28 @@ def test_a_fresh_fleet(fleet: Fleet) -> None:
     assert sorted(path.name for path in fleet.inventory.iterdir()) == ["hosts.yml"]
 
 
+def test_a_restart_that_the_inventory_causes_is_told_with_its_reason(fleet: Fleet) -> None:
+    def planned(**values: Any) -> Any:
+        return fleet.plan(
+            fleet.model, arguments=("-e", json.dumps({"llm_engine_api_key": "sk-first-0123456789", **values}))
+        )
+
+    running = planned()["plan"]["instances"]
+    answer = planned(llm_instances_in_force=running)
+    assert [change["action"] for change in answer["changes"]] == ["="], fleet.said
+    assert fleet.code == 0, fleet.said
+    other = {"vllm_env": {"TOKEN": "canary"}, "vllm_drain_timeout": 60, "llm_engine_api_key": "sk-second-0123456789"}
+    (change,) = planned(llm_instances_in_force=running, **other)["changes"]
+    key, drain, variable = change["what"]
+    assert (change["action"], key.partition(":")[0]) == ("~", "key of the engines (fingerprint)")
+    assert [drain, variable] == ["drain_timeout: 20 -> 60", "variable of all instances TOKEN is new"]
+    assert "~ chat-0 on gpu1: it is started with other values" in fleet.said
+    assert "site.yml would change chat-0" in fleet.said
+    assert fleet.code == 2
+    assert "canary" not in fleet.said
+    assert "sk-second" not in fleet.said
+
+
 def test_limits_that_several_gateways_count_each_for_itself_are_noted(fleet: Fleet) -> None:
     told = "gateways counts limits for itself"
     fleet.plan(fleet.model)
