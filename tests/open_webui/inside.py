@@ -18,16 +18,21 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.error import HTTPError, URLError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.error import URLError
 
-PAGE = "http://127.0.0.1:3000"
-JSON = "application/json"
+from page_client import JSON, ask, call, form
+from page_mistakes import mistaken
+from page_models import model_tries
+from page_private import private_tries
+from page_sockets import socket_tries
+
 PASSWORD = "a-password-of-a-user"
 # A function of an administrator, which would leave a file in the service's directory.
 CODE = "open('ran', 'w')\n\n\nclass Filter:\n    pass\n"
 IPV4 = 0x0800
 STREAMED = {"content": "streamed"}
+# A word of prompts, files and names that fail.
+WORD = "canaryofaprompt"
 # What the gateway answers for these models.
 REFUSALS = {
     "limited": (429, "Too many requests of this key. Try again in 7 seconds."),
@@ -40,18 +45,11 @@ SECRETS = {
 }
 
 
-class Stay(HTTPRedirectHandler):
-    def redirect_request(self, *_args: Any) -> None:
-        """Leave a redirection as it is."""
-
-
-OPENER = build_opener(Stay)
-
-
 class Gateway(BaseHTTPRequestHandler):
     """As much of the gateway as a page needs."""
 
     asked: ClassVar[list[str]] = []
+    bodies: ClassVar[list[str]] = []
 
     def reply(self, kind: str, body: bytes, status: int = 200) -> None:
         self.send_response(status)
@@ -61,13 +59,16 @@ class Gateway(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self) -> None:
-        models = [{"id": name, "object": "model"} for name in ("chat", "limited", "gone")]
+        models = [{"id": name, "object": "model"} for name in ("chat", "limited", "gone", "echo", "garbled", "cut")]
         self.reply("application/json", json.dumps({"data": models}).encode())
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.asked.append(f"{self.path} {body['model']}")
-        if self.path == "/v1/embeddings":
+        self.bodies.append(json.dumps(body))
+        if body["model"] in ("echo", "garbled", "cut"):
+            self.fail(body["model"], json.dumps(body.get("messages") or body.get("input")))
+        elif self.path == "/v1/embeddings":
             vectors = [{"index": place, "embedding": [0.5, 0.25, 0.125]} for place in range(len(body["input"]))]
             self.reply("application/json", json.dumps({"data": vectors}).encode())
         elif body["model"] in REFUSALS:
@@ -76,6 +77,20 @@ class Gateway(BaseHTTPRequestHandler):
         else:
             chunk = {"id": "1", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": STREAMED}]}
             self.reply("text/event-stream", f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode())
+
+    def fail(self, how: str, prompt: str) -> None:
+        """Answer with what quotes a prompt: an error, a stream that is none, and one that breaks off."""
+        if how == "echo":
+            self.reply("application/json", json.dumps({"error": {"message": f"refused: {prompt}"}}).encode(), 400)
+        elif how == "garbled":
+            self.reply("text/event-stream", f"data: {{{prompt}\n\ndata: [{prompt}\n\n".encode())
+        else:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            self.wfile.write(f"data: {{{prompt}".encode())
+            self.close_connection = True
 
     def log_message(self, *_args: object) -> None:
         """Say nothing."""
@@ -113,41 +128,14 @@ class WayOut:
             self.sent.append(f"{ipaddress.ip_address(packet[16:20])}:{port} {printable}")
 
 
-def ask(path: str, token: str = "", body: Any = None, kind: str = JSON, method: str | None = None) -> tuple[int, str]:
-    """Status and text of an answer; a redirection is not followed."""
-    data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = Request(PAGE + path, data, {"Content-Type": kind}, method=method)
-    if token:
-        request.add_header("Authorization", f"Bearer {token}")
-    try:
-        with OPENER.open(request, timeout=60) as answer:
-            return int(answer.status), answer.read().decode(errors="replace")
-    except HTTPError as error:
-        return error.code, f"{error.headers.get('Location', '')}{error.read().decode(errors='replace')}"
-
-
-def call(path: str, token: str = "", body: Any = None) -> Any:
-    """What an answer says; any refusal ends the test."""
-    status, text = ask(path, token, body)
-    if status != 200:
-        sys.exit(f"{path}: {status} {text[:500]}")
-    return json.loads(text) if text.startswith(("{", "[")) else text
-
-
 def wait_until_ready(process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 200
+    end = time.monotonic() + 300
     while time.monotonic() < end and process.poll() is None:
         with contextlib.suppress(URLError, OSError):
             call("/ready")
             return
         time.sleep(0.5)
     sys.exit("Open WebUI did not become ready")
-
-
-def form(name: str, kind: str, content: bytes) -> tuple[bytes, str]:
-    """A form with one file."""
-    head = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: {kind}\r\n\r\n'
-    return head.encode() + content + b"\r\n--b--\r\n", "multipart/form-data; boundary=b"
 
 
 def deeds() -> dict[str, tuple[Any, ...]]:
@@ -206,7 +194,7 @@ def tried(token: str, sent: list[str]) -> dict[str, Any]:
     return found
 
 
-def main(program: str, folder: Path) -> None:
+def main(program: str, folder: Path, what: str) -> None:
     out = WayOut(folder)
     # A name that nobody knows: the way out has to be seen to work.
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -226,18 +214,24 @@ def main(program: str, folder: Path) -> None:
         process = subprocess.Popen(command, env=environment, cwd=state, stdout=log, stderr=subprocess.STDOUT)
     try:
         wait_until_ready(process)
-        report = used(environment["WEBUI_ADMIN_EMAIL"], out.sent)
+        if what == "models":
+            report = granted(environment["WEBUI_ADMIN_EMAIL"])
+        else:
+            report = used(environment["WEBUI_ADMIN_EMAIL"], out.sent)
         gateway.shutdown()
         gateway.server_close()
         path, chat = deeds()["chat"]
-        report["down"] = ask(path, report.pop("token"), chat)
+        token = report.pop("token")
+        report["down"] = ask(path, token, chat)
+        report["mistakes"] += mistaken(WORD, token)
         # What it does by itself from time to time, it has begun by now.
         time.sleep(5)
     finally:
         process.terminate()
         process.wait(30)
-    told = {"control": control, "gateway": Gateway.asked, "sent": out.sent, "ran": (state / "ran").exists()}
-    print(json.dumps({**report, **told}))
+    told = {"control": control, "sent": out.sent, "ran": (state / "ran").exists()}
+    lines = (folder / "log").read_text(errors="replace").splitlines()
+    print(json.dumps({**report, **told, "quoted": [line for line in lines if WORD in line], "logged": len(lines)}))
 
 
 def attacks(owned: dict[str, str]) -> dict[str, tuple[Any, ...]]:
@@ -300,19 +294,32 @@ def call_file(token: str) -> str:
     return str(json.loads(text)["id"])
 
 
+def people_of(administrator: str) -> tuple[str, str, str, dict[str, str]]:
+    """Sessions of the administrator and of two users, and the users' ids by name."""
+    admin = log_in(administrator, SECRETS["WEBUI_ADMIN_PASSWORD"])
+    ids, tokens = {}, []
+    for name in ("Ann", "Bob"):
+        person = {"name": name, "email": f"{name.lower()}@mail.example", "password": PASSWORD, "role": "user"}
+        ids[name] = call("/api/v1/auths/add", admin, person)["id"]
+        tokens.append(log_in(person["email"], PASSWORD))
+    return admin, tokens[0], tokens[1], ids
+
+
+def granted(administrator: str) -> dict[str, Any]:
+    """A page whose models are granted, where nobody has granted any."""
+    admin, ann, _bob, ids = people_of(administrator)
+    return {"models": model_tries(admin, ann, ids["Ann"], Gateway.asked), "mistakes": [], "token": ann}
+
+
 def used(administrator: str, sent: list[str]) -> dict[str, Any]:
     """The page, used by its administrator and by a user."""
-    admin = log_in(administrator, SECRETS["WEBUI_ADMIN_PASSWORD"])
-    people = [
-        {"name": name, "email": f"{name.lower()}@mail.example", "password": PASSWORD, "role": "user"}
-        for name in ("Ann", "Bob")
-    ]
-    ids = {person["name"]: call("/api/v1/auths/add", admin, person)["id"] for person in people}
-    ann, bob = (log_in(person["email"], PASSWORD) for person in people)
-    again = log_in(people[0]["email"], PASSWORD)
+    admin, ann, bob, ids = people_of(administrator)
+    again = log_in("ann@mail.example", PASSWORD)
     picture = {"name": "Ann", "profile_image_url": "https://pictures.example/a.png"}
     report = {
         "attacks": attacked(bob, ann, ids["Bob"]),
+        "private": private_tries(admin, bob, ann, ids, Gateway.bodies),
+        "sockets": socket_tries(bob, ann, ids),
         # What is there at all: reading alone changes nothing.
         "readable": {name: ask(path, admin)[0] for name, (path, *rest) in attacks(ids).items() if not rest},
         "models": [model["id"] for model in call("/api/models", ann)["data"]],
@@ -331,15 +338,17 @@ def used(administrator: str, sent: list[str]) -> dict[str, Any]:
         "picture": ask(f"/api/v1/users/{ids['Ann']}/profile/image", bob)[0],
         "before": ask("/api/v1/auths/", again)[0],
     }
+    report["gateway"] = list(Gateway.asked)
+    report["mistakes"] = mistaken(WORD, ann) + mistaken(WORD, admin)
     call("/api/v1/auths/signout", ann, {})
     report["after"] = {
         name: ask("/api/v1/auths/", token)[0] for name, token in {"ann": ann, "again": again, "bob": bob}.items()
     }
-    report["token"] = log_in(people[0]["email"], PASSWORD)
+    report["token"] = log_in("ann@mail.example", PASSWORD)
     report["later"] = ask("/api/v1/auths/", report["token"])[0]
     return report
 
 
 if __name__ == "__main__":
     os.umask(0o077)
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

@@ -44,6 +44,9 @@ REMEMBERS = {"memory", "recall"}
 SEARCHES = {"search"}
 # Open WebUI says only "401 Unauthorized" to a user who asks for what the page does not offer to users.
 NOT_OFFERED = {"user: knowledge"}
+# What nobody reads: a text file has no HTML, and no account comes from elsewhere. Tools and channels are off.
+UNREADABLE = {"file: GET /content/html", "person: GET /oauth/sessions"}
+OFF = ("tool: ", "channel: ")
 SENTENCE = re.compile(r"\[?[A-Z][^<>{}]{8,}")
 
 
@@ -55,7 +58,7 @@ def programs() -> Path:
     return found[-1]
 
 
-def used(folder: Path, changes: dict[str, Any]) -> Any:
+def used(folder: Path, changes: dict[str, Any], what: str = "page") -> Any:
     """What two persons got of a page with these parameters, and what left meanwhile."""
     shutil.copytree(ROLE / "files", folder / "config" / "open-webui")
     wanted = {
@@ -74,8 +77,8 @@ def used(folder: Path, changes: dict[str, Any]) -> Any:
     subprocess.run([str(ansible), "-i", str(inventory), str(playbook)], check=True, stdout=subprocess.DEVNULL)
 
     namespace = ["unshare", "--net", "--mount", "--propagation", "private"]
-    inside = [sys.executable, str(HERE / "inside.py"), str(programs() / "python"), str(folder)]
-    run = subprocess.run([*namespace, *inside], text=True, capture_output=True, timeout=300, check=False)
+    inside = [sys.executable, str(HERE / "inside.py"), str(programs() / "python"), str(folder), what]
+    run = subprocess.run([*namespace, *inside], text=True, capture_output=True, timeout=900, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     return json.loads(run.stdout.splitlines()[-1])
 
@@ -156,6 +159,52 @@ def test_nobody_gets_what_another_person_or_the_administrator_has(report: Any) -
     # To an administrator they are there, so the paths are those of this release.
     assert {name: status for name, status in report["readable"].items() if status != 200} == {}
     assert (tried["kept"], tried["title"]) == ([200, 200], "private")
+
+
+def test_nobody_reads_or_changes_by_its_id_what_another_person_has(report: Any) -> None:
+    private = report["private"]
+    for who, statuses in private["statuses"].items():
+        # Open WebUI refuses to change some things with 400.
+        refusals = (400, 401, 403, 404) if who == "user" else (401, 403, 404)
+        assert {name: status for name, status in statuses.items() if status not in refusals} == {}, who
+    assert len(private["statuses"]["user"]) > 80
+    assert private["seen"] == []
+    unreadable = {name for name, status in private["readable"].items() if status != 200}
+    assert {name for name in unreadable if not name.startswith(OFF)} == UNREADABLE
+    assert {kind for kind, kept in private["kept"].items() if not kept} == set()
+    assert private["remembered"]
+    # Neither a file nor a collection of another person gets into a prompt.
+    assert (private["sent on"], private["asked"] > 0) == ([], True)
+
+
+def test_live_events_are_for_sessions_and_for_what_is_ones_own(report: Any) -> None:
+    sockets = report["sockets"]
+    assert sockets["polling"][0] == 400
+    assert sockets["other origin"] == 403
+    assert sockets["http"] == {"nobody": 401, "empty": 401, "forged": 401, "unsigned": 401, "user": 200}
+    assert "privateinanote" in sockets["owner"]
+    for who in ("nobody", "empty", "forged", "unsigned", "user"):
+        came = sockets["came"][who] + sockets["later"][who]
+        assert "privateinanote" not in came, who
+        # A socket without a session is closed, and an event would begin with 42.
+        assert "42[" not in came, who
+        assert ("41" in came) == (who != "user"), who
+
+
+def test_the_log_has_no_word_of_what_people_write(report: Any) -> None:
+    # A request that is answered tries nothing.
+    assert sum(status >= 400 for status in report["mistakes"]) > 200
+    assert report["logged"] > 100, "nothing was logged: this test proves nothing here"
+    assert report["quoted"] == []
+
+
+def test_a_model_that_nobody_has_granted_is_used_by_nobody(tmp_path: Path) -> None:
+    models = used(tmp_path, {"open_webui_share_models": False}, "models")["models"]
+    assert models["control"] == [200, 1]
+    assert (models["listed"], models["asked"]) == ([], [])
+    answered = {name: text for name, (status, text) in models["tried"].items() if status < 400}
+    assert [name for name, text in answered.items() if not text.endswith(' is disabled"}')] == []
+    assert {name: status for name, status in models["nobody"].items() if status not in (401, 403, 404)} == {}
 
 
 def test_a_picture_of_a_user_leads_nowhere(report: Any) -> None:

@@ -1,17 +1,18 @@
 # Copyright (c) 2026, llmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The application that uvicorn runs: Open WebUI behind a filter, with a sign-out that ends sessions."""
+"""The application that uvicorn runs: Open WebUI behind a filter, with a sign-out that ends sessions and a quiet log."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
+import llmfleet_page_log
 from fastapi import HTTPException
 from llmfleet_filter import ADMINISTRATOR, Filter, no_room
 from open_webui.internal.db import get_async_db
-from open_webui.main import app
+from open_webui.main import app as page
 from open_webui.models.config import Config
 from open_webui.models.files import File
 from open_webui.routers import auths, files
@@ -58,4 +59,6 @@ async def take_file_if_there_is_room(request: Any, file: Any, user: Any, **other
 
 auths.invalidate_token = end_sessions
 files.upload_file_handler = take_file_if_there_is_room
-app.user_middleware.append(Middleware(Filter, may_list=may_list))
+page.user_middleware.append(Middleware(Filter, may_list=may_list))
+llmfleet_page_log.install()
+app = llmfleet_page_log.Serving(page)
