@@ -28,15 +28,16 @@ def test_vllm_says_what_the_table_has_of_what_is_drawn_today(capsys: pytest.Capt
     if not matrix.PYTHON:
         pytest.fail("there is no vLLM on this machine: `make demo` installs it, or set LLM_VLLM_PYTHON", pytrace=False)
     today = datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat()
-    different, count = [], 0
-    until = time.monotonic() + SECONDS
+    different = []
+    until = float("inf")
     with table.asking() as ask, capsys.disabled():
         print(f"\n{ENTRIES} entries of the shipped table, drawn by {today}")
         for one, known in table.drawn(today, ENTRIES):
-            if count and time.monotonic() > until:
+            if time.monotonic() > until:
                 break
-            count += 1
             heard = table.said(ask, one)
+            # The first answer takes as long as the imports.
+            until = min(until, time.monotonic() + SECONDS)
             print(f"{'agrees' if heard == known else 'differs':8} {one.model['repository']} | {one.card} | {one.asked}")
             if heard != known:
                 different.append(f"{one.model['repository']} | {one.card} | {one.asked}: {heard}, the table: {known}")
