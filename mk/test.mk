@@ -3,8 +3,8 @@
 # something else half of their time, and measure no times; those that do (chain, gate, nginx and similar ones) run alone. Scenarios run while the demo is
 # installed, because a host takes over the environments that it has built. molecule-container (images of 8 GB are built, pushed and pulled),
 # first-command (three more demos) and clients (2 GB of packages of others) are not among them, which is reported at the end.
-TEST_STEPS ?= bench unit doctor gate demo,again+sanity,lint,plan,prod,docs-check,importer,compat,collection \
-  changes readme chain browser metrics engine+prometheus,outside nginx leaks molecule+molecule-gpu demo-clean
+TEST_STEPS ?= bench unit gate demo,again+sanity,lint,plan,prod changes,readme+docs-check,doctor,importer,compat,collection \
+  chain browser metrics engine+prometheus,outside nginx leaks molecule+molecule-gpu demo-clean
 PYTEST = .venv/test/bin/python -m pytest
 PURE = ansible_collections.llmfleet.serving.plugins
 

@@ -15,14 +15,20 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import check as inventory_check
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, proofs
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import answered, requirements, version, wiring
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import (
+    answered,
+    changes,
+    requirements,
+    version,
+    wiring,
+)
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory as fleet_memory
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import variables
 
 # Arguments are checked by their type. Those that users write (models, keys, catalogue) are checked with all their
 # content.
-LISTS = ("instances", "models", "others", "found", "reached")
-DICTIONARIES = ("gateways", "machines", "read", "recorded", "known")
+LISTS = ("instances", "models", "others", "found", "reached", "current")
+DICTIONARIES = ("gateways", "machines", "read", "known", "plan")
 
 
 def _refuse(name: str, argument: str, value: Any, remedy: str) -> AnsibleFilterError:
@@ -129,6 +135,24 @@ def instances_on(instances: Any, host: str) -> list[dict[str, Any]]:
 
 
 @checked
+def engine_steps(plan: Any) -> list[dict[str, Any]]:
+    """Select the steps that are carried out one by one."""
+    return changes.engine_steps(plan)
+
+
+@checked
+def engine_step_on(plan: Any, number: int, host: str, recorded: Any) -> dict[str, Any]:
+    """Compute what a host does in a step."""
+    return changes.engine_step_on(plan, int(number), host, recorded)
+
+
+@checked
+def instances_in_traffic(plan: Any, number: int, current: Any, machines: Any) -> list[dict[str, Any]]:
+    """Select the instances that gateways send to after a step."""
+    return changes.instances_in_traffic(plan, int(number), current, machines)
+
+
+@checked
 def host_needs(instances: Any, models: Any, host: str, models_root: str) -> dict[str, Any]:
     """Compute the memory and the downloads that a host's instances need."""
     return {
@@ -207,6 +231,9 @@ class FilterModule:
         """Name the filters."""
         return {
             "engine_answers": engine_answers,
+            "engine_step_on": engine_step_on,
+            "engine_steps": engine_steps,
+            "instances_in_traffic": instances_in_traffic,
             "facts_or_error": facts_or_error,
             "host_needs": host_needs,
             "instances_in_force": instances_in_force,

@@ -120,6 +120,11 @@ options:
         secrets; their state stays.
     type: str
     default: ''
+  kept:
+    description: Services that O(exclusive) leaves alone, by their names.
+    type: list
+    elements: str
+    default: []
   config_root: {description: Directory of configuration., type: path, default: /etc/llmfleet}
   state_root: {description: Directory of state., type: path, default: /var/lib/llmfleet}
   log_root: {description: Directory of supervisor's log files., type: path, default: /var/log/llmfleet}
@@ -355,7 +360,7 @@ class Run:
         defined = self._defined()
         foreign = {name for name, ours in defined.items() if not ours}
         known = {name for name in defined if name.startswith(beginning)}.union(configured) - foreign
-        gone = sorted(known - {service["name"] for service in self.params["services"]})
+        gone = sorted(known - {service["name"] for service in self.params["services"]} - set(self.params["kept"]))
         self._remove(gone)
         for name in gone:
             if os.path.isdir(self._configuration(name)):
@@ -423,6 +428,7 @@ def main() -> None:
             "services": {"type": "list", "elements": "dict", "default": [], "options": options.SERVICE},
             "state": {"type": "str", "choices": ["started", "stopped", "absent"], "default": "started"},
             "exclusive": {"type": "str", "default": ""},
+            "kept": {"type": "list", "elements": "str", "default": []},
             "config_root": {"type": "path", "default": "/etc/llmfleet"},
             "state_root": {"type": "path", "default": "/var/lib/llmfleet"},
             "log_root": {"type": "path", "default": "/var/log/llmfleet"},

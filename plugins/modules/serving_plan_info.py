@@ -70,6 +70,21 @@ options:
     type: list
     elements: str
     default: []
+  downtime:
+    description:
+      - Models that may have fewer instances in service than their C(min_in_service) during this change; V(all) for
+        every model.
+    type: list
+    elements: str
+    default: []
+  serial:
+    description: Hosts that are changed at a time - a number, a share such as V(25%), or a list of both, step by step.
+    type: raw
+    default: 1
+  reached:
+    description: Hosts of this run. Instances of others are not changed. Without it, it is all hosts.
+    type: list
+    elements: str
   engines:
     description: C(llm_engines); engines from outside the collection have a C(file) that describes them.
     type: dict
@@ -132,7 +147,19 @@ plan:
         Without O(releases) it is empty.
       type: dict
     problems:
-      description: Problems that keep the fleet from being served.
+      description: >-
+        Problems that keep the fleet from being served, or a model from keeping C(min_in_service) instances in service.
+      type: list
+      elements: dict
+    steps:
+      description: >-
+        What is done in which order - C(number), C(kind) (C(start), C(replace), C(traffic) when gateways learn what was
+        started, C(stop)), C(instances) with C(name) and C(host), C(hosts), C(in_service) of each model (C(before),
+        C(during), C(after) and the C(floor)), C(traffic), the instances that gateways send to afterwards, and C(why).
+      type: list
+      elements: dict
+    ending:
+      description: Instances that end last, when gateways know all others, each with C(name) and C(host).
       type: list
       elements: dict
 questions:
@@ -163,7 +190,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models as inventory_models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import asked as plan_asked
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_report
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan, transition
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.answers import Answers
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
 
@@ -180,6 +207,9 @@ def main() -> None:
         "gateways": {"type": "dict", "default": {}},
         "first_port": {"type": "int", "default": 8100},
         "replan": {"type": "list", "elements": "str", "default": []},
+        "downtime": {"type": "list", "elements": "str", "default": []},
+        "serial": {"type": "raw", "default": 1},
+        "reached": {"type": "list", "elements": "str"},
         "engines": {"type": "dict", "default": {}},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
@@ -194,6 +224,10 @@ def main() -> None:
         module.fail_json(msg=str(error))
     changes = plan_report.changes(plan["instances"], given["current"])
     said = plan_asked.verdicts(models, plan["instances"], changes, answers) if given["releases"] else {}
+    options = {name: given[name] for name in ("downtime", "serial", "reached")}
+    order = transition.find(plan, models, given["hosts"], given["current"], changes, **options)
+    plan["steps"], plan["ending"] = order["steps"], order["ending"]
+    plan["problems"] += order["blocked"]
     questions = plan_asked.questions(plan["instances"], said)
     plan["problems"] += [one._asdict() for one in plan_asked.problems(plan["instances"], changes, said)]
     plan["answers"] = {name: {key: one[key] for key in plan_asked.TOLD} for name, one in said.items()}

@@ -206,7 +206,19 @@ PLAY: list[dict[str, Any]] = [
         "gather_facts": True,
         "vars_files": [str(ROOT / "group_vars" / "all" / "llm_images.yml")],
         "roles": [{"role": "llmfleet.serving.fleet_defaults"}],
-        "tasks": [{"ansible.builtin.include_tasks": str(ROOT / "playbooks" / "tasks" / "run_engines.yml")}],
+        "tasks": [
+            {"ansible.builtin.include_tasks": str(ROOT / "playbooks" / "tasks" / "prepare_engines.yml")},
+            {
+                "ansible.builtin.include_tasks": str(ROOT / "playbooks" / "tasks" / "run_engines.yml"),
+                "vars": {
+                    "__llm_mine": {
+                        "engines": "{{ llm_engines | list }}",
+                        "planned": "{{ llm_instances_here }}",
+                        "untouched": [],
+                    }
+                },
+            },
+        ],
     }
 ]
 

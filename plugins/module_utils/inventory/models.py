@@ -27,6 +27,7 @@ BUILT_IN: dict[str, Any] = {
     "revision": None,
     "aliases": [],
     "replicas": 1,
+    "min_in_service": None,
     "hosts": [],
     "context": "auto",
     "concurrency": None,
@@ -126,6 +127,14 @@ def _beyond(model: dict[str, Any], label: str) -> list[Problem]:
     return [Problem(f"{label}.context", length, f"{model['source']} has {positions} positions", remedy)]
 
 
+def _floor(model: dict[str, Any], label: str) -> list[Problem]:
+    least, replicas = model["min_in_service"], model["replicas"]
+    if least is None or least <= replicas:
+        return []
+    remedy = "give fewer, or more replicas"
+    return [Problem(f"{label}.min_in_service", least, f"the model has {replicas} replicas", remedy)]
+
+
 def _label(raw: Any, index: int) -> str:
     name = raw.get("name") if isinstance(raw, dict) else None
     return f"llm_models[{rules.label(name, index)}]"
@@ -202,6 +211,7 @@ def examine(
             model["weights_estimated"] = True
         problems += registry.check(label, model)
         problems += _beyond(model, label)
+        problems += _floor(model, label)
         resolved.append(model)
     return resolved, problems
 

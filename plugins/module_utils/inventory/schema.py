@@ -142,6 +142,7 @@ DEFAULTS: Schema = {
     **FAMILY,
     "engine": text(ENGINE, "the name of an engine, a key of llm_engines"),
     "load": _load,
+    "min_in_service": number(0),
     "replicas": number(1),
 }
 MODEL: Schema = {

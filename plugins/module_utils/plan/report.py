@@ -148,6 +148,7 @@ def render(plan: dict[str, Any], current: list[dict[str, Any]], measured: list[d
         lines.append(f"{change['action']} {change['name']} on {change['host']}: {change['why']}")
         lines += [f"    {detail}" for detail in [*change["what"], *because]]
     parts.append("\n".join(lines) if lines else "No instance would start, restart or stop.")
+    parts += _steps(plan)
     if plan.get("answers"):
         parts.append("\n".join(plan_asked.lines(plan["answers"])))
     missing = [f"! {one['model']}-{one['replica']}: {one['reason']}; {one['remedy']}" for one in plan["unplaced"]]
@@ -157,3 +158,23 @@ def render(plan: dict[str, Any], current: list[dict[str, Any]], measured: list[d
     if len(rows) > 1:
         parts.append(table(rows))
     return "\n\n".join(parts)
+
+
+def _steps(plan: dict[str, Any]) -> list[str]:
+    """Return the steps of a change as one text, and which of them a floor forbids, if there is more than one to do."""
+    lines = []
+    for step in plan.get("steps") or []:
+        names = ", ".join(f"{one['name']} on {one['host']}" for one in step["instances"])
+        lines.append(f"{step['number']}. {step['kind']} {names}: {step['why']}")
+        lines += [
+            f"    {model}: {count['before']} in service, {count['during']} meanwhile, {count['after']} after, at least "
+            f"{count['floor']}"
+            for model, count in step["in_service"].items()
+        ]
+    ending = ", ".join(f"{one['name']} on {one['host']}" for one in plan.get("ending") or [])
+    if ending:
+        lines.append(f"{len(plan['steps']) + 1}. stop {ending}: when gateways send to the others")
+    blocked = [one for one in plan.get("problems") or [] if str(one["variable"]).endswith(".min_in_service")]
+    refused = [f"! {one['host']}: {one['problem']}; {one['remedy']}" for one in blocked]
+    heading = ["Steps:"] if lines else []
+    return ["\n".join(part) for part in (heading + lines, refused) if part]

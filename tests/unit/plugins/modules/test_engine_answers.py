@@ -128,11 +128,20 @@ def test_a_model_is_found_where_the_plan_knows_its_config(given: dict[str, Any],
     assert ask(unknown, instance("chat", source="demo:"))["answers"] == []
 
 
+TASKS = ("prepare", "change", "run")
+
+
 def test_it_is_asked_and_heard_before_anything_is_stopped() -> None:
     check = yaml.safe_load((ROOT / "roles" / "vllm" / "tasks" / "check.yml").read_text())
     asking, stopping = check[-2:]
     assert "llmfleet.serving.engine_answers" in asking
     assert "refused" in stopping["ansible.builtin.assert"]["that"]
-    run = yaml.safe_load((ROOT / "playbooks" / "tasks" / "run_engines.yml").read_text())
-    files = [str(task.get("ansible.builtin.include_role", {}).get("tasks_from")) for task in run]
-    assert files.index("check.yml") < files.index("run.yml")
+    tasks = ROOT / "playbooks" / "tasks"
+    prepared, run = (yaml.safe_load((tasks / f"{name}_engines.yml").read_text()) for name in ("prepare", "run"))
+    files = [str(task.get("ansible.builtin.include_role", {}).get("tasks_from")) for task in prepared]
+    assert "check.yml" in files
+    assert "run.yml" not in files
+    assert run[0]["ansible.builtin.include_role"]["tasks_from"] == "run.yml"
+    plays = [str(play) for play in yaml.safe_load((ROOT / "playbooks" / "site.yml").read_text())]
+    first = {name: next(n for n, play in enumerate(plays) if f"tasks/{name}_engines.yml" in play) for name in TASKS}
+    assert first["prepare"] < first["change"] < first["run"]
