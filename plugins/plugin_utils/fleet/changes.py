@@ -31,8 +31,8 @@ def engine_steps(plan: dict[str, Any]) -> list[dict[str, Any]]:
 def engine_step_on(plan: dict[str, Any], number: int, host: str, recorded: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what a host does in a step: ``{names, engines, kept, planned, untouched}``.
 
-    ``names`` are the instances that it starts or changes, ``engines`` those whose roles do it, and ``kept`` the services
-    that these roles leave alone. After the step, those of ``planned`` and of ``untouched`` run on it.
+    ``names`` are the instances that it starts or changes, ``engines`` those whose roles do it, and ``kept`` the
+    services that these roles leave alone. After the step, those of ``planned`` and of ``untouched`` run on it.
 
     :param number: number of the step; 0 for the end, when a host is brought to the plan but for what ends last.
     :param recorded: instances that the host had recorded before this run.

@@ -144,4 +144,7 @@ def test_it_is_asked_and_heard_before_anything_is_stopped() -> None:
     assert run[0]["ansible.builtin.include_role"]["tasks_from"] == "run.yml"
     plays = [str(play) for play in yaml.safe_load((ROOT / "playbooks" / "site.yml").read_text())]
     first = {name: next(n for n, play in enumerate(plays) if f"tasks/{name}_engines.yml" in play) for name in TASKS}
-    assert first["prepare"] < first["change"] < first["run"]
+    # The play that changes them prepares all hosts before.
+    assert first["prepare"] <= first["change"] < first["run"]
+    changing = plays[first["change"]]
+    assert changing.index("tasks/prepare_engines.yml") < changing.index("tasks/change_engines.yml")
