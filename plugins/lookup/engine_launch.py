@@ -81,8 +81,8 @@ DIGITS = 12
 TEMPLATES = {
     ("systemd", False): ("unit.service.j2", "secrets.env.j2"),
     ("systemd", True): ("container.service.j2", "run_container.sh.j2", "files.sh.j2", "secrets.env.j2"),
-    ("supervisor", False): ("program.conf.j2", "run.sh.j2", "environment.sh.j2", "secrets.env.j2"),
-    ("supervisor", True): ("program.conf.j2", "run_container.sh.j2", "files.sh.j2", "secrets.env.j2"),
+    ("supervisor", False): ("program.conf.j2", "run.sh.j2", "ingress.sh.j2", "environment.sh.j2", "secrets.env.j2"),
+    ("supervisor", True): ("program.conf.j2", "run_container.sh.j2", "ingress.sh.j2", "files.sh.j2", "secrets.env.j2"),
 }
 
 
