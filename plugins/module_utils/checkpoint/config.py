@@ -148,10 +148,26 @@ def _experts(text: Values, names: tuple[str, ...]) -> int | None:
 
 def _intermediate(text: Values) -> int | None:
     """Return the width of the dense feed-forward layers; the widest where each layer has its own."""
+    if text.get("block_ff_dim") is not None:
+        return _adjusted(text)
     value = text.get(*_INTERMEDIATE)
     if isinstance(value, list):
         return max(text.integers(*_INTERMEDIATE, most=MOST_WIDTH) or [0]) or None
     return text.integer(*_INTERMEDIATE, most=MOST_WIDTH, least=0) or None
+
+
+def _adjusted(text: Values) -> int | None:
+    """Return the width of LFM2's feed-forward layers: two thirds of what is said, rounded up (vLLM's ``Lfm2MLP``)."""
+    width = text.integer("block_ff_dim", most=MOST_WIDTH) or 0
+    if text.get("block_auto_adjust_ff_dim") is not False:
+        factor, multiple = (
+            text.get("block_ffn_dim_multiplier"),
+            text.integer("block_multiple_of", most=MOST_WIDTH) or 256,
+        )
+        width = 2 * width // 3
+        width = int(factor * width) if isinstance(factor, (int, float)) else width
+        width = -(-width // multiple) * multiple
+    return width or None
 
 
 def _encoder_only(root: Values, text: Values, model_type: str, architectures: list[str]) -> bool:

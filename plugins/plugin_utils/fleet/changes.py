@@ -44,7 +44,8 @@ def engine_step_on(plan: dict[str, Any], number: int, host: str, recorded: list[
         leaving = [one for name, one in before.items() if name in ending and name not in wanted]
         engines = {registry.of(one).name for one in [*wanted.values(), *recorded]}
         return _done(list(wanted), engines, list(wanted.values()), leaving, leaving)
-    untouched, planned = dict(before), {}
+    untouched = dict(before)
+    planned: dict[str, dict[str, Any]] = {}
     names: list[str] = []
     engines = set()
     for step in [step for step in plan.get("steps") or [] if step["number"] <= number]:

@@ -277,7 +277,8 @@ def test_a_program_loads_its_rules_and_starts_where_there_are_none(
     nft.chmod(0o755)
     script = Path(full["config_dir"], "run")
     text = render("run.sh.j2", tmp_path, full)
-    assert text.count("/usr/sbin/nft") == 1
+    # Rules of outgoing and of incoming traffic.
+    assert text.count("/usr/sbin/nft") == 2
     script.write_text(text.replace("/usr/sbin/nft", str(nft)))
     script.chmod(0o700)
     made = subprocess.run([str(script)], capture_output=True, text=True, check=True, start_new_session=True)
