@@ -18,21 +18,26 @@ description:
     (M(llmfleet.serving.serving_plan_info)).
 extends_documentation_fragment: llmfleet.serving.attributes.reads
 options:
-  instances: {description: Instances that the host has recorded., type: list, elements: dict, required: true}
+  record:
+    description:
+      - File with the instances that the host has recorded. They are no parameter, because Ansible writes parameters to
+        the log of the host, and environments of instances may hold secrets.
+    type: path
+    default: /etc/ansible/facts.d/llmfleet_plan.fact
   timeout: {description: Seconds for the answer of an engine., type: int, default: 5}
 """
 
 EXAMPLES = r"""
 - name: Ask the engines of this host whether they serve
   llmfleet.serving.serving_engines_info:
-    instances: "{{ ansible_facts['ansible_local']['llmfleet_plan'].instances }}"
+  become: true
   register: engines
 """
 
 RETURN = r"""
 serving:
   description: Names of the instances that answered with 200.
-  returned: always
+  returned: when the file can be read
   type: list
   elements: str
   sample: [chat-0]
@@ -44,6 +49,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import authority
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_json
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.http_client import Client, TroubleError
 
 
@@ -61,11 +67,14 @@ def serves(instance: dict[str, Any], seconds: float) -> bool:
 def main() -> None:
     """Run the module."""
     spec: dict[str, Any] = {
-        "instances": {"type": "list", "elements": "dict", "required": True},
+        "record": {"type": "path", "default": "/etc/ansible/facts.d/llmfleet_plan.fact"},
         "timeout": {"type": "int", "default": 5},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    instances = module.params["instances"]
+    record = read_json(module.params["record"])
+    if not isinstance(record, dict):
+        module.exit_json(changed=False)
+    instances = record.get("instances") or []
     with ThreadPoolExecutor(max_workers=max(1, len(instances))) as pool:
         answers = list(pool.map(lambda one: serves(one, module.params["timeout"]), instances))
     names = [str(one["name"]) for one, good in zip(instances, answers) if good]

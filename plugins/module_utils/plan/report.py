@@ -51,10 +51,12 @@ def changes(instances: list[dict[str, Any]], current: list[dict[str, Any]]) -> l
     ``action`` is ``+`` (starts), ``~`` (restarts), ``-`` (stops) or ``=`` (stays); ``what`` tells each value that
     changes as ``name: old -> new``.
     """
-    before = {one["name"]: one for one in current}
+    # While an instance moves, one of its name is on two hosts.
+    before = {(one["name"], one.get("host")): one for one in current}
     found = []
     for one in instances:
-        old = before.pop(one["name"], None)
+        elsewhere = (key for key in before if key[0] == one["name"])
+        old = before.pop((one["name"], one["host"]), None) or before.pop(next(elsewhere, ("", "")), None)
         if old is None:
             found.append(_change("+", one, [], "it is asked for and does not run"))
             continue

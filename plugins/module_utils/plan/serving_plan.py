@@ -62,7 +62,7 @@ def plan(
     # An instance without its digest counts as changed.
     in_force = {
         str(one.get("name")): {**one, "request": None} if again & {"all", one.get("model")} else one
-        for one in current or []
+        for one in sorted(current or [], key=lambda one: _may_stay(one, models))
     }
     problems = [problem for name, facts in hosts.items() for problem in unfit(name, facts)]
     problems += unknown_hosts(models, hosts)
@@ -101,6 +101,12 @@ def plan(
         "hosts": {host.name: machines.host_report(host, refused.get(host.name, [])) for host in gpu_hosts},
         "problems": [p._asdict() for p in problems],
     }
+
+
+def _may_stay(instance: dict[str, Any], models: list[dict[str, Any]]) -> bool:
+    """Return whether an instance is on a host of its model. Of two with one name, left by a cut move, this counts."""
+    hosts: list[str] = next((model["hosts"] for model in models if model["name"] == instance.get("model")), [])
+    return not hosts or instance.get("host") in hosts
 
 
 def _weighed(model: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,8 @@ class Blocked(NamedTuple):
     """Instances in service while it is away."""
 
 
-def _key(one: dict[str, Any]) -> tuple[str, str]:
+def place(one: dict[str, Any]) -> tuple[str, str]:
+    """Return name and host of an instance. While it moves, one of its name is on two hosts."""
     return str(one["name"]), str(one["host"])
 
 
@@ -65,7 +66,7 @@ class Fleet:
         self.started: list[dict[str, Any]] = []
         """Instances that run, to which gateways do not send yet."""
         for one in serving:
-            self.in_service.setdefault(str(one["model"]), set()).add(_key(one))
+            self.in_service.setdefault(str(one["model"]), set()).add(place(one))
 
     def run(self) -> list[Blocked]:
         """Find steps until nothing is left to do, or until no step is possible; return what a floor forbids then."""
@@ -128,10 +129,10 @@ class Fleet:
         """Count an instance that was changed in place: gateways know it unless its port is another one now."""
         old, new = changed.old or {}, changed.record
         served = self.in_service.setdefault(str(new["model"]), set())
-        if old.get("port") == new["port"]:
-            served.add(_key(new))
+        if old.get("port") == new["port"] and place(new) not in map(place, self.started):
+            served.add(place(new))
         else:
-            served.discard(_key(new))
+            served.discard(place(new))
             self.started.append(new)
 
     def _traffic(self) -> bool:
@@ -142,9 +143,9 @@ class Fleet:
             return False
         before = {name: self._count(name) for name in sorted(models)}
         for one in self.started:
-            self.in_service.setdefault(str(one["model"]), set()).add(_key(one))
+            self.in_service.setdefault(str(one["model"]), set()).add(place(one))
         for ending in [one for one in waiting if one.new is None and self._serves(one) and self._spare(one) > 0]:
-            self.in_service[str(ending.record["model"])].discard(_key(ending.record))
+            self.in_service[str(ending.record["model"])].discard(place(ending.record))
         shown, self.started = [Pending(None, one) for one in self.started], []
         self._record(TRAFFIC, shown, before, "gateways send to what was started", {})
         return True
@@ -154,7 +155,7 @@ class Fleet:
         for one in [one for one in self.todo if one.new is None]:
             if self._needed(one) and self._spare(one) > 0:
                 before = self._counts([one])
-                self.in_service.get(str(one.record["model"]), set()).discard(_key(one.record))
+                self.in_service.get(str(one.record["model"]), set()).discard(place(one.record))
                 self.room.give(one.record)
                 return self._step(STOP, [one], before, "others need its memory")
         return False
@@ -175,7 +176,7 @@ class Fleet:
         ]
 
     def _serves(self, one: Pending) -> bool:
-        return one.old is not None and _key(one.old) in self.in_service.get(str(one.record["model"]), set())
+        return one.old is not None and place(one.old) in self.in_service.get(str(one.record["model"]), set())
 
     def _count(self, model: str) -> int:
         return len(self.in_service.get(model, ()))

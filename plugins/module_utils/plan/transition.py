@@ -9,10 +9,11 @@ Pure functions; no Ansible, no files, no network.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Iterable
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.room import Room
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan.steps import Blocked, Fleet, Pending
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.steps import Blocked, Fleet, Pending, place
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
 
@@ -40,16 +41,12 @@ def pending(instances: list[dict[str, Any]], current: list[dict[str, Any]], same
 
     :param same: names of instances that stay as they are.
     """
-    before = {one["name"]: one for one in current}
+    before = {place(one): one for one in current}
     kept = set(same)
     found = []
     for one in instances:
-        old = before.pop(one["name"], None)
-        if one["name"] in kept:
-            continue
-        if old is not None and old.get("host") != one["host"]:
-            found += [Pending(None, one), Pending(old, None)]
-        else:
+        old = before.pop(place(one), None)
+        if one["name"] not in kept:
             found.append(Pending(old, one))
     return found + [Pending(old, None) for old in before.values()]
 
@@ -85,7 +82,10 @@ def find(
     :param serial: hosts to change at a time: a number, a share such as ``25%``, or a list of these.
     :param reached: hosts of this run; without it all. Instances of others are not changed.
     """
-    serving = [one for one in current if _in_service(one, hosts)]
+    # A run that was cut short left an instance on both hosts of its move. Gateways may not know the new one yet.
+    twice = {name for name, count in Counter(one["name"] for one in current).items() if count > 1}
+    arrived = {place(one) for one in plan["instances"] if one["name"] in twice}
+    serving = [one for one in current if _in_service(one, hosts) and place(one) not in arrived]
     keep = floors(models, serving, downtime)
     same = [change["name"] for change in changes if change["action"] == "="]
     room = Room(plan["hosts"], hosts, current)
@@ -93,6 +93,7 @@ def find(
         one for one in pending(plan["instances"], current, same) if reached is None or one.record.get("host") in reached
     ]
     fleet = Fleet(todo, serving, keep, room, widths(serial, len(hosts)))
+    fleet.started += [one for one in current if place(one) in arrived]
     blocked = fleet.run()
     return {
         "steps": fleet.steps,

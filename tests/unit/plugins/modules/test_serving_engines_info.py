@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,8 +42,13 @@ def instance(name: str, port: int, **more: Any) -> dict[str, Any]:
     return {"name": name, "listen": "127.0.0.1", "port": port, **more}
 
 
+def written(folder: Path, record: Any) -> str:
+    (folder / "record").write_text(json.dumps(record))
+    return str(folder / "record")
+
+
 def test_only_those_that_answer_with_200_serve(
-    port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         instances = [
@@ -52,10 +59,15 @@ def test_only_those_that_answer_with_200_serve(
             instance("silent-0", silent.getsockname()[1]),
             instance("gone-0", 9),
         ]
-        result = run_module(serving_engines_info.main, {"instances": instances, "timeout": 1}, monkeypatch, capsys)
+        args = {"record": written(tmp_path, {"instances": instances}), "timeout": 1}
+        result = run_module(serving_engines_info.main, args, monkeypatch, capsys)
     assert result["serving"] == ["good-0", "everywhere-0"]
     assert result["changed"] is False
 
 
-def test_a_host_without_instances(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_module(serving_engines_info.main, {"instances": []}, monkeypatch, capsys)["serving"] == []
+@pytest.mark.parametrize(("record", "serving"), [({}, []), ({"instances": []}, []), (None, None), ([], None)])
+def test_a_host_without_instances_or_without_a_record(
+    record: Any, serving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "none") if record is None else written(tmp_path, record)
+    assert run_module(serving_engines_info.main, {"record": path}, monkeypatch, capsys).get("serving") == serving

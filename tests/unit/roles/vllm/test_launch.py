@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -331,3 +332,21 @@ def test_a_key_that_is_not_known_is_no_difference(
     before, after = copy.deepcopy(told[""]), copy.deepcopy(told[""])
     before["launch"]["vllm"]["key"], after["launch"]["vllm"]["key"] = old, new
     assert change(before, after)["action"] == action
+
+
+def test_values_that_repeat_a_default_of_a_role_are_that_default() -> None:
+    defaults: dict[str, Any] = {}
+    for role in ("vllm", "service"):
+        defaults.update(yaml.safe_load((ROOT / "roles" / role / "defaults" / "main.yml").read_text()))
+    text = (ROOT / "roles" / "fleet_defaults" / "defaults" / "main" / "engines.yml").read_text()
+    repeated = re.findall(r"(\w+) \| default\(((?:[^()]|\([^()]*\))*)\)", text)
+    found = {name: value for name, value in repeated if name in defaults}
+    assert set(found) >= {"vllm_compile", "vllm_log_level", "vllm_drain_timeout", "service_manager"}
+    for name, value in found.items():
+        own = str(defaults[name]).removeprefix("{{ ").removesuffix(" }}").replace("vllm_device", "llm_device")
+        assert _spelled(value) == _spelled(own), name
+
+
+def _spelled(value: str) -> str:
+    """Return a value of a template in one spelling: quotes, and an expression in a text, make no difference."""
+    return re.sub(r"[\"'{} ~]", "", value)

@@ -139,6 +139,32 @@ def test_what_ends_makes_room_only_after_gateways_know_the_others() -> None:
     ]
 
 
+def cut_move() -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """A run that moved chat-0 from gpu1 to gpu2 and ended before gateways learnt of it."""
+    hosts = {"gpu1": machine(1, prefix="a"), "gpu2": machine(1, prefix="b")}
+    before = plan([model("chat", hosts=["gpu1"])], hosts)
+    moved = [model("chat", hosts=["gpu2"])]
+    after = plan(moved, hosts, before)
+    return moved, hosts, {"instances": after["instances"] + before["instances"]}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_move_that_was_cut_short_ends_after_gateways_know_the_new_host(order: int) -> None:
+    moved, hosts, both = cut_move()
+    both["instances"] = both["instances"][::order]
+    result = found(moved, hosts, both)
+    assert result["steps"] == result["blocked"] == []
+    assert result["ending"] == [{"name": "chat-0", "host": "gpu1"}]
+    changes = report.changes(result["plan"]["instances"], both["instances"])
+    assert [(one["action"], one["host"]) for one in changes] == [("=", "gpu2"), ("-", "gpu1")]
+
+
+def test_memory_of_a_move_that_was_cut_short_is_free_after_gateways_know_the_new_host() -> None:
+    moved, hosts, both = cut_move()
+    result = found([*moved, model("other", CHAT, hosts=["gpu1"], context=131072)], hosts, both)
+    assert kinds(result) == [("traffic", ["chat-0"]), ("stop", ["chat-0"]), ("start", ["other-0"])]
+
+
 def test_two_that_change_places_are_refused() -> None:
     hosts = {"gpu1": machine(1, L4, "a"), "gpu2": machine(1, L4, "b")}
     before = plan([model("one", CHAT, hosts=["gpu1"]), model("two", CHAT, hosts=["gpu2"])], hosts)
