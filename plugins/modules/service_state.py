@@ -83,6 +83,19 @@ options:
             type: path
             required: true
           timeout: {description: Seconds it may take., type: int, default: 600}
+      generation:
+        description:
+          - What the service is, for its generations and the ledger of the host. Without it there are none. Before such
+            a service is started or restarted, what it is started with is kept (M(llmfleet.serving.service_generation)),
+            and each start, restart and stop is a line of C(ledger.jsonl) in O(state_root).
+        type: dict
+        suboptions:
+          instance: {description: Name of the instance., type: str, required: true}
+          model: {description: Name of its model., type: str, default: ''}
+          revision: {description: Revision of the model that was asked for., type: str, default: ''}
+          snapshot: {description: Directory of the model., type: str, default: ''}
+          image: {description: Image that the program comes from; empty without containers., type: str, default: ''}
+          secret_files: {description: Files with secrets; they are not kept., type: list, elements: path, default: []}
       ready:
         description: Condition under which the service counts as started.
         type: dict
@@ -128,6 +141,10 @@ options:
   config_root: {description: Directory of configuration., type: path, default: /etc/llmfleet}
   state_root: {description: Directory of state., type: path, default: /var/lib/llmfleet}
   log_root: {description: Directory of supervisor's log files., type: path, default: /var/log/llmfleet}
+  record:
+    description: File with the instances in force; the record of an instance is kept with its generation.
+    type: path
+    default: /etc/ansible/facts.d/llmfleet_plan.fact
   supervisorctl: {description: The C(supervisorctl) program; C(supervisord) lies beside it., type: path}
 """
 
@@ -158,6 +175,12 @@ handed_over:
   type: list
   elements: str
   sample: [/var/lib/llmfleet/vllm-chat-0]
+kept:
+  description: Services that run as they should, and whose first generation was kept, or in check mode would be.
+  returned: always
+  type: list
+  elements: str
+  sample: [vllm-chat-0]
 prepared:
   description: Commands that ran to prepare services, or in check mode would, by name of the service.
   returned: always
@@ -165,7 +188,6 @@ prepared:
 """
 
 import glob
-import json
 import os
 import shutil
 import time
@@ -173,13 +195,15 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import ownership, stamps
-from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import delete, read_json, read_text
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import delete, read_text
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name, refuse
 from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import options, readiness
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import wait as service_wait
+from ansible_collections.llmfleet.serving.plugins.module_utils.service.history import History
 from ansible_collections.llmfleet.serving.plugins.module_utils.service.managers import Manager, Supervisor, Systemd
+from ansible_collections.llmfleet.serving.plugins.module_utils.service.started import Started
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import parse_environment_file, redact
 
 
@@ -197,6 +221,9 @@ class Run:
             supervisorctl=self.params["supervisorctl"],
             run=self.command,
         )
+        self.started = Started(self.params["state_root"])
+        self.history = History(self.params["state_root"], self.manager, self.params["record"])
+        self.kept: list[str] = []
         self.actions: dict[str, str] = {}
         self.ready_seconds: dict[str, float] = {}
         self.prepared: dict[str, list[str]] = {}
@@ -214,18 +241,6 @@ class Run:
             fail(self.module, f"'{' '.join(argv)}' failed with {code}: {said}; run it by hand on the host.")
         return str(out if code == 0 else out + err)
 
-    def _marker(self, name: str) -> str:
-        return os.path.join(self.params["state_root"], ".started", name)
-
-    def _started_with(self, name: str) -> dict[str, str]:
-        found = read_json(self._marker(name))
-        return found if isinstance(found, dict) else {}
-
-    def _remember(self, name: str, digests: dict[str, str]) -> None:
-        os.makedirs(os.path.dirname(self._marker(name)), mode=0o700, exist_ok=True)
-        with open(self._marker(name), "w", encoding="utf-8") as handle:
-            json.dump(digests, handle)
-
     def start(self) -> None:
         """Bring every service up, step by step."""
         states = self.manager.states([service["name"] for service in self.params["services"]])
@@ -234,37 +249,45 @@ class Run:
             name = service["name"]
             wanted[name] = readiness.wanted_digests(self.manager, service)
             self.actions[name] = logic.decide(
-                states[name], wanted[name], self._started_with(name), bool(service["reload_signal"])
+                states[name], wanted[name], self.started.digests(name), bool(service["reload_signal"])
             )
             pending = [one for one in service["prepare"] if not stamps.is_stamped(one["stamp"])]
             if pending:
                 self.prepared[name] = [" ".join(one["command"]) for one in pending]
             if service["state_dir"] and ownership.is_foreign(service["state_dir"], service["user"]):
                 self.handed_over.append(service["state_dir"])
+            if self.actions[name] == "none" and self.history.is_new(service):
+                self.kept.append(name)
         acts = any(self.actions[name] != "none" for name in wanted)
         # Reading the changed filter of a running service applies it.
         self.reread = not acts and self.manager.stale(list(wanted))
         if self.module.check_mode:
             return
         # An earlier version may have recorded the same state in another way.
-        for name in [n for n in wanted if self.actions[n] == "none" and self._started_with(n) != wanted[n]]:
-            self._remember(name, wanted[name])
+        for name in [n for n in wanted if self.actions[n] == "none" and self.started.digests(n) != wanted[n]]:
+            self.started.remember(name, wanted[name])
         if acts or self.reread:
             self.manager.prepare(list(wanted))
         for step in logic.steps(self.params["services"], self.actions):
             for service in step:
                 self._hand_over(service)
                 self._prepare(service)
+                self.history.begin(service, self.actions[service["name"]])
             began = time.monotonic()
             for service in step:
                 action = self.actions[service["name"]]
                 if action != "none":
+                    self.started.begin(service["name"], action)
                     self.manager.act(service["name"], action, service["reload_signal"])
             for service in step:
+                name = service["name"]
                 self._await(service, began)
-                if self.actions[service["name"]] != "none":
-                    self._remember(service["name"], wanted[service["name"]])
-                    self.ready_seconds[service["name"]] = round(time.monotonic() - began, 1)
+                if self.actions[name] != "none":
+                    self.started.remember(name, wanted[name])
+                    self.ready_seconds[name] = round(time.monotonic() - began, 1)
+                    self.history.ready(service, self.ready_seconds[name])
+                elif name in self.kept:
+                    self.history.adopt(service)
 
     def _hand_over(self, service: dict[str, Any]) -> None:
         """Give the service its directory of state. Until now a process of its earlier user may have worked in it."""
@@ -313,14 +336,14 @@ class Run:
 
     def _look(self, service: dict[str, Any], began: float) -> service_wait.Look:
         name = service["name"]
-        state = self.manager.states([name])[name]
-        run = self.manager.incarnation(name)
+        state, run = self.manager.states([name])[name], self.manager.incarnation(name)
         run_command, hidden = self.module.run_command, self._secrets(name)
         problem = readiness.unready(run_command, service, hidden) if state == logic.RUNNING else ""
         return service_wait.Look(time.monotonic() - began, state, run, problem)
 
     def _fail(self, service: dict[str, Any], cause: str) -> None:
         name = service["name"]
+        self.history.failed(service, cause)
         log = redact(self.manager.log_tail(name, 40), self._secrets(name))
         text = logic.failure_text(
             host_name(self.params),
@@ -347,6 +370,7 @@ class Run:
         self.actions = {name: "stop" if name in running else "none" for name in states}
         if running and not self.module.check_mode:
             self.manager.stop(running)
+            self.history.stopped(running)
 
     def _named_or_all(self) -> list[str]:
         return [service["name"] for service in self.params["services"]] or self._all_names()
@@ -381,8 +405,10 @@ class Run:
         if not self.module.check_mode:
             gone = [name for name, action in self.actions.items() if action == "remove"]
             if gone:
+                self.history.stopping(gone)
                 self.manager.disable(gone)
-            for path in self.manager.leftovers(gone) + [self._marker(name) for name in gone]:
+                self.history.stopped([name for name in gone if states[name] in (logic.RUNNING, logic.STARTING)])
+            for path in self.manager.leftovers(gone) + [self.started.marker(name) for name in gone]:
                 delete(path)
             if gone:
                 self.manager.forget(gone)
@@ -402,18 +428,15 @@ class Run:
 
     def result(self) -> dict[str, Any]:
         """Return the result for Ansible."""
-        done = {name: action for name, action in self.actions.items() if action != "none"}
-        prefix = self.params["prefix"]
-        lines = [f"{prefix}{name}: prepare with {one}" for name, commands in self.prepared.items() for one in commands]
-        lines += [f"{path}: handed over to the user of its service" for path in self.handed_over]
-        lines += [f"{prefix}{name}: {action}" for name, action in done.items()]
+        lines = logic.changes(self.params["prefix"], self.actions, self.prepared, self.handed_over, self.kept)
         lines += ["systemd: read changed settings of running services"] if self.reread else []
         return {
-            "changed": bool(done or self.prepared or self.reread or self.handed_over),
+            "changed": bool(lines),
             "actions": self.actions,
             "ready_seconds": self.ready_seconds,
             "handed_over": self.handed_over,
             "prepared": self.prepared,
+            "kept": self.kept,
             "diff": {"before": "", "after": "".join(f"{line}\n" for line in lines)},
         }
 
@@ -432,6 +455,7 @@ def main() -> None:
             "config_root": {"type": "path", "default": "/etc/llmfleet"},
             "state_root": {"type": "path", "default": "/var/lib/llmfleet"},
             "log_root": {"type": "path", "default": "/var/log/llmfleet"},
+            "record": {"type": "path", "default": "/etc/ansible/facts.d/llmfleet_plan.fact"},
             "supervisorctl": {"type": "path"},
         },
         required_if=[("manager", "supervisor", ["supervisorctl"])],

@@ -23,6 +23,15 @@ _READY: dict[str, Any] = {
     "headers": {"type": "dict", "default": {}},
     "status": {"type": "list", "elements": "int", "default": [200]},
 }
+_GENERATION: dict[str, Any] = {
+    "instance": {"type": "str", "required": True},
+    "model": {"type": "str", "default": ""},
+    "revision": {"type": "str", "default": ""},
+    "snapshot": {"type": "str", "default": ""},
+    "image": {"type": "str", "default": ""},
+    # These are paths.
+    "secret_files": {"type": "list", "elements": "path", "default": [], "no_log": False},
+}
 SERVICE: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "command": {"type": "path", "required": True},
@@ -34,5 +43,6 @@ SERVICE: dict[str, Any] = {
     "after": {"type": "list", "elements": "str", "default": []},
     "beside": {"type": "path"},
     "prepare": {"type": "list", "elements": "dict", "default": [], "options": _PREPARE},
+    "generation": {"type": "dict", "options": _GENERATION},
     "ready": {"type": "dict", "default": {}, "options": _READY, "apply_defaults": True},
 }

@@ -118,6 +118,22 @@ def steps(services: list[dict[str, Any]], actions: dict[str, str]) -> list[list[
     return [step for step in result if step]
 
 
+def changes(
+    prefix: str, actions: dict[str, str], prepared: dict[str, list[str]], handed_over: list[str], kept: list[str]
+) -> list[str]:
+    """Return what was done to services, a line for each change.
+
+    :param actions: the action of each service, ``none`` for one that stays as it is.
+    :param prepared: the commands that prepared each service.
+    :param handed_over: directories that were given to the users of their services.
+    :param kept: services whose first generation was kept.
+    """
+    lines = [f"{prefix}{name}: prepare with {one}" for name, commands in prepared.items() for one in commands]
+    lines += [f"{path}: handed over to the user of its service" for path in handed_over]
+    lines += [f"{prefix}{name}: {action}" for name, action in actions.items() if action != "none"]
+    return lines + [f"{prefix}{name}: keep what it runs with as its first generation" for name in kept]
+
+
 def meaning(ready: dict[str, Any]) -> str:
     """Return how a service's readiness is checked: by URL, TCP port, command, or the life of its process."""
     if ready.get("tcp"):

@@ -18,7 +18,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import specs
 # Settings of every instance of a host that the plan names one by one. Their variables are vllm_<name>.
 SETTINGS = ("compile", "log_level", "drain_timeout", "api_paths", "max_choices", "max_prompts", "media_domains")
 # What a spec says of waiting, filters and order restarts nothing.
-NOT_STARTED_WITH = ("ready", "egress", "after", "secrets")
+NOT_STARTED_WITH = ("ready", "egress", "after", "secrets", "generation")
 DIGITS = 12
 
 

@@ -83,6 +83,12 @@ def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         "container": {"workdir": state, "shared_memory": container_size(bool(instance["gpus"]))},
         "sandbox": dict(SANDBOX),
         "egress": settings["egress"],
+        "generation": {
+            "instance": instance["name"],
+            "model": instance["model"],
+            "revision": instance.get("revision") or "",
+            "snapshot": path,
+        },
     }
 
 

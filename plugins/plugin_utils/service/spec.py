@@ -52,7 +52,10 @@ DEFAULTS: dict[str, Any] = {
     "writable": [],
     "sandbox": {},
     "container": {},
+    "generation": {},
 }
+# Keys of what a service tells of itself for its generations.
+GENERATION = ("instance", "model", "revision", "snapshot")
 # Keys of a spec for services in containers.
 CONTAINER = ("mounts", "pid", "arguments", "environment", "capabilities", "workdir", "writable_root", "shared_memory")
 
@@ -134,6 +137,7 @@ def normalise(
             for f in (_normalise_file(name, f) for f in spec.get("files", []))
         ]
         image = full["container"].get("image", "")
+        refuse_unknown(name, "generation.", full["generation"], GENERATION)
         full["egress"] = egress.networks(name, spec.get("egress"))
         full["ready"] = parts.ready(name, full["ready"], programs or {}, image)
         full["prepare"] = parts.prepare(name, full["prepare"], programs or {}, image)
@@ -247,6 +251,15 @@ def secret_files(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def _generation(spec: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what ``service_state`` has to know for the generations of a service; None for one that has none."""
+    if not spec["generation"]:
+        return None
+    secret = [f"{spec['config_dir']}/secrets.env", *(f["dest"] for f in spec["files"] if f["secret"])]
+    told = {key: str(value or "") for key, value in spec["generation"].items()}
+    return {**told, "image": spec["container"].get("image", ""), "secret_files": secret}
+
+
 def manager_services(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the properties of each service for the module ``service_state``; they contain no secret."""
     return [
@@ -262,6 +275,7 @@ def manager_services(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "reload_signal": spec["reload_signal"],
             "after": spec["after"],
             "beside": f"{spec['config_dir']}/{BESIDE}",
+            "generation": _generation(spec),
             # A dictionary without keys would lack those that are required.
             "ready": {**spec["ready"], "tcp": spec["ready"]["tcp"] or None},
             "prepare": [{**one, "stamp": f"{spec['state_dir']}/{one['stamp']}"} for one in spec["prepare"]],

@@ -28,6 +28,7 @@ def echo_specs(instances: list[dict[str, Any]], program: str, key: str) -> list[
             "environment": dict(one["env"]),
             "secrets": {"ECHO_API_KEY": key},
             "ready": {"url": f"http://{authority(one['listen'], one['port'])}/ready", "deadline": 30},
+            "generation": {"instance": one["name"], "model": one["model"], "revision": "", "snapshot": ""},
         }
         for one in instances
     ]
