@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import summary, wiring
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import status, status_page, summary, wiring
 
 
 class FilterModule:
@@ -19,9 +19,12 @@ class FilterModule:
         """Name the filters."""
         return {
             "door_url": summary.door_url,
+            "fleet_status": status.fleet_status,
             "fleet_summary": summary.fleet_summary,
             "hops": wiring.hops,
             "listeners": wiring.listeners,
             "resolve_keys": client_keys.resolve_keys,
+            "status_page": status_page.status_page,
+            "status_table": status.status_table,
             "secret_names": client_keys.secret_names,
         }

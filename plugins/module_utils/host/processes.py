@@ -32,6 +32,16 @@ def listening_sockets(ports: Container[int]) -> list[Socket]:
     return [socket for table in tables for socket in table if socket.port in ports]
 
 
+def began(pid: str) -> float | None:
+    """Return when a process began, in seconds since 1970; None if there is no such process."""
+    # "pid (name) state parent ...": the 20th field after the name is the time after the boot, in ticks.
+    fields = read_proc(f"{pid}/stat").rpartition(")")[2].split()
+    boot = re.search(r"^btime (\d+)", read_proc("stat"), re.MULTILINE)
+    if len(fields) < 20 or boot is None:
+        return None
+    return int(boot.group(1)) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
 def user_name(uid: int) -> str:
     """Return the name of a user, empty where there is none."""
     try:
