@@ -43,6 +43,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "bfloat16 on Turing": {"card": T4, "flags": {"dtype": "bfloat16"}},
     "automatic on Turing": {"card": T4},
     "heads": {"card": H100, "flags": {"tensor-parallel-size": 3}},
+    "thinks": {"card": H100, "flags": {"reasoning-parser": "qwen3", "tool-call-parser": "hermes"}},
     "no such flag": {"card": H100, "flags": {"no-such-flag": 3}},
     "adapters": {"card": H100, "flags": {"enable-lora": True}},
     "code of its own": {"card": H100, "files": {"config.json": {"auto_map": {"AutoConfig": "c.C"}, "model_type": "z"}}},

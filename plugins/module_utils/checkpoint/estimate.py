@@ -91,7 +91,18 @@ def _encoders(config: Mapping[str, Any]) -> int:
             sizes = [_number(inner, "hidden_size", "embed_dim"), _number(inner, "intermediate_size")]
             depth = _number(inner, "num_hidden_layers", "depth", "num_layers")
             total += depth * (4 * sizes[0] + 2 * (sizes[1] or 4 * sizes[0])) * sizes[0]
+            total += _mergers(inner, sizes[0]) + _number(inner, "num_position_embeddings") * sizes[0]
     return total
+
+
+def _mergers(inner: Mapping[str, Any], hidden: int) -> int:
+    """Return the numbers in what makes tokens of a square of patches: two matrices, again for each layer that is told
+    to the language model by itself (vLLM's Qwen3_VisionPatchMerger).
+    """
+    side, out = _number(inner, "spatial_merge_size"), _number(inner, "out_hidden_size")
+    deep = inner.get("deepstack_visual_indexes")
+    count = 1 + (len(deep) if isinstance(deep, (list, tuple)) else 0)
+    return count * side**2 * hidden * (side**2 * hidden + out) if side and out else 0
 
 
 def _number(inner: Mapping[str, Any], *names: str) -> int:

@@ -10,7 +10,6 @@ while a model is built and never run. Nothing here creates a CUDA context.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -270,11 +269,9 @@ def prepare() -> None:
     # These two are written in CuTe, whose compiler is asked for while a model is built.
     os.environ["VLLM_KIMI_K3_GEMM_AR"] = os.environ["VLLM_ENABLE_GEMM_RS"] = "0"
     sys.meta_path.append(_Finder(BESIDE))
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        # What is compiled for CUDA is installed and cannot be loaded.
-        sys.meta_path.insert(0, _Finder(WITH_DRIVER))
+    # Where they are installed, they cannot be imported: without a driver they cannot be loaded, and with one they look
+    # for the cards of this machine, which are hidden above.
+    sys.meta_path.insert(0, _Finder(WITH_DRIVER))
     installed = importlib.metadata.version
 
     def version(name: str) -> str:
@@ -294,6 +291,27 @@ def prepare() -> None:
 def name_bindings() -> None:
     """Let CUDA's bindings be imported; call this after vLLM was."""
     sys.meta_path.append(_Finder(BINDINGS))
+
+
+def answer_without_context() -> None:
+    """Answer for the card of this machine as its driver's NVML does, in place of CUDA.
+
+    A child cannot use CUDA once its parent has called it, which the import of some kernels does, and it would take
+    memory of the card.
+    """
+    from vllm import _custom_ops as operators
+    from vllm.platforms import current_platform
+
+    capability = tuple(current_platform.get_device_capability())
+    name = current_platform.get_device_name()
+    try:
+        memory = int(current_platform.get_device_total_memory())
+    except Exception:  # noqa: BLE001 - NVML does not say it of a card that shares the memory of its host
+        memory = 0
+    own = {"name": name, "capability": capability, "memory_bytes": memory, "count": current_platform.device_count()}
+    CARD.update(own, integrated=bool(UNIFIED.search(name)))
+    _answer_for_torch(own)
+    operators.get_device_attribute = lambda *_args: shared_memory(capability)
 
 
 def install(card: dict[str, Any]) -> None:

@@ -94,6 +94,9 @@ def _config(argv: list[str]) -> Any:
     args = make_arg_parser(Parser()).parse_args(argv)
     engine = AsyncEngineArgs.from_cli_args(args)
     engine.load_format, engine.skip_tokenizer_init = "dummy", True
+    # It belongs to the server in front, and wants the tokenizer; the program that checks flags knows its name.
+    engine.reasoning_parser = ""
+    engine.structured_outputs_config.reasoning_parser = ""
     if engine.tensor_parallel_size * engine.pipeline_parallel_size > 1 and not engine.distributed_executor_backend:
         engine.distributed_executor_backend = "mp"
     return engine.create_engine_config(UsageContext.OPENAI_API_SERVER)

@@ -194,6 +194,10 @@ def load(with_card: bool) -> str:
     dry_stage.save_time()
     if with_card:
         dry_card.name_bindings()
+    elif vllm.platforms.current_platform.is_cuda():
+        import dry_card
+
+        dry_card.answer_without_context()
     return f"vllm {vllm.__version__}"
 
 

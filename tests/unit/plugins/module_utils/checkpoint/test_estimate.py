@@ -49,3 +49,21 @@ def test_four_bits_count_with_their_scales() -> None:
     inner, quantised = (estimate.weight_bytes(whole) or 0) - ends, (estimate.weight_bytes(facts) or 0) - ends
     # Four bits, and 16 for each group of 128.
     assert quantised / inner == pytest.approx((4 + 16 / 128) / 16, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("own", "numbers"),
+    [
+        ({}, 0),
+        ({"spatial_merge_size": 2}, 0),
+        # 2 x 2 patches of 8 numbers become a token of 16.
+        ({"spatial_merge_size": 2, "out_hidden_size": 16}, 32 * (32 + 16)),
+        ({"spatial_merge_size": 2, "out_hidden_size": 16, "deepstack_visual_indexes": [1, 2]}, 3 * 32 * (32 + 16)),
+        ({"num_position_embeddings": 100}, 800),
+        ({"spatial_merge_size": "2", "out_hidden_size": None, "deepstack_visual_indexes": 7}, 0),
+    ],
+)
+def test_what_connects_a_tower_to_the_language_model_counts(own: dict[str, Any], numbers: int) -> None:
+    tower = {"hidden_size": 8, "intermediate_size": 16, "depth": 1}
+    alone = estimate._encoders({"vision_config": tower})
+    assert estimate._encoders({"vision_config": {**tower, **own}}) - alone == numbers
