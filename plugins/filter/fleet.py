@@ -27,7 +27,7 @@ from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import 
 
 # Arguments are checked by their type. Those that users write (models, keys, catalogue) are checked with all their
 # content.
-LISTS = ("instances", "models", "others", "found", "reached", "current")
+LISTS = ("instances", "models", "others", "found", "reached", "current", "weights")
 DICTIONARIES = ("gateways", "machines", "read", "known", "plan")
 
 
@@ -147,9 +147,17 @@ def engine_step_on(plan: Any, number: int, host: str, recorded: Any) -> dict[str
 
 
 @checked
-def instances_in_traffic(plan: Any, number: int, current: Any, machines: Any) -> list[dict[str, Any]]:
-    """Select the instances that gateways send to after a step."""
-    return changes.instances_in_traffic(plan, int(number), current, machines)
+def instances_in_traffic(
+    plan: Any, current: Any, machines: Any, step: int = 0, during: bool = False, weights: Any = None
+) -> list[dict[str, Any]]:
+    """Select the instances that gateways send to."""
+    return changes.instances_in_traffic(plan, current, machines, int(step), during, weights)
+
+
+@checked
+def drained_models(plan: Any, number: int, current: Any) -> list[str]:
+    """Select the models whose instances gateways take out during a step."""
+    return changes.drained(plan, int(number), current)
 
 
 @checked
@@ -233,6 +241,7 @@ class FilterModule:
             "engine_answers": engine_answers,
             "engine_step_on": engine_step_on,
             "engine_steps": engine_steps,
+            "drained_models": drained_models,
             "instances_in_traffic": instances_in_traffic,
             "facts_or_error": facts_or_error,
             "host_needs": host_needs,

@@ -119,6 +119,12 @@ options:
           ca: {description: CA file for an https URL., type: path}
           headers: {description: Headers of the request., type: dict, default: {}}
           status: {description: HTTP status codes that mean ready., type: list, elements: int, default: [200]}
+          body:
+            description:
+              - Text that the answer of O(services[].ready.url) must contain, in its first 64 KiB. With a digest of the
+                configuration in both, the module waits until the service answers with the new one after a reload.
+            type: str
+            default: ''
   state:
     description:
       - V(started) starts them, V(stopped) stops them until they are started again, V(absent) stops them and removes
@@ -138,6 +144,12 @@ options:
     type: list
     elements: str
     default: []
+  reload_only:
+    description:
+      - Whether services that run are only reloaded, never restarted. A restart that is due is left to a call without
+        this option.
+    type: bool
+    default: false
   config_root: {description: Directory of configuration., type: path, default: /etc/llmfleet}
   state_root: {description: Directory of state., type: path, default: /var/lib/llmfleet}
   log_root: {description: Directory of supervisor's log files., type: path, default: /var/log/llmfleet}
@@ -247,10 +259,9 @@ class Run:
         wanted: dict[str, dict[str, str]] = {}
         for service in self.params["services"]:
             name = service["name"]
-            wanted[name] = readiness.wanted_digests(self.manager, service)
-            self.actions[name] = logic.decide(
-                states[name], wanted[name], self.started.digests(name), bool(service["reload_signal"])
-            )
+            wanted[name], started = readiness.wanted_digests(self.manager, service), self.started.digests(name)
+            wanted[name], started = logic.compared(wanted[name], started, self.params["reload_only"])
+            self.actions[name] = logic.decide(states[name], wanted[name], started, bool(service["reload_signal"]))
             pending = [one for one in service["prepare"] if not stamps.is_stamped(one["stamp"])]
             if pending:
                 self.prepared[name] = [" ".join(one["command"]) for one in pending]
@@ -452,6 +463,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["started", "stopped", "absent"], "default": "started"},
             "exclusive": {"type": "str", "default": ""},
             "kept": {"type": "list", "elements": "str", "default": []},
+            "reload_only": {"type": "bool", "default": False},
             "config_root": {"type": "path", "default": "/etc/llmfleet"},
             "state_root": {"type": "path", "default": "/var/lib/llmfleet"},
             "log_root": {"type": "path", "default": "/var/log/llmfleet"},

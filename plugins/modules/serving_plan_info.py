@@ -162,6 +162,10 @@ plan:
       description: Instances that end last, when gateways know all others, each with C(name) and C(host).
       type: list
       elements: dict
+    unreached:
+      description: Hosts whose instances this run does not change, because O(reached) does not name them.
+      type: list
+      elements: str
 questions:
   description: >-
     What to ask M(llmfleet.serving.engine_answers) before instances start - C(name) of the instance, C(host), C(engine)
@@ -226,7 +230,7 @@ def main() -> None:
     said = plan_asked.verdicts(models, plan["instances"], changes, answers) if given["releases"] else {}
     options = {name: given[name] for name in ("downtime", "serial", "reached")}
     order = transition.find(plan, models, given["hosts"], given["current"], changes, **options)
-    plan["steps"], plan["ending"] = order["steps"], order["ending"]
+    plan.update({name: order[name] for name in ("steps", "ending", "unreached")})
     plan["problems"] += order["blocked"]
     questions = plan_asked.questions(plan["instances"], said)
     plan["problems"] += [one._asdict() for one in plan_asked.problems(plan["instances"], changes, said)]

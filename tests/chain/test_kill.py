@@ -85,11 +85,11 @@ def _kept_by_supervisor() -> None:
 
 
 @pytest.mark.supervisor
-@pytest.mark.parametrize("service", ["nginx", "gate", "litellm", "vllm"])
+@pytest.mark.parametrize("service", ["nginx", "nginx-south", "gate", "litellm", "vllm"])
 def test_a_killed_main_process_comes_back_and_leaves_no_orphan(
     service: str, client: openai.OpenAI, model: str, is_served: Callable[[], None]
 ) -> None:
-    # The south proxy is part of nginx; of a model's replicas the first stands for all.
+    # Of a model's replicas the first stands for all.
     program = f"llm-vllm-{model}-0" if service == "vllm" else f"llm-{service}"
     is_served()
     killed = main_pid(program)

@@ -26,7 +26,7 @@ INVENTORY = ROOT / os.environ.get("DEMO_INVENTORY", "inventories/local")
 OUTPUT = ROOT / "tests" / "output"
 CONTROL = ROOT / ".venv" / "control" / "bin"
 KEY = "litellm_key_guide_only"
-ENGINE, GATE, PAGE = 8100, 4200, 3000
+ENGINE, GATE, PAGE, SOUTH = 8100, 4200, 3000, 4100
 
 
 def environment() -> dict[str, str]:
@@ -85,6 +85,15 @@ def ask(key: str) -> int:
         return error.code
 
 
+def south(model: str) -> int:
+    """Return the status of the inner Nginx, or of the engine behind it, to a request without a key."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{SOUTH}/{model}/v1/models", timeout=20) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 def masters() -> dict[str, str]:
     """Return the processes that supervisor keeps, by name."""
     command = ["/opt/llmfleet/tools/bin/supervisorctl", "-c", "/etc/llmfleet/supervisord.conf", "status"]
@@ -114,6 +123,17 @@ def test_a_rotated_key_is_another_one_and_nothing_restarts() -> None:
         assert old not in text, f"{log.name} holds the old key"
 
 
+def test_a_weight_changes_the_traffic_and_restarts_nothing() -> None:
+    before = masters()
+    assert (south("chat"), south("guide")) == (401, 401)
+    out = {"llm_weights": [{"name": "guide-0", "host": "localhost", "weight": 0}]}
+    play("out", "site.yml", "--tags", "nginx", "-e", json.dumps(out))
+    assert (south("chat"), south("guide")) == (401, 503)
+    play("in", "site.yml", "--tags", "nginx")
+    assert (south("chat"), south("guide")) == (401, 401)
+    assert masters() == before
+
+
 def test_stopped_then_a_run_killed_in_the_middle_then_a_run_that_finishes() -> None:
     play("stop", "playbooks/stop.yml")
     assert not masters()
@@ -131,6 +151,7 @@ def test_stopped_then_a_run_killed_in_the_middle_then_a_run_that_finishes() -> N
         "llm-litellm",
         "llm-gate",
         "llm-nginx",
+        "llm-nginx-south",
         "llm-open-webui",
         "llm-prometheus",
     } <= masters().keys()

@@ -178,17 +178,51 @@ class Door:
         return self.ask("/v1/chat/completions", wish or {}, **{"key": self.KEY, **options})
 
 
+class Service:
+    """One Nginx run as its service does: in the foreground, unprivileged, with its errors on standard error."""
+
+    def __init__(self, name: str, folder: Path, port: int) -> None:
+        self.name, self.port = name, port
+        self.config = folder / f"etc/{name}/nginx.conf"
+        self.errors = folder / f"{name}-errors.log"
+        self.log = folder / f"log/{name}/access.json"
+        self.pid = folder / f"run/{name}/nginx.pid"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self, *options: str) -> list[str]:
+        return [NGINX, "-e", "stderr", "-g", f"pid {self.pid};", "-c", str(self.config), *options]
+
+    def start(self) -> None:
+        with self.errors.open("ab") as errors:
+            self.process = subprocess.Popen(self.command(), stderr=errors, user=USER, extra_groups=GROUPS)
+        assert wait_for(lambda: listens(self.port)), self.errors.read_text()
+
+    def check(self) -> subprocess.CompletedProcess[str]:
+        """As the service's user, as the role does: root would leave behind a log that the service may not write."""
+        command = self.command("-t", "-q")
+        return subprocess.run(command, capture_output=True, text=True, check=False, user=USER, extra_groups=GROUPS)
+
+    def reload(self) -> None:
+        assert self.process
+        self.process.send_signal(signal.SIGHUP)
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
+
+
 class Nginx:
-    """Nginx run as the service does: in the foreground, unprivileged, with its errors on standard error."""
+    """Both services of a gateway: the doors, and the balancer of the engines."""
 
     def __init__(self, folder: Path, variables: dict[str, Any]) -> None:
         self.folder, self.variables = folder, variables
-        self.config = folder / "etc/nginx/nginx.conf"
         self.ca = folder / "etc/tls/ca.pem"
-        self.errors = folder / "errors.log"
-        self.log = folder / "log/nginx/access.json"
-        self.pid = folder / "run/nginx/nginx.pid"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.outer = Service("nginx", folder, variables["nginx_status_port"])
+        self.inner = Service("nginx-south", folder, variables["nginx_south_port"])
+        self.services = (self.outer, self.inner)
+        # What most tests are about.
+        self.config, self.log, self.pid = self.outer.config, self.outer.log, self.outer.pid
 
     def rendered(self) -> dict[str, Any]:
         """What render.yml tells of the variant."""
@@ -214,33 +248,34 @@ class Nginx:
     def status(self) -> Door:
         return Door(self.variables["nginx_status_port"], "127.0.0.1")
 
-    def command(self, *options: str) -> list[str]:
-        return [NGINX, "-e", "stderr", "-g", f"pid {self.pid};", "-c", str(self.config), *options]
-
     def start(self) -> None:
-        with self.errors.open("ab") as errors:
-            self.process = subprocess.Popen(self.command(), stderr=errors, user=USER, extra_groups=GROUPS)
-        assert wait_for(lambda: listens(self.variables["nginx_status_port"])), self.errors.read_text()
-
-    def check(self) -> subprocess.CompletedProcess[str]:
-        """As the service's user, as the role does: root would leave behind a log that the service may not write."""
-        command = self.command("-t", "-q")
-        return subprocess.run(command, capture_output=True, text=True, check=False, user=USER, extra_groups=GROUPS)
+        for service in self.services:
+            service.start()
 
     def reload(self) -> None:
-        assert self.process
-        self.process.send_signal(signal.SIGHUP)
+        for service in self.services:
+            service.reload()
 
     def stop(self) -> None:
-        if self.process:
-            self.process.terminate()
-            self.process.wait()
+        for service in self.services:
+            service.stop()
+
+    def in_force(self) -> str:
+        """The digest of the configuration that the inner Nginx was loaded from."""
+        found: str = Door(self.inner.port, "127.0.0.1").ask("/_status").json["configuration"]
+        return found
+
+    def written(self) -> str:
+        """All that both have written down."""
+        files = [path for service in self.services for path in (service.log, service.errors) if path.exists()]
+        return "".join(path.read_text() for path in files)
 
     def logged(self, request_id: str = "") -> list[dict[str, Any]]:
-        """The lines of the access log, those of one request if it is named."""
+        """The lines of both access logs, those of one request if it is named."""
 
         def lines() -> list[dict[str, Any]]:
-            found = [json.loads(line) for line in self.log.read_text().splitlines()]
+            texts = [service.log.read_text() for service in self.services if service.log.exists()]
+            found = [json.loads(line) for line in "".join(texts).splitlines()]
             return [line for line in found if request_id in ("", line["request_id"])]
 
         assert wait_for(lambda: bool(lines())), f"nothing of {request_id} in the access log"
@@ -291,8 +326,14 @@ def variants(stubs: dict[str, Stub]) -> dict[str, dict[str, Any]]:
         model("other", "replica-0", api_paths=["/v1/chat/completions", "/v2/speak"]),
         model("dead", "nobody-0", "nobody-1"),
         model("none"),
+        model("all-out", "replica-0", "replica-1"),
+        model("one-out", "replica-0"),
+        model("session-out", "replica-0", "replica-1", balance="session"),
     ]
     south[2]["servers"][0]["weight"] = 0
+    for out in south[-3:]:
+        for server in out["servers"]:
+            server["weight"] = 0
     for number, server in enumerate(south[0]["servers"]):
         server["replica"] = number
     shared = next(ports)
@@ -345,11 +386,16 @@ def variants(stubs: dict[str, Stub]) -> dict[str, dict[str, Any]]:
 
 def shipped() -> dict[str, Any]:
     """The role's own defaults and internal variables."""
-    return {
+    found = {
         key: value
         for folder in ("defaults", "vars")
         for key, value in yaml.safe_load((ROLE / folder / "main.yml").read_text()).items()
     }
+    # Files are searched in a role only from within a role.
+    for number, text in enumerate(found["__nginx_south_inputs"]):
+        if "'../templates/" in text:
+            found["__nginx_south_inputs"][number] = text.replace("'../templates/", f"'{ROLE}/templates/")
+    return found
 
 
 def certificate(
@@ -397,11 +443,12 @@ def rendered(stubs: dict[str, Stub]) -> Iterator[Variants]:
         }
         hosts[name] = {**BASE, **SERVICE, **roots, **own, "nginx_tls_ca_file": str(folder / "etc/tls/ca.pem"), **values}
         found[name] = Nginx(folder, hosts[name])
-        (folder / "etc/nginx").mkdir(parents=True)
-        for writable in ("lib/nginx", "run/nginx", "log/nginx"):
-            (folder / writable).mkdir(parents=True)
-            if USER:
-                shutil.chown(folder / writable, USER)
+        for service in found[name].services:
+            service.config.parent.mkdir(parents=True)
+            for writable in (folder / "lib" / service.name, service.pid.parent, service.log.parent):
+                writable.mkdir(parents=True)
+                if USER:
+                    shutil.chown(writable, USER)
     inventory = root / "inventory.yml"
     # Defaults as group variables, so that a variant wins over them as an inventory does.
     inventory.write_text(yaml.safe_dump({"all": {"vars": shipped(), "hosts": hosts}}))
@@ -415,7 +462,8 @@ def rendered(stubs: dict[str, Stub]) -> Iterator[Variants]:
     )
     assert run.returncode == 0, run.stdout + run.stderr
     for variant in found.values():
-        variant.config.write_text(variant.rendered()["nginx.conf"])
+        for service in variant.services:
+            service.config.write_text(variant.rendered()[service.name])
         if not variant.variables["nginx_north"]:
             continue
         made = certificate("make", variant.ca, *variant.rendered()["names"])

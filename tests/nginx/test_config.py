@@ -17,24 +17,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 SERVED = ("main", "tight", "address", "given", "browsers", "south", "unknown")
 CHECK = Path(__file__).resolve().parents[2] / "roles" / "nginx" / "files" / "check_config.sh"
 GIXY = Path(sys.executable).with_name("gixy")
 
 
+@pytest.mark.parametrize("service", [0, 1])
 @pytest.mark.parametrize("variant", SERVED)
-def test_nginx_takes_it_without_a_warning(rendered: Any, variant: str) -> None:
-    result = rendered[variant].check()
+def test_nginx_takes_it_without_a_warning(rendered: Any, variant: str, service: int) -> None:
+    result = rendered[variant].services[service].check()
     assert (result.returncode, result.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("service", [0, 1])
 @pytest.mark.parametrize("variant", [*SERVED, "files", "new", "privileged"])
-def test_gixy_finds_nothing(rendered: Any, variant: str) -> None:
+def test_gixy_finds_nothing(rendered: Any, variant: str, service: int) -> None:
     program = str(GIXY) if GIXY.exists() else shutil.which("gixy")
     assert program, "gixy-ng is not installed"
     result = subprocess.run(
-        [program, "-f", "json", str(rendered[variant].config)], capture_output=True, text=True, check=False
+        [program, "-f", "json", str(rendered[variant].services[service].config)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert json.loads(result.stdout) == [], result.stdout
     assert result.returncode == 0
@@ -57,9 +63,11 @@ def test_the_right_to_low_ports_is_asked_for_only_with_one(rendered: Any) -> Non
 
 
 def test_only_the_doors_of_the_host_are_there(rendered: Any) -> None:
-    south = rendered["south"].config.read_text()
-    assert "ssl" not in south.replace("$ssl_protocol", "")
-    assert "model-chat" in south
+    outer, inner = (service.config.read_text() for service in rendered["south"].services)
+    for text in (outer, inner):
+        assert "ssl" not in text.replace("$ssl_protocol", "")
+    assert ("model-chat" in outer, "model-chat" in inner) == (False, True)
+    assert "model-chat" not in rendered["main"].config.read_text(), "a change of traffic leaves the doors alone"
 
 
 def test_the_doors_keep_nginx_own_limit_of_requests_of_a_connection(rendered: Any) -> None:
@@ -115,7 +123,7 @@ def test_the_check_creates_no_log_that_other_users_can_read(tmp_path: Path) -> N
 
 
 def test_a_rollout_changes_the_lines_of_its_model_alone(rendered: Any) -> None:
-    text = rendered["main"].config.read_text()
+    text = rendered["main"].inner.config.read_text()
     blocks = re.findall(r"upstream model-(\S+) \{(.*?)\n    \}", text, re.S)
     addresses = {name: re.findall(r"server (\S+) (weight=\d+|down)", block) for name, block in blocks}
     assert [state for _, state in addresses["drained"]] == ["down", "weight=1"]
@@ -130,3 +138,17 @@ def test_the_log_is_rotated_as_its_owner(rendered: Any) -> None:
     assert "su llm-nginx llm-nginx" in text
     assert "rotate 14" in text
     assert "--signal USR1 llm-nginx" in text
+
+
+def test_the_digest_of_the_inner_one_covers_all_that_it_is_made_of(rendered: Any) -> None:
+    """Else a change would be taken for loaded while old workers answer."""
+    role = CHECK.parents[1]
+    template, macros = ((role / "templates" / name).read_text() for name in ("south.conf.j2", "macros.j2"))
+    bodies = dict(re.findall(r"{% macro (\w+)\(.*?\) %}(.*?){%-? endmacro %}", macros, re.S))
+    used = template + "".join(bodies[name] for name in set(re.findall(r"nginx\.(\w+)\(", template)))
+    names = set(re.findall(r"\b_?_?nginx_\w+|\bservice_\w+", used)) - {"__nginx_south_digest"}
+    inputs = yaml.safe_load((role / "vars" / "main.yml").read_text())["__nginx_south_inputs"]
+    assert names == set(re.findall(r"\b_?_?nginx_\w+", str(inputs))), "add it to __nginx_south_inputs"
+    digests = {name: variant.rendered()["ready"]["body"] for name, variant in rendered.items()}
+    assert digests["main"] != digests["south"], "other directories"
+    assert all(re.fullmatch(r"[0-9a-f]{16}", digest) for digest in digests.values())

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 import threading
 import time
 from collections import Counter
@@ -15,7 +17,10 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from ansible_collections.llmfleet.serving.plugins.module_utils.service import readiness
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import parts
 from gate_process import Gate, said
 
 COMPLETE = "/v1/chat/completions"
@@ -97,7 +102,7 @@ def test_a_model_at_its_limit_takes_nothing_from_another_with_one(nginx: Any) ->
     assert [answer.status for answer in answers] == [200] * 4
 
 
-@pytest.mark.parametrize("model", ["dead", "none"])
+@pytest.mark.parametrize("model", ["dead", "none", "all-out", "one-out", "session-out"])
 def test_a_model_without_a_living_replica_is_503_at_once(nginx: Any, model: str) -> None:
     for _ in range(10):
         start = time.monotonic()
@@ -275,3 +280,91 @@ def test_reloads_cost_the_gate_nothing(nginx: Any, tmp_path: Path) -> None:
 def test_the_doors_keep_their_clients_connections(nginx: Any) -> None:
     """It is the inner server alone that closes them: a handshake for each request would be dear."""
     assert nginx.api.complete().header("connection") != "close"
+
+
+async def pooled(port: int, seconds: float) -> Counter[str]:
+    """Ask again and again with LiteLLM's transport, which keeps connections where it may."""
+    found: Counter[str] = Counter()
+    end = time.monotonic() + seconds
+
+    async def ask(session: aiohttp.ClientSession) -> None:
+        while time.monotonic() < end:
+            try:
+                async with session.post(f"http://127.0.0.1:{port}/_once/chat{COMPLETE}", data=b"{}") as response:
+                    await response.read()
+                    found[str(response.status)] += 1
+            except aiohttp.ClientError as error:
+                found[type(error).__name__] += 1
+
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(*(ask(session) for _ in range(16)))
+    return found
+
+
+def test_reloads_cost_clients_with_aiohttp_nothing(nginx: Any) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        client = pool.submit(asyncio.run, pooled(nginx.inner.port, 4.0))
+        while not client.done():
+            time.sleep(0.3)
+            nginx.inner.reload()
+    found = client.result()
+    assert set(found) == {"200"}, found
+    assert found["200"] > 200
+
+
+def ready(nginx: Any) -> dict[str, Any]:
+    """The readiness check of the inner Nginx as service_state gets it."""
+    return parts.ready("nginx-south", nginx.rendered()["ready"], {}, "")
+
+
+def test_the_inner_nginx_says_which_configuration_it_was_loaded_from(nginx: Any) -> None:
+    check = ready(nginx)
+    assert readiness.answers(check) == ""
+    assert nginx.in_force() == check["body"]
+    assert readiness.answers({**check, "body": "f" * 16}) == f"{check['url']} answers 200 without '{'f' * 16}'"
+
+
+def test_a_change_of_traffic_is_in_force_when_its_digest_answers(nginx: Any) -> None:
+    """From then on, new requests go where the new configuration sends them. Streams end in the old workers."""
+    config, before = nginx.inner.config, nginx.inner.config.read_text()
+    first, second = ready(nginx), {**ready(nginx), "body": "f" * 16}
+    address = next(line for line in before.splitlines() if "server 127" in line and "weight=1" in line).split()[1]
+    connection, response = nginx.south("chat").send(COMPLETE, {"stream": 20})
+    try:
+        config.write_text(
+            before.replace(first["body"], second["body"]).replace(f"{address} weight=1", f"{address} down")
+        )
+        nginx.inner.reload()
+        end = time.monotonic() + 5
+        while readiness.answers(second):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        # Old workers accept until they know that they end.
+        time.sleep(0.2)
+        assert readiness.answers(first), "the old one is not in force any more"
+        assert set(replicas(nginx.south("chat"), 12)) == {"replica-1"}
+        assert sum(line.startswith(b"data:") for line in iter(response.readline, b"")) == 20
+    finally:
+        connection.close()
+        config.write_text(before)
+        nginx.inner.reload()
+    end = time.monotonic() + 5
+    while readiness.answers(first):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_refused_configuration_is_not_taken_for_the_new_one(nginx: Any) -> None:
+    """The master keeps the old one and says why in its log, which service_state shows when the deadline is over."""
+    config, before = nginx.inner.config, nginx.inner.config.read_text()
+    kept = shutil.copyfile(nginx.inner.errors, nginx.inner.errors.with_suffix(".before")).read_text()
+    try:
+        config.write_text(before.replace(ready(nginx)["body"], "f" * 16).replace("least_conn;", "most_conn;", 1))
+        nginx.inner.reload()
+        time.sleep(1)
+        assert "without 'ffffffffffffffff'" in readiness.answers({**ready(nginx), "body": "f" * 16})
+        assert nginx.south("chat").complete().status == 200
+        assert 'unknown directive "most_conn"' in nginx.inner.errors.read_text()[len(kept) :]
+    finally:
+        config.write_text(before)
+        nginx.inner.reload()

@@ -22,6 +22,7 @@ SERVICES = {
     "litellm": ("litellm", 4000, "/health/liveliness"),
     "gate": ("litellm", 4200, "/health"),
     "nginx": ("nginx", 4101, "/health"),
+    "nginx-south": ("nginx", 4100, "/_status"),
     "nginx-exporter": ("nginx_exporter", 9113, "/metrics"),
     "open-webui": ("open_webui", 3000, "/ready"),
     "prometheus": ("prometheus", 9090, "/-/ready"),

@@ -16,7 +16,7 @@ from test_secrets import SEARCHED
 SKIPPED = ["--exclude-dir=overlay2", "--exclude-dir=venvs", "--exclude-dir=archives", "--exclude-dir=lists"]
 NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 PUBLIC_PORTS = {443}
-FLEET_PORTS = {port for _image, port, _path in SERVICES.values()} - {4101, 9090}
+FLEET_PORTS = {port for _image, port, _path in SERVICES.values()} - {4100, 4101, 9090}
 
 
 @pytest.fixture(scope="module")

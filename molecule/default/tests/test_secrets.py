@@ -34,6 +34,7 @@ def test_there_are_secrets_to_look_for(secrets: Secrets) -> None:
         "systemctl cat --no-pager 'llm-*'",
         "systemctl show --no-pager 'llm-*'",
         "nginx -T -c /etc/llmfleet/nginx/nginx.conf 2>&1",
+        "nginx -T -c /etc/llmfleet/nginx-south/nginx.conf 2>&1",
         "find /var/log -type f -exec cat {} +",
     ],
 )

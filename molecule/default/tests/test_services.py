@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from bench_hosts import in_host, listeners
 
-GATEWAY = {"litellm", "gate", "nginx", "nginx-exporter", "prometheus", "node-exporter"}
+GATEWAY = {"litellm", "gate", "nginx", "nginx-south", "nginx-exporter", "prometheus", "node-exporter"}
 EXPECTED = {
     "aio": GATEWAY | {"vllm-chat-0", "vllm-chat-1", "open-webui"},
     "gw-ubuntu": GATEWAY,

@@ -69,6 +69,9 @@ class Engine(Protocol):
     """Path that answers 200 once the engine serves."""
     metrics_path: str
     """Path of its Prometheus metrics."""
+    busy_metrics: Mapping[str, str]
+    """Names of the metrics with the requests that it computes (``running``) and that wait in it (``waiting``); empty
+    where it does not tell."""
     devices: Sequence[str]
     """The devices that it supports, out of ``cpu`` and ``cuda``."""
     least_capability: tuple[int, int]

@@ -115,9 +115,16 @@ class Fleet:
         return self._step(REPLACE, chosen, before, "changed in place, those of a host one after another", away)
 
     def _together(self, changes: list[Pending]) -> list[Pending]:
-        """Return those of a host that fit in any order; what needs memory that another frees comes in a later step."""
-        chosen = []
+        """Return those of a host that fit in any order, one of each model that serves.
+
+        What needs memory that another frees comes in a later step, and so does a second one of a model, because
+        gateways take all of a step out at once.
+        """
+        chosen: list[Pending] = []
         for one in changes:
+            others = {str(other.record["model"]) for other in chosen if self._serves(other)}
+            if self._serves(one) and str(one.record["model"]) in others:
+                continue
             if self.room.fits(one.record, instead_of=one.old):
                 self.room.grow(one.old or {}, one.record)
                 chosen.append(one)

@@ -71,7 +71,8 @@ def find(
     serial: Any = 1,
     reached: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Return ``{steps, ending, blocked}``: what is done in which order, what ends at last, and what cannot be done.
+    """Return ``{steps, ending, blocked, unreached}``: what is done in which order, what ends at last, what cannot be
+    done, and the hosts whose instances are not changed.
 
     :param plan: the plan, with ``instances`` and ``hosts``.
     :param models: resolved models.
@@ -97,6 +98,7 @@ def find(
     blocked = fleet.run()
     return {
         "steps": fleet.steps,
+        "unreached": [] if reached is None else sorted(set(hosts) - set(reached)),
         "ending": [{"name": one["name"], "host": one["host"]} for one in fleet.ending],
         "blocked": [_problem(one, keep, room)._asdict() for one in blocked],
     }

@@ -22,6 +22,7 @@ _READY: dict[str, Any] = {
     "ca": {"type": "path"},
     "headers": {"type": "dict", "default": {}},
     "status": {"type": "list", "elements": "int", "default": [200]},
+    "body": {"type": "str", "default": ""},
 }
 _GENERATION: dict[str, Any] = {
     "instance": {"type": "str", "required": True},

@@ -15,6 +15,8 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.text import redac
 
 # Seconds that one check of a service may take.
 READY_SECONDS = 5
+# Bytes of an answer that are searched for the expected text.
+READY_BYTES = 1 << 16
 
 
 def answers(ready: dict[str, Any]) -> str:
@@ -24,9 +26,12 @@ def answers(ready: dict[str, Any]) -> str:
     try:
         with client.open(ready["url"], READY_SECONDS, {k: str(v) for k, v in ready["headers"].items()}) as answer:
             status = answer.status
+            content = answer.read(READY_BYTES).decode("utf-8", "replace") if ready["body"] else ""
     except http_client.TroubleError as error:
         return f"{ready['url']} does not answer ({error})"
-    return "" if status in ready["status"] else f"{ready['url']} answers {status}"
+    if status not in ready["status"]:
+        return f"{ready['url']} answers {status}"
+    return "" if ready["body"] in content else f"{ready['url']} answers {status} without '{ready['body']}'"
 
 
 def run_beside(

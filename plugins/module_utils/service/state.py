@@ -83,6 +83,20 @@ def decide(state: str, wanted: dict[str, str], started_with: dict[str, str], can
     return "none"
 
 
+def compared(
+    wanted: dict[str, str], started_with: dict[str, str], reload_only: bool
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the digests that :func:`decide` compares.
+
+    :param reload_only: whether nothing that runs may restart. What it was started with then stays recorded, so a
+        restart that is due stays due.
+    """
+    if not reload_only:
+        return wanted, started_with
+    kept = started_with.get("restart", "")
+    return {**wanted, "restart": kept, "whole": kept}, {**started_with, "restart": kept}
+
+
 def waves(services: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Order services into waves: services of one wave start together, after those of the wave before are ready.
 
@@ -140,6 +154,8 @@ def meaning(ready: dict[str, Any]) -> str:
         return f"port {ready['tcp']['port']} of {ready['tcp']['address']} takes connections"
     if ready.get("command"):
         return f"'{' '.join(ready['command'])}' ends with 0"
+    if ready.get("url") and ready.get("body"):
+        return f"{ready['url']} answers with '{ready['body']}'"
     return ready.get("url") or "the process stays up"
 
 

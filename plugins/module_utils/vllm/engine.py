@@ -54,6 +54,7 @@ class Vllm:
     litellm_provider = "hosted_vllm"
     health_path = "/health"
     metrics_path = "/metrics"
+    busy_metrics: Mapping[str, str] = {"running": "vllm:num_requests_running", "waiting": "vllm:num_requests_waiting"}
     devices: Sequence[str] = ("cpu", "cuda")
     least_capability = sizing.LEAST_CAPABILITY
     context_share = sizing.CONTEXT_SHARE

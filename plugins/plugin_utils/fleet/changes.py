@@ -22,10 +22,10 @@ STARTED = (START, REPLACE)
 def engine_steps(plan: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the steps that are carried out one by one.
 
-    What one host does in one step is done where every host is brought to the plan, so it is none of them.
+    What one host starts in one step is started where every host is brought to the plan, so it is none of them.
     """
     steps: list[dict[str, Any]] = plan.get("steps") or []
-    return [] if len(steps) == 1 and len(steps[0]["hosts"]) == 1 and steps[0]["kind"] in STARTED else steps
+    return [] if len(steps) == 1 and len(steps[0]["hosts"]) == 1 and steps[0]["kind"] == START else steps
 
 
 def engine_step_on(plan: dict[str, Any], number: int, host: str, recorded: list[dict[str, Any]]) -> dict[str, Any]:
@@ -69,20 +69,94 @@ def _done(
     return {"names": names, "engines": sorted(engines), "kept": services, "planned": planned, "untouched": untouched}
 
 
+def drained(plan: dict[str, Any], number: int, current: list[dict[str, Any]]) -> list[str]:
+    """Return the models whose instances gateways take out while a step changes or stops them.
+
+    A model that nobody else serves meanwhile is not among them, as its clients would only be refused earlier.
+
+    :param current: instances in force before this run, with their hosts.
+    """
+    step = _step(plan, number)
+    if step["kind"] not in (REPLACE, STOP):
+        return []
+    models = {_record(plan, current, name, host)["model"] for name, host in _places(step)}
+    return sorted(name for name in models if step["in_service"].get(name, {}).get("during", 0) > 0)
+
+
 def instances_in_traffic(
-    plan: dict[str, Any], number: int, current: list[dict[str, Any]], machines: dict[str, dict[str, Any]]
+    plan: dict[str, Any],
+    current: list[dict[str, Any]],
+    machines: dict[str, dict[str, Any]],
+    step: int = 0,
+    during: bool = False,
+    weights: list[dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the instances to which gateways send after a step.
+    """Return the instances to which gateways send, each with its ``weight``.
+
+    Where a host is not reached by this run, these are the instances in force there, not the planned ones.
 
     :param current: instances in force before this run, with their hosts.
     :param machines: facts of hosts, with ``address``.
+    :param step: number of a step; 0 for the end of the change.
+    :param during: whether the step is being carried out: its instances have weight 0 if others of their model serve.
+    :param weights: ``[{name, host, weight}]`` of instances whose weight is not 1.
     """
-    step = next(one for one in plan["steps"] if one["number"] == number)
-    planned = {(one["name"], one["host"]): one for one in plan["instances"]}
-    before = {(str(one["name"]), str(one["host"])): one for one in current}
-    found = []
-    for name, host in step["traffic"]:
-        one = planned.get((name, host)) or before[name, host]
-        address = one.get("address") or f"{bracketed(str(machines[host]['address']))}:{one['port']}"
-        found.append({**one, "address": address})
-    return found
+    found = _in_step(plan, step, current, during) if step else _at_the_end(plan, current)
+    asked = {(str(one["name"]), str(one["host"])): int(one["weight"]) for one in weights or []}
+    out = set(drained(plan, step, current)) if step and during else set()
+    leaving = _places(_step(plan, step)) if out else []
+    return [
+        {
+            **one,
+            "address": one.get("address") or f"{bracketed(str(machines[str(one['host'])]['address']))}:{one['port']}",
+            "weight": 0 if one["model"] in out and _place(one) in leaving else asked.get(_place(one), 1),
+        }
+        for one in found
+    ]
+
+
+def _in_step(plan: dict[str, Any], number: int, current: list[dict[str, Any]], during: bool) -> list[dict[str, Any]]:
+    """Return what is in service after a step, or while it is carried out. A model of which nothing serves keeps its
+    instances, so that its requests are answered with 503 and not with 404.
+    """
+    step = _step(plan, number)
+    places = [(str(name), str(host)) for name, host in step["traffic"]]
+    changing = _places(step) if during and step["kind"] in (REPLACE, STOP) else []
+    found = [_record(plan, current, *place) for place in places if place not in changing]
+    found += [_record({"instances": []}, current, *place) or _record(plan, [], *place) for place in changing]
+    served = {one["model"] for one in found}
+    known = {_place(one): one for one in [*current, *plan["instances"]]}
+    return found + [one for one in known.values() if one["model"] not in served]
+
+
+def _at_the_end(plan: dict[str, Any], current: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the planned instances; on hosts that this run does not reach, those in force of models that have any."""
+    planned: list[dict[str, Any]] = plan.get("instances") or []
+    unreached = set(plan.get("unreached") or [])
+    here = {_place(one): one for one in current if one["host"] in unreached}
+    running = {one["model"] for one in current}
+    found = [
+        here.pop(_place(one), one)
+        for one in planned
+        if one["host"] not in unreached or _place(one) in here or one["model"] not in running
+    ]
+    return found + list(here.values())
+
+
+def _step(plan: dict[str, Any], number: int) -> dict[str, Any]:
+    step: dict[str, Any] = next(one for one in plan["steps"] if one["number"] == number)
+    return step
+
+
+def _places(step: dict[str, Any]) -> list[tuple[str, str]]:
+    return [_place(one) for one in step["instances"]]
+
+
+def _place(one: dict[str, Any]) -> tuple[str, str]:
+    return str(one["name"]), str(one["host"])
+
+
+def _record(plan: dict[str, Any], current: list[dict[str, Any]], name: str, host: str) -> dict[str, Any]:
+    """Return an instance as planned, else as in force; empty for none."""
+    found = [one for one in [*plan["instances"], *current] if _place(one) == (name, host)]
+    return found[0] if found else {}

@@ -104,12 +104,18 @@ def south_upstreams(
 ) -> list[dict[str, Any]]:
     """Return one Nginx upstream per model that has an instance, in the order of the models, with all its replicas.
 
+    :param instances: instances, each with its ``weight`` if that is not 1. One with weight 0 gets no requests.
     :param engines: ``llm_engines``, whose rows name the paths that each engine serves.
     """
     upstreams = []
     for model in models:
         own = [instance for instance in instances if instance["model"] == model["name"]]
-        servers = [{"address": one["address"], "weight": 1, "replica": one["replica"]} for one in own]
+        servers: list[dict[str, Any]] = []
+        for one in own:
+            server = {"address": one["address"], "weight": int(one.get("weight", 1))}
+            # While one moves, it runs on two hosts, and only one of them can be asked by its number.
+            twice = any(other.get("replica") == one["replica"] for other in servers)
+            servers.append(server if twice else {**server, "replica": one["replica"]})
         if servers:
             requests = limits.parallel_requests(model, instances)
             upstreams.append(

@@ -23,7 +23,16 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.problems import (
 
 # Each key of a part with its default.
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "ready": {"url": "", "tcp": {}, "command": [], "deadline": 120, "ca": "", "headers": {}, "status": [200]},
+    "ready": {
+        "url": "",
+        "tcp": {},
+        "command": [],
+        "deadline": 120,
+        "ca": "",
+        "headers": {},
+        "status": [200],
+        "body": "",
+    },
     "stop": {"timeout": 30, "signal": "TERM"},
     "limits": {"nofile": 65536, "memory_max": "", "tasks_max": ""},
 }
@@ -114,6 +123,8 @@ def ready(name: str, given: Any, programs: Programs, image: str) -> dict[str, An
     ways = [way for way in WAYS if full[way]]
     if len(ways) > 1:
         fail(name, "ready", ways, "a service is ready in one way", "keep one of them")
+    if full["body"] and not full["url"]:
+        fail(name, "ready.body", full["body"], "there is no URL whose answer could contain it", "set ready.url too")
     if full["tcp"]:
         full["tcp"] = filled(name, "ready.tcp", full["tcp"], TCP)
         port = str(full["tcp"]["port"])

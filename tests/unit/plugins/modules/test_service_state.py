@@ -89,6 +89,8 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Manager]:
         (tmp_path / "etc" / name).mkdir(parents=True)
         (tmp_path / "etc" / name / "secrets.env").write_text("KEY=sk-unit\n")
     monkeypatch.setattr(service_state, "Systemd", Manager)
+    # What a test puts in its place ends with the test.
+    monkeypatch.setattr(Manager, "definition_files", Manager.definition_files)
     return Manager
 
 
@@ -99,7 +101,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         check: bool = False,
         exclusive: str = "vllm-",
         state: str = "started",
-        more: dict[str, dict[str, str]] | None = None,
+        more: dict[str, dict[str, Any]] | None = None,
+        **options: Any,
     ) -> dict[str, Any]:
         for name in names:
             (tmp_path / f"{name}.unit").write_text(unit(name))
@@ -115,6 +118,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             "state_root": str(tmp_path),
             "_ansible_check_mode": check,
             "_ansible_remote_tmp": str(tmp_path),
+            **options,
         }
         return run_module(service_state.main, args, monkeypatch, capsys)
 
@@ -323,14 +327,14 @@ def door(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 def test_busy_then_ready_behind_tls(door: tuple[str, Path]) -> None:
     url, ca = door
-    ready: dict[str, Any] = {"url": url, "ca": str(ca), "headers": {"X-Probe": 1}, "status": [200]}
+    ready: dict[str, Any] = {"url": url, "ca": str(ca), "headers": {"X-Probe": 1}, "status": [200], "body": ""}
     assert [readiness.answers(ready) for _ in range(3)] == [f"{url} answers 503"] * 2 + [""]
     assert "certificate" in readiness.answers({**ready, "ca": None}).lower()
     assert readiness.answers({**ready, "headers": {}, "status": [503]}) == ""
 
 
 def test_nobody_at_the_door() -> None:
-    ready: dict[str, Any] = {"url": "http://127.0.0.1:1/", "ca": None, "headers": {}, "status": [200]}
+    ready: dict[str, Any] = {"url": "http://127.0.0.1:1/", "ca": None, "headers": {}, "status": [200], "body": ""}
     assert "does not answer (" in readiness.answers(ready)
 
 
@@ -362,3 +366,66 @@ def test_what_an_earlier_version_recorded_is_recorded_anew(manager: type[Manager
     assert json.loads(marker.read_text()) == recorded
     definition.write_text("[Unit]\nAfter=network.target other.service\n[Service]\nUser=a\n")
     assert run("vllm-a", exclusive="")["actions"] == {"vllm-a": "none"}
+
+
+class Loaded(http.server.BaseHTTPRequestHandler):
+    """Answers with the configuration that it was loaded from."""
+
+    configuration = "one"
+    reads = True
+    """Whether it takes a new configuration at the second request after a reload, as new workers do; else never."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"configuration {Loaded.configuration}".encode())
+        Loaded.configuration = "two" if Loaded.reads else Loaded.configuration
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_reload_is_done_when_the_new_configuration_answers(
+    manager: type[Manager], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    Loaded.configuration, Loaded.reads = "one", reads
+    monkeypatch.setattr(Manager, "log_tail", lambda *_: "[emerg] unknown directive", raising=False)
+    monkeypatch.setattr(Manager, "log_command", lambda *_: "journalctl", raising=False)
+    file = tmp_path / "app.conf"
+    file.write_text("one")
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Loaded)) as address:
+        url = f"http://{address}/"
+        own = {"reload_files": [str(file)], "reload_signal": "HUP"}
+        kept = {"url": url, "body": "", "deadline": 1}
+        run("app", exclusive="", more={"app": {**own, "ready": kept}})
+        Loaded.configuration = "one"
+        file.write_text("two")
+        more = {"app": {**own, "ready": {**kept, "body": "two"}}}
+        result = run("app", exclusive="", more=more)
+        again = run("app", exclusive="", more=more)
+    if reads:
+        assert result["actions"] == {"app": "reload"}
+        assert not again["changed"]
+        return
+    assert f"{url} answers 200 without 'two'" in result["msg"]
+    assert f"ready means: {url} answers with 'two' within 1 s" in result["msg"]
+    assert "[emerg] unknown directive" in result["msg"]
+    assert again["msg"] == result["msg"], "what was not in force is not taken for done by the next run"
+    assert manager.wishes.count("reload app") == 2
+
+
+def test_what_may_only_be_reloaded_restarts_with_the_next_run(manager: type[Manager], run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "app.conf"
+    file.write_text("one")
+    more = {"app": {"reload_files": [str(file)], "reload_signal": "HUP"}}
+    run("app", exclusive="", more=more)
+    manager.definition_files = lambda _self, name: [f"{tmp_path}/{name}.service"]  # type: ignore[method-assign]
+    (tmp_path / "app.service").write_text("[Service]\nUser=other\n")
+    assert not run("app", exclusive="", more=more, reload_only=True)["changed"]
+    file.write_text("two")
+    assert run("app", exclusive="", more=more, reload_only=True)["actions"] == {"app": "reload"}
+    assert not run("app", exclusive="", more=more, reload_only=True)["changed"]
+    assert run("app", exclusive="", more=more)["actions"] == {"app": "restart"}
+    manager.running.clear()
+    assert run("app", exclusive="", more=more, reload_only=True)["actions"] == {"app": "start"}

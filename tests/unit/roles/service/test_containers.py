@@ -31,6 +31,7 @@ SERVICES = (
     "litellm",
     "gate",
     "nginx",
+    "nginx-south",
     "nginx-exporter",
     "open-webui",
     "prometheus",
@@ -174,6 +175,8 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
         (folder / "bin" / name).chmod(0o755)
     parameters = {
         "out": str(folder),
+        # Files are searched in a role only from within a role.
+        "__nginx_south_digest": "",
         "service_root": str(folder / "opt"),
         "service_container_program": str(folder / "bin" / "docker"),
         "service_container_digests": False,
@@ -252,7 +255,13 @@ def test_services_listen_where_they_are_told_and_nothing_is_published(rendered: 
         assert "--publish" not in arguments
         assert arguments[arguments.index("--network") + 1] == "host"
         listening = re.findall(r"(?:--host[= ]|listen-address=|--address=)(\S+?)(?::\d+)?(?=\s|$)", " ".join(arguments))
-        expected = {"nginx": set(), "gate": set(), "prometheus": {"127.0.0.1"}, "litellm": {"127.0.0.1"}}
+        expected = {
+            "nginx": set(),
+            "nginx-south": set(),
+            "gate": set(),
+            "prometheus": {"127.0.0.1"},
+            "litellm": {"127.0.0.1"},
+        }
         assert set(listening) == expected.get(name, {"192.0.2.1"}), name
 
 

@@ -43,6 +43,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "llm-gate": FILTERED,
     "llm-nginx": {},
     "llm-nginx with a port below 1024": {"capabilities": ["CAP_NET_BIND_SERVICE"]},
+    "llm-nginx-south": {},
     "llm-nginx-exporter": {},
     "llm-open-webui": FILTERED,
     "llm-prometheus": {},

@@ -44,6 +44,7 @@ def test_nothing_to_do_has_no_steps() -> None:
     before = plan(models, hosts)
     assert found(models, hosts, before) == {
         "plan": plan(models, hosts, before),
+        "unreached": [],
         "steps": [],
         "ending": [],
         "blocked": [],
@@ -59,6 +60,20 @@ def test_replicas_change_host_by_host() -> None:
         {"before": 2, "during": 1, "after": 2, "floor": 1}
     ] * 2
     assert not result["blocked"]
+
+
+def test_replicas_of_one_host_change_step_by_step() -> None:
+    """Gateways take all instances of a step out at once."""
+    hosts = {"gpu1": machine(2)}
+    before = plan([model("chat", replicas=2), model("small", SMALL, min_in_service=0)], hosts)
+    changed = [model("chat", replicas=2, revision="two"), model("small", SMALL, min_in_service=0, revision="two")]
+    result = found(changed, hosts, before)
+    assert [kind for kind, _names in kinds(result)] == ["replace", "replace"]
+    (_replace, first), (_again, second) = kinds(result)
+    assert sorted([*first, *second]) == ["chat-0", "chat-1", "small-0"]
+    assert [len([name for name in names if name.startswith("chat")]) for names in (first, second)] == [1, 1]
+    down = found(changed, hosts, before, reached=["other"])
+    assert (down["steps"], down["unreached"]) == ([], ["gpu1"])
 
 
 @pytest.mark.parametrize(("serial", "steps"), [(2, 3), ("50%", 3), ([1, 4], 2), (1, 5), ("1%", 5)])

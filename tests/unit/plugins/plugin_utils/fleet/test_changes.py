@@ -84,20 +84,93 @@ def test_an_instance_that_changes_its_engine_leaves_the_service_of_the_other() -
     assert found["kept"] == ["vllm-rest-0"]
 
 
+MACHINES = {"h1": {"address": "fd00::1"}, "h2": {"address": "10.0.0.2"}}
+CURRENT = [{**one, "host": "h1"} for one in H1]
+
+
+def sent(plan: dict[str, Any], current: list[dict[str, Any]] | None = None, **options: Any) -> dict[str, int]:
+    """The weights of instances, by address."""
+    found = changes.instances_in_traffic(plan, CURRENT if current is None else current, MACHINES, **options)
+    return {one["address"]: one["weight"] for one in found}
+
+
 def test_traffic_goes_to_what_is_planned_and_to_what_has_not_ended() -> None:
-    current = [{**one, "host": "h1"} for one in H1]
-    machines = {"h1": {"address": "fd00::1"}, "h2": {"address": "10.0.0.2"}}
-    found = changes.instances_in_traffic(PLAN, 2, current, machines)
-    assert [(one["name"], one["host"], one["address"]) for one in found] == [
+    found = changes.instances_in_traffic(PLAN, CURRENT, MACHINES, step=2)
+    assert [(one["name"], one["host"], one["address"]) for one in found][:2] == [
         ("chat-0", "h2", "h2:8101"),
         ("old-0", "h1", "[fd00::1]:8105"),
     ]
 
 
-def test_one_step_on_one_host_is_no_step_of_its_own() -> None:
-    alone = step(1, "replace", ("chat-0", "h1"))
+def test_a_model_of_which_nothing_serves_keeps_its_instances() -> None:
+    """Its requests are answered with 503: a model that gateways do not know is a 404."""
+    assert sent(PLAN, step=2) == {"h2:8101": 1, "[fd00::1]:8105": 1, "h1:8100": 1}
+
+
+def test_at_the_end_traffic_goes_to_what_is_planned() -> None:
+    assert sent(PLAN) == {"h1:8100": 1, "h2:8101": 1}
+    assert sent(PLAN, weights=[{"name": "chat-0", "host": "h2", "weight": 0}]) == {"h1:8100": 1, "h2:8101": 0}
+    assert sent(PLAN, weights=[{"name": "chat-0", "host": "h1", "weight": "0"}]) == {"h1:8100": 1, "h2:8101": 1}
+    assert sent({}, []) == {}
+
+
+def test_on_hosts_that_are_not_reached_what_is_in_force_counts() -> None:
+    """A run with a limit after a change of the inventory must not send to engines that do not exist."""
+    assert sent({**PLAN, "unreached": ["h2"]}) == {"h1:8100": 1}
+    unreached = {**PLAN, "unreached": ["h1", "h2"]}
+    assert sent(unreached) == {"h1:8100": 1, "[fd00::1]:8100": 1, "[fd00::1]:8105": 1}
+    assert sent(unreached, []) == {"h1:8100": 1, "h2:8101": 1}, "a fleet that nothing is recorded of yet"
+    moved = [{**instance("chat-0", "h2", port=8109), "address": ""}]
+    assert sent({**PLAN, "unreached": ["h2"]}, moved) == {"h1:8100": 1, "10.0.0.2:8109": 1}
+
+
+def rolling(kind: str, during: int, *traffic: tuple[str, str]) -> dict[str, Any]:
+    one = step(1, kind, ("chat-0", "h1"), traffic=traffic)
+    numbers = {"before": during + 1, "during": during, "after": during + 1, "floor": 0}
+    planned = [instance("chat-0", "h1"), instance("chat-1", "h2")]
+    return {"instances": planned, "steps": [{**one, "in_service": {"chat": numbers}}]}
+
+
+TWO = [{**instance("chat-0", "h1", port=8107), "address": "h1:8107"}, instance("chat-1", "h2")]
+
+
+def test_what_changes_is_taken_out_and_put_in_again() -> None:
+    plan = rolling("replace", 1, ("chat-0", "h1"), ("chat-1", "h2"))
+    assert changes.drained(plan, 1, TWO) == ["chat"]
+    assert sent(plan, TWO, step=1, during=True) == {"h1:8107": 0, "h2:8100": 1}
+    assert sent(plan, TWO, step=1) == {"h1:8100": 1, "h2:8100": 1}
+
+
+def test_what_ends_is_taken_out_and_stays_out() -> None:
+    plan = rolling("stop", 1, ("chat-1", "h2"))
+    assert sent(plan, TWO, step=1, during=True) == {"h1:8107": 0, "h2:8100": 1}
+    assert sent(plan, TWO, step=1) == {"h2:8100": 1}
+
+
+def test_the_last_one_of_a_model_is_not_taken_out() -> None:
+    """Its clients would be refused earlier, and by nobody served."""
+    plan = rolling("replace", 0, ("chat-0", "h1"))
+    assert changes.drained(plan, 1, TWO[:1]) == []
+    assert sent(plan, TWO[:1], step=1, during=True)["h1:8107"] == 1
+    plan["instances"].append(instance("guide-0", "h1", port=8105))
+    plan["steps"][0]["instances"].append({"name": "guide-0", "host": "h1"})
+    plan["steps"][0]["in_service"]["guide"] = {"during": 1}
+    both = [TWO[0], instance("guide-0", "h1", port=8105)]
+    assert changes.drained(plan, 1, both) == ["guide"]
+    found = changes.instances_in_traffic(plan, both, MACHINES, step=1, during=True)
+    assert {one["name"]: one["weight"] for one in found if one["host"] == "h1"} == {"chat-0": 1, "guide-0": 0}
+
+
+def test_nothing_is_taken_out_where_nothing_goes_away() -> None:
+    for kind in ("start", "traffic"):
+        assert changes.drained(rolling(kind, 1), 1, TWO) == []
+
+
+def test_one_start_on_one_host_is_no_step_of_its_own() -> None:
+    alone = step(1, "start", ("chat-0", "h1"))
     assert changes.engine_steps({"steps": [alone]}) == []
     assert changes.engine_steps({}) == []
+    assert changes.engine_steps({"steps": [step(1, "replace", ("chat-0", "h1"))]}), "its requests end first"
     assert changes.engine_steps({"steps": [step(1, "stop", ("chat-0", "h1"))]})
     assert len(changes.engine_steps({"steps": [step(1, "start", ("a-0", "h1"), ("a-1", "h2"))]})) == 1
     assert len(changes.engine_steps(PLAN)) == 4

@@ -221,6 +221,18 @@ def test_upstreams_let_through_what_the_gateway_asks_for() -> None:
         assert upstream["max_connections"] > model["max_parallel_requests"]
 
 
+def test_an_instance_has_its_weight_and_one_that_moves_its_number_once() -> None:
+    instances, some = plan(BIG)
+    instances[0]["weight"] = 0
+    moving = {**instances[1], "address": "10.0.0.9:8101"}
+    (big,) = wiring.south_upstreams([*instances, moving], some)
+    assert big["servers"] == [
+        {"address": "10.0.0.2:8100", "weight": 0, "replica": 0},
+        {"address": "10.0.0.2:8101", "weight": 1, "replica": 1},
+        {"address": "10.0.0.9:8101", "weight": 1},
+    ]
+
+
 def test_each_upstream_has_the_paths_of_its_engine() -> None:
     instances, some = plan(DEMO, BIG)
     for instance in instances:

@@ -34,6 +34,10 @@ def normalised(command: str = "/usr/bin/db", **more: Any) -> dict[str, Any]:
             'ready is ["url", "tcp"]: a service is ready in one way; keep one of them',
         ),
         ({"ready": {"tcp": {"port": 1}, "command": ["/bin/x"]}}, '["tcp", "command"]: a service is ready in one way'),
+        (
+            {"ready": {"tcp": {"port": 1}, "body": "x"}},
+            'ready.body is "x": there is no URL whose answer could contain it',
+        ),
         ({"ready": {"tcp": {"port": "x"}}}, 'ready.tcp.port is "x": this is no port; give a number from 1 to 65535'),
         ({"ready": {"tcp": {"port": 65536}}}, "from 1 to 65535"),
         ({"ready": {"tcp": {"address": "::1"}}}, "ready.tcp.port is missing"),
@@ -65,6 +69,7 @@ def test_ready_has_every_key() -> None:
     assert full["tcp"] == {"port": 6379, "address": "127.0.0.1"}
     assert (full["url"], full["command"], full["deadline"]) == ("", [], 120)
     assert normalised()["ready"]["tcp"] == {}
+    assert normalised(ready={"url": "http://x", "body": "abc"})["ready"]["body"] == "abc"
 
 
 def test_commands_are_called_as_the_service_is() -> None:
