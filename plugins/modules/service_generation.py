@@ -45,7 +45,7 @@ options:
   generation:
     description:
       - Number of the generation to restore. By default the present one if a later one did not come up, else the last
-        good one before it.
+        good one before it that no restore has left.
     type: int
   hold: {description: With V(restored) hold the service too., type: bool, default: false}
   why: {description: Why it is restored or held; it holds no secret., type: str, default: ''}

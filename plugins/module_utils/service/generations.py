@@ -72,8 +72,8 @@ def told(generation: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def previous(found: Iterable[Mapping[str, Any]], present: int | None) -> int | None:
-    """Return the last good generation before the present one."""
-    good = [one for one in found if one["state"] == GOOD and one["generation"] != present]
+    """Return the last good generation before the present one; none that a restore has left."""
+    good = [one for one in found if one["state"] == GOOD and one["generation"] != present and not one.get("left")]
     good.sort(key=lambda one: (str(one["when"]), int(one["generation"])))
     return int(good[-1]["generation"]) if good else None
 

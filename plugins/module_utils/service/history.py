@@ -72,7 +72,20 @@ class History:
         name = service["name"]
         if name in self._begun:
             begun = self._begun.pop(name)
-            good = {**begun.after, "state": generations.GOOD, "when": ledger.now(), "ready_seconds": seconds}
+            if (
+                begun.kind == ledger.RESTORE
+                and begun.before
+                and begun.before["generation"] != begun.after["generation"]
+            ):
+                # The next restore without a number goes further back.
+                self._store.update(name, {**begun.before, "left": True})
+            good = {
+                **begun.after,
+                "left": False,
+                "state": generations.GOOD,
+                "when": ledger.now(),
+                "ready_seconds": seconds,
+            }
             self._store.update(name, good)
             self._store.note(name, "present", {"generation": good["generation"]})
             self._store.note(name, "restoring", None)

@@ -250,6 +250,9 @@ def test_what_does_not_start_goes_back_and_further_back(host: Host) -> None:
     assert (restored["generation"], restored["instance"]["revision"]) == (1, "one")
     assert host.apply([restored["service"]])["changed"] is True
     assert host.answer() == "one"
+    # What was left by a restore is not what the next one leads to.
+    assert "no good one is kept before it" in host.generation("restored")["msg"]
+    assert host.generation("restored", generation=2, _ansible_check_mode=True)["changed"] is True
     records = json.loads(host.record.read_text())
     assert {one["name"] for one in records["instances"]} == {"chat-0", "other-0"}
     told = [(one["kind"], one["to"]["generation"], one["verdict"].partition(":")[0]) for one in host.ledger()]
