@@ -61,6 +61,7 @@ LAYERS: dict[str, set[str]] = {
         "nvidia",
         "plan",
         "service",
+        "verify",
         "vllm",
     },
     "lookup": {"fleet", "inventory", "service"},

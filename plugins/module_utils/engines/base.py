@@ -214,6 +214,14 @@ class Engine(Protocol):
             ``prompts`` of one request at most, and ``images``: whether the model takes them.
         """
 
+    def conformance(self, limits: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Return the checks of what the engine can do beyond what every engine can (`verify/checks.py`), in their
+        order: ``{name, path, body, judge, expect}``. The body is sent by POST; ``judge`` is a key of `JUDGES` in
+        `verify/answers.py`, and ``expect`` is what this function compares the answer with.
+
+        :param limits: ``model``, its ``mode``, and ``max_model_len``.
+        """
+
     def ran_out(self, text: str) -> int | None:
         """Return the bytes that a GPU lacked as the end of a log tells, 0 if it does not say how many; null if memory
         did not run out.

@@ -146,6 +146,10 @@ class PlainEngine:
         """Return nothing: its first start is not loaded."""
         return ()
 
+    def conformance(self, limits: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Return nothing: it is checked for what every engine can."""
+        return ()
+
     def ran_out(self, text: str) -> int | None:
         """Return nothing: its log is not read."""
         return None

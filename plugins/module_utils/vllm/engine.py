@@ -11,6 +11,7 @@ from typing import Any, Mapping, Sequence
 from ansible_collections.llmfleet.serving.plugins.module_utils.estimate import Estimate
 from ansible_collections.llmfleet.serving.plugins.module_utils.shared_memory import ENGINE_SHARED_MIB
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import (
+    conformance,
     divisions,
     drafters,
     dtypes,
@@ -198,6 +199,10 @@ class Vllm:
     def load(self, limits: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """Return the requests that bring an instance to its planned extremes."""
         return extremes.loads(limits)
+
+    def conformance(self, limits: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Return the checks of what vLLM can do beyond what every engine can."""
+        return conformance.checks(limits)
 
     def ran_out(self, text: str) -> int | None:
         """Return the bytes that were lacking as a log tells; null if memory did not run out."""
