@@ -4,7 +4,7 @@
 # installed, because a host takes over the environments that it has built. molecule-container (images of 8 GB are built, pushed and pulled),
 # first-command (three more demos) and clients (2 GB of packages of others) are not among them, which is reported at the end.
 TEST_STEPS ?= bench unit gate demo,again+sanity,lint,plan,prod changes,readme+docs-check,doctor,importer,compat,collection \
-  chain browser metrics engine+prometheus,outside nginx leaks molecule+molecule-gpu demo-clean
+  chain browser metrics engine+prometheus,outside nginx leaks fleet molecule+molecule-gpu demo-clean
 PYTEST = .venv/test/bin/python -m pytest
 PURE = ansible_collections.llmfleet.serving.plugins
 
@@ -18,7 +18,7 @@ SCENARIOS ?= all
 UNLESS_GREEN = $(if $(filter changed,$(SCENARIOS)),--unless-green)
 SCENARIO = .venv/test/bin/python tests/bench/scenario.py $(UNLESS_GREEN)
 
-.PHONY: test ready bench lint unit gate plan doctor prod docs-check importer sanity collection compat again changes readme chain clients browser metrics engine nginx prometheus outside leaks molecule molecule-gpu molecule-container first-command
+.PHONY: test ready bench lint unit gate plan doctor prod docs-check importer sanity collection compat again changes readme chain clients browser metrics engine nginx prometheus outside leaks fleet molecule molecule-gpu molecule-container first-command
 
 ready: ## Fail where the service of another checkout is on this machine
 	@tests/ready.sh $(DEMO_INVENTORY)
@@ -65,6 +65,9 @@ compat: .venv/control/.complete $(NEWER_CORES:%=%/.complete) ## Newer ansible-co
 
 again: .venv/control/.complete $(NEWER_CORES:%=%/.complete) ## The tarball and newer ansible-cores leave the running demo unchanged
 	@tests/collection/again.sh $(DEMO_INVENTORY) tests/output $(NEWER_CORES)
+
+fleet: .venv/control/.complete .venv/test/.complete ## Rollouts of a fleet of three hosts that are namespaces of this machine, under a client (root, demo)
+	@$(PYTEST) -s tests/fleet
 
 changes: .venv/control/.complete .venv/test/.complete ## The demo with a rotated key, stopped, and brought back by a run that is killed and run again
 	@$(PYTEST) tests/changes

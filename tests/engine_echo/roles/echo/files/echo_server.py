@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -17,6 +18,9 @@ OPTIONS.add_argument("--model", required=True)
 OPTIONS.add_argument("--host", default="127.0.0.1")
 OPTIONS.add_argument("--port", type=int, required=True)
 OPTIONS.add_argument("--prefix", default="")
+# What a broken release would do: answer every chat with an error, or wait before each.
+OPTIONS.add_argument("--fail", action="store_true")
+OPTIONS.add_argument("--delay", type=float, default=0.0)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -50,13 +54,26 @@ class Handler(BaseHTTPRequestHandler):
         asked: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if not self.allowed():
             return
-        words = [f"{self.given.prefix} ", *asked["messages"][-1]["content"].split()]
-        if not asked.get("stream"):
-            answer = {"choices": [{"message": {"role": "assistant", "content": " ".join(words)}}]}
-            self.say(200, json.dumps(answer).encode())
+        time.sleep(self.given.delay)
+        if self.given.fail:
+            self.say(500, b'{"error": {"message": "broken", "code": "500"}}')
             return
-        chunks = [json.dumps({"choices": [{"delta": {"content": word}}]}) for word in words] + ["[DONE]"]
-        self.say(200, "".join(f"data: {chunk}\n\n" for chunk in chunks).encode(), "text/event-stream")
+        words = [f"{self.given.prefix} ", *asked["messages"][-1]["content"].split()]
+        usage = {"prompt_tokens": len(words), "completion_tokens": len(words), "total_tokens": 2 * len(words)}
+        said = {"id": "echo", "object": "chat.completion", "created": int(time.time()), "model": self.given.model}
+        if not asked.get("stream"):
+            choice = {"index": 0, "message": {"role": "assistant", "content": " ".join(words)}, "finish_reason": "stop"}
+            self.say(200, json.dumps({**said, "choices": [choice], "usage": usage}).encode())
+            return
+        said["object"] = "chat.completion.chunk"
+        deltas: list[Any] = [({"content": word}, None) for word in words] + [({}, "stop")]
+        chunks = [
+            {**said, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]} for delta, reason in deltas
+        ]
+        if (asked.get("stream_options") or {}).get("include_usage"):
+            chunks.append({**said, "choices": [], "usage": usage})
+        text = "".join(f"data: {chunk}\n\n" for chunk in [*map(json.dumps, chunks), "[DONE]"])
+        self.say(200, text.encode(), "text/event-stream")
 
 
 if __name__ == "__main__":

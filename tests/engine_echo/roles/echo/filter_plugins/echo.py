@@ -19,7 +19,7 @@ def echo_specs(instances: list[dict[str, Any]], program: str, key: str) -> list[
             "command": [
                 "/usr/bin/python3",
                 program,
-                *(f"--{flag}={value}" for flag, value in one["args"].items()),
+                *(f"--{flag}" if value is True else f"--{flag}={value}" for flag, value in one["args"].items()),
                 *(
                     f"--{flag}={one[field]}"
                     for flag, field in (("model", "model"), ("host", "listen"), ("port", "port"))

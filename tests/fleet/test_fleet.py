@@ -1,0 +1,114 @@
+# Copyright (c) 2026, llmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A fleet of two serving hosts and a gateway, made of namespaces of this machine, changes under a client.
+
+The playbooks, supervisor and Nginx are real, with packages and environments of the demo (make demo). The engine is
+Echo: what is seen here is what the collection does with engines, not an engine. Root is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+OUTPUT = HERE.parent / "output" / "fleet"
+HOSTS = {"serving1": "10.86.0.11", "serving2": "10.86.0.12", "gateway1": "10.86.0.21"}
+NAMESPACES = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+    "vocab_size": 256,
+    "max_position_embeddings": 2048,
+    "torch_dtype": "bfloat16",
+}
+SECONDS = 1800
+
+
+def write_model(folder: Path) -> None:
+    """Write a model of one tensor."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    header = json.dumps({"a": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, dict[str, Any]]:
+    if os.geteuid():
+        pytest.fail("hosts are namespaces, which root alone can make: run this as root", pytrace=False)
+    if not Path("/opt/llmfleet/tools").exists():
+        pytest.fail("there is no demo on this machine, whose packages the hosts share: make demo", pytrace=False)
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    for old in OUTPUT.iterdir():
+        old.unlink()
+    # Hosts are copies of /etc: many small files, which memory holds faster than a disk.
+    place = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="fleet-", dir=place) as directory:
+        folder = Path(directory)
+        folder.chmod(0o755)
+        write_model(folder / "model")
+        named = [f"{name}={address}" for name, address in HOSTS.items()]
+        scenario = [sys.executable, str(HERE / "scenario.py"), directory, str(OUTPUT)]
+        command = [*NAMESPACES, sys.executable, str(HERE / "rig.py"), directory, *named, "--", *scenario]
+        done = subprocess.run(command, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL)
+    results = OUTPUT / "results.json"
+    found: dict[str, dict[str, Any]] = json.loads(results.read_text()) if results.exists() else {}
+    if done.returncode:
+        pytest.fail(f"the scenario ended with {done.returncode} after {', '.join(found) or 'nothing'}", pytrace=False)
+    return found
+
+
+def test_no_request_failed_while_good_changes_were_made(told: dict[str, dict[str, Any]]) -> None:
+    for name in ("killed", "rolled", "broken", "held", "rollback"):
+        run = told[name]
+        print(f"{name}: {run['requests']} requests, {len(run['failed'])} failed, {run['seconds']} s")
+        assert run["requests"] > 20, name
+        assert run["failed"] == [], name
+
+
+def test_a_rollout_that_was_killed_is_finished_by_the_next_one(told: dict[str, dict[str, Any]]) -> None:
+    assert told["killed"]["code"] != 0
+    assert told["rolled"]["code"] == 0, told["rolled"]["log"]
+    assert set(told["rolled"]["last"]) == {"new:"}
+    assert all("--prefix=new:" in text for text in told["rolled"]["processes"].values())
+
+
+def test_a_version_that_answers_errors_goes_back_by_itself(told: dict[str, dict[str, Any]]) -> None:
+    run = told["broken"]
+    assert run["code"] != 0
+    assert "The rollout went back." in run["log"]
+    assert "fails the check `chat`" in run["log"]
+    assert set(run["said"]) == {"new:"}
+    assert all("--prefix=new:" in text and "--fail" not in text for text in run["processes"].values())
+    kinds = [one["kind"] for one in run["ledger"]["serving1"]]
+    assert kinds[-2:] == ["restore", "hold"] or kinds[-1] == "restore"
+
+
+def test_what_went_back_is_held_until_it_is_released(told: dict[str, dict[str, Any]]) -> None:
+    run = told["held"]
+    assert run["code"] == 0, run["log"]
+    assert run["processes"] == told["broken"]["processes"], "a held engine was restarted"
+    assert "chat is held by" in run["all"]
+
+
+def test_a_rollback_goes_to_what_ran_before(told: dict[str, dict[str, Any]]) -> None:
+    run = told["rollback"]
+    assert run["code"] == 0, run["log"]
+    assert set(run["last"]) == {"old:"}
+    assert all("--prefix=old:" in text for text in run["processes"].values())
