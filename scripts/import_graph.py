@@ -38,7 +38,7 @@ LAYERS: dict[str, set[str]] = {
     # What is wanted, and what becomes of it.
     "inventory": {"checkpoint", "engines", "host"},
     "plan": {"checkpoint", "engines"},
-    "fleet": {"checkpoint", "engines", "plan"},
+    "fleet": {"checkpoint", "engines", "plan", "verify"},
     "whatif": {"checkpoint", "engines", "fleet", "host", "inventory", "nvidia", "plan"},
     # Applications: what their roles write.
     "gate": {"inventory"},

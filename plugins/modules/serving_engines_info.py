@@ -9,7 +9,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: serving_engines_info
-short_description: Ask the engines of a host whether they serve
+short_description: Ask the engines of a host whether they serve, and read which are held
 version_added: 0.2.0
 author: llmfleet contributors (@llmfleet)
 description:
@@ -25,6 +25,7 @@ options:
     type: path
     default: /etc/ansible/facts.d/llmfleet_plan.fact
   timeout: {description: Seconds for the answer of an engine., type: int, default: 5}
+  state_root: {description: Directory of state., type: path, default: /var/lib/llmfleet}
 """
 
 EXAMPLES = r"""
@@ -41,6 +42,12 @@ serving:
   type: list
   elements: str
   sample: [chat-0]
+held:
+  description: >-
+    By name of the instance, what M(llmfleet.serving.service_generation) holds - its C(model), and by whom (C(who)),
+    since when (C(since)) and why (C(why)).
+  returned: when the file can be read
+  type: dict
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +58,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_json
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.http_client import Client, TroubleError
+from ansible_collections.llmfleet.serving.plugins.module_utils.service.generation_store import Store
 
 
 def serves(instance: dict[str, Any], seconds: float) -> bool:
@@ -69,6 +77,7 @@ def main() -> None:
     spec: dict[str, Any] = {
         "record": {"type": "path", "default": "/etc/ansible/facts.d/llmfleet_plan.fact"},
         "timeout": {"type": "int", "default": 5},
+        "state_root": {"type": "path", "default": "/var/lib/llmfleet"},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     record = read_json(module.params["record"])
@@ -78,7 +87,10 @@ def main() -> None:
     with ThreadPoolExecutor(max_workers=max(1, len(instances))) as pool:
         answers = list(pool.map(lambda one: serves(one, module.params["timeout"]), instances))
     names = [str(one["name"]) for one, good in zip(instances, answers) if good]
-    module.exit_json(changed=False, serving=names)
+    store = Store(module.params["state_root"])
+    holds = {str(one["name"]): (one, store.held(registry.service(one))) for one in instances}
+    held = {name: {**hold, "model": one["model"]} for name, (one, hold) in holds.items() if hold}
+    module.exit_json(changed=False, serving=names, held=held)
 
 
 if __name__ == "__main__":

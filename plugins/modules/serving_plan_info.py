@@ -63,6 +63,13 @@ options:
     default: {}
   gateways: {description: Gateway hosts to their number of cores., type: dict, default: {}}
   first_port: {description: Lowest port of engines., type: int, default: 8100}
+  resumed:
+    description:
+      - Models that are planned as asked for although they are held; V(all) for every model. The instances of a held
+        model (C(held) of O(hosts)) stay as they are.
+    type: list
+    elements: str
+    default: []
   replan:
     description:
       - Models whose running instances get new numbers although their request is the same, for example because
@@ -158,6 +165,9 @@ plan:
         C(during), C(after) and the C(floor)), C(traffic), the instances that gateways send to afterwards, and C(why).
       type: list
       elements: dict
+    held:
+      description: By name, the instances of held models - C(host), C(model), C(who), C(since) and C(why).
+      type: dict
     ending:
       description: Instances that end last, when gateways know all others, each with C(name) and C(host).
       type: list
@@ -193,8 +203,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models as inventory_models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import asked as plan_asked
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import holds, serving_plan, transition
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_report
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan, transition
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.answers import Answers
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
 
@@ -211,6 +221,7 @@ def main() -> None:
         "gateways": {"type": "dict", "default": {}},
         "first_port": {"type": "int", "default": 8100},
         "replan": {"type": "list", "elements": "str", "default": []},
+        "resumed": {"type": "list", "elements": "str", "default": []},
         "downtime": {"type": "list", "elements": "str", "default": []},
         "serial": {"type": "raw", "default": 1},
         "reached": {"type": "list", "elements": "str"},
@@ -223,7 +234,8 @@ def main() -> None:
         models = [inventory_models.complete(model) for model in given["models"]]
         names = ("hosts", "current", "overheads", "gateways", "first_port", "replan")
         answers = Answers(given["answers"], given["releases"])
-        plan = serving_plan.plan(models, **{name: given[name] for name in names}, answers=answers)
+        held = holds.held(given["hosts"], given["resumed"])
+        plan = serving_plan.plan(models, **{name: given[name] for name in names}, answers=answers, held=list(held))
     except ProblemsError as error:
         module.fail_json(msg=str(error))
     changes = plan_report.changes(plan["instances"], given["current"])
@@ -231,6 +243,7 @@ def main() -> None:
     options = {name: given[name] for name in ("downtime", "serial", "reached")}
     order = transition.find(plan, models, given["hosts"], given["current"], changes, **options)
     plan.update({name: order[name] for name in ("steps", "ending", "unreached")})
+    plan["held"] = held
     plan["problems"] += order["blocked"]
     questions = plan_asked.questions(plan["instances"], said)
     plan["problems"] += [one._asdict() for one in plan_asked.problems(plan["instances"], changes, said)]

@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import asked as plan_asked
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import launches
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import holds, launches
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import measured as plan_measured
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import shown
 from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
@@ -151,6 +151,7 @@ def render(plan: dict[str, Any], current: list[dict[str, Any]], measured: list[d
         lines += [f"    {detail}" for detail in [*change["what"], *because]]
     parts.append("\n".join(lines) if lines else "No instance would start, restart or stop.")
     parts += _steps(plan)
+    parts += ["\n".join(holds.lines(plan["held"]))] if plan.get("held") else []
     if plan.get("answers"):
         parts.append("\n".join(plan_asked.lines(plan["answers"])))
     missing = [f"! {one['model']}-{one['replica']}: {one['reason']}; {one['remedy']}" for one in plan["unplaced"]]

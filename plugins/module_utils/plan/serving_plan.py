@@ -11,14 +11,14 @@ context; what runs stays where it is unless the request changed.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Collection
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import bracketed
 from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import sources
 from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth as plan_growth
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import launches, limits, machines, replicas
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import holds, launches, limits, machines, replicas
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import unplaced as plan_unplaced
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.answers import Answers
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import GpuHost, Placed, Sizer
@@ -45,6 +45,7 @@ def plan(
     first_port: int = FIRST_PORT,
     replan: list[str] | None = None,
     answers: Answers | None = None,
+    held: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the plan: ``instances``, ``unplaced``, ``hosts`` (devices and their memory), ``problems``.
 
@@ -57,6 +58,7 @@ def plan(
     :param first_port: the lowest port of engines.
     :param replan: models whose instances get new numbers, on the GPUs they have if they still fit there; ``all``.
     :param answers: what engines said that were asked how they would start.
+    :param held: names of instances whose model stays as it is in force.
     """
     again = set(replan or [])
     # An instance without its digest counts as changed.
@@ -77,19 +79,27 @@ def plan(
     gpu_hosts, refused = machines.gpu_hosts(hosts, in_force, list(engines.values()))
     models = [_weighed(model) for model in models]
     gpu_models = [(index, model) for index, model in enumerate(models) if index in on_gpus]
-    known = [(index, model) for index, model in gpu_models if plan_unplaced.unknown(model) is None]
+    frozen_models = holds.models_of(held, in_force)
+    known = [
+        (index, model)
+        for index, model in gpu_models
+        if plan_unplaced.unknown(model) is None and model["name"] not in frozen_models
+    ]
     blind = [model for _index, model in gpu_models if plan_unplaced.unknown(model) is not None]
+    blind += [model for _index, model in gpu_models if model["name"] in frozen_models and model not in blind]
     unasked = [one for model in blind for one in _running(model, in_force, hosts)]
     _reserve(unasked, gpu_hosts)
     sizer = Sizer(overheads or [], answers)
     placed, frozen, missing = settle(known, gpu_hosts, _frozen_hosts(hosts), in_force, sizer)
     frozen += unasked
-    missing += [(model, n) for model in blind for n in _absent(model, in_force, hosts)]
+    lacking = [model for model in blind if model["name"] not in frozen_models]
+    missing += [(model, n) for model in lacking for n in _absent(model, in_force, hosts)]
     plan_growth.grow(gpu_hosts, placed)
     cpu_placed, cpu_problems = machines.on_cpus(models, hosts, on_gpus, in_force, overheads or [])
     instances = _instances(models, hosts, placed, frozen, cpu_placed, in_force, first_port)
     limits.set_stream_intervals(instances, models, gateways or {}, in_force)
     instances = [launches.launched(one, hosts[one["host"]].get("launch")) for one in instances]
+    instances = holds.kept(instances, frozen_models, in_force)
     rank = {model["name"]: number for number, model in enumerate(models)}
     missing.sort(key=lambda pair: (rank[pair[0]["name"]], pair[1]))
     unplaced = plan_unplaced.explain(missing, gpu_hosts, refused, answers)

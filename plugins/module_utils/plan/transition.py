@@ -86,7 +86,7 @@ def find(
     # A run that was cut short left an instance on both hosts of its move. Gateways may not know the new one yet.
     twice = {name for name, count in Counter(one["name"] for one in current).items() if count > 1}
     arrived = {place(one) for one in plan["instances"] if one["name"] in twice}
-    serving = [one for one in current if _in_service(one, hosts) and place(one) not in arrived]
+    serving = [one for one in current if in_service(one, hosts) and place(one) not in arrived]
     keep = floors(models, serving, downtime)
     same = [change["name"] for change in changes if change["action"] == "="]
     room = Room(plan["hosts"], hosts, current)
@@ -104,7 +104,8 @@ def find(
     }
 
 
-def _in_service(one: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> bool:
+def in_service(one: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> bool:
+    """Return whether an instance serves, as far as its host tells; without it, all in force do."""
     serving = (hosts.get(str(one.get("host"))) or {}).get("serving")
     return serving is None or one["name"] in serving
 

@@ -41,7 +41,11 @@ def engine_step_on(plan: dict[str, Any], number: int, host: str, recorded: list[
     before = {one["name"]: one for one in recorded}
     if not number:
         ending = {one["name"] for one in plan.get("ending") or [] if one["host"] == host}
-        leaving = [one for name, one in before.items() if name in ending and name not in wanted]
+        # A held model has files of an earlier time, which its role would write anew.
+        held = {str(wanted[name]["model"]) for name in plan.get("held") or {} if name in wanted}
+        staying = {name for name, one in wanted.items() if one["model"] in held and name in before}
+        leaving = [one for name, one in before.items() if name in staying or (name in ending and name not in wanted)]
+        wanted = {name: one for name, one in wanted.items() if name not in staying}
         engines = {registry.of(one).name for one in [*wanted.values(), *recorded]}
         return _done(list(wanted), engines, list(wanted.values()), leaving, leaving)
     untouched = dict(before)
