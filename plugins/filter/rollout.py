@@ -41,6 +41,7 @@ class FilterModule:
             "held_models": held_models,
             "judged_instances": rollout.judged,
             "name_problems": rollout.name_problems,
+            "released_services": rollout.released_services,
             "restored_services": rollout.restored_services,
             "rollback_plan": rollout.rollback_plan,
             "rollout_models": rollout.chosen,

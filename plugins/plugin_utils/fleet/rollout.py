@@ -197,6 +197,16 @@ def going_back(
     }
 
 
+def released_services(instances: list[dict[str, Any]], held: dict[str, Any], resumed: Any) -> list[str]:
+    """Return the services of held instances whose model is released.
+
+    :param held: by name of the instance, who holds it.
+    :param resumed: models that are released, a list or joined by commas; ``all``.
+    """
+    free = {*names(resumed)}
+    return [registry.service(one) for one in instances if one["name"] in held and free & {ALL, one["model"]}]
+
+
 def restored_services(instances: list[dict[str, Any]], generation: Any, why: str) -> list[dict[str, Any]]:
     """Return the services of instances as the role service restores them, and holds them then.
 

@@ -162,3 +162,11 @@ def test_a_host_leaves_a_held_instance_alone() -> None:
     mine = changes.engine_step_on(plan, 0, "a", [OLD[0]])
     assert (mine["names"], mine["kept"]) == (["guide-0"], ["vllm-chat-0"])
     assert mine["untouched"] == [OLD[0]]
+
+
+@pytest.mark.parametrize(
+    ("resumed", "services"), [("chat", ["vllm-chat-0"]), (["all"], ["vllm-chat-0"]), ("guide", []), ("", []), ([], [])]
+)
+def test_a_model_is_released_by_name(resumed: Any, services: list[str]) -> None:
+    held = {"chat-0": {"model": "chat"}}
+    assert rollout.released_services([*OLD, instance("guide-0", "a")], held, resumed) == services
