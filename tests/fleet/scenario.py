@@ -28,7 +28,8 @@ STREAMS = "8"
 # What the changes here need: the inner Nginx alone of the gateway, and no proof of the whole chain; others have that.
 TAGS = "engines,nginx"
 SECONDS = 600
-PROCESSES = "import subprocess; subprocess.run(['pgrep', '-af', 'echo_server'])"
+# A pattern with brackets does not find the process that looks for it.
+PROCESSES = "import subprocess; subprocess.run(['pgrep', '-af', 'echo[_]server.py --prefix'])"
 
 
 class Scenario:
@@ -120,7 +121,7 @@ class Scenario:
 
     def processes(self, host: str) -> str:
         """Return the process of the engine on a host, and what it was started with."""
-        return self.on(host, PROCESSES)
+        return self.on(host, PROCESSES).strip()
 
     def ledger(self, host: str) -> list[dict[str, Any]]:
         """Return the ledger of a host."""
@@ -158,7 +159,6 @@ def main() -> None:
     time.sleep(2)
     rollout = "playbooks/rollout.yml"
     try:
-        fleet.play("unnamed", rollout, llm_fleet_prefix="new:")
         fleet.kill_in("killed", rollout, "TASK [Compare the new instances", model="chat", llm_fleet_prefix="new:")
         fleet.play("rolled", rollout, model="chat", llm_fleet_prefix="new:")
         bad = {"llm_fleet_prefix": "bad:", "llm_fleet_args": {"fail": True}}

@@ -48,6 +48,8 @@ def test_no_module_names_the_host_by_itself() -> None:
     naming = [
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "plugins").rglob("*.py")
+        # What runs on the control node names that by its own name.
+        if path.parent.name != "action"
         for _call in re.findall(r"platform\.node\(|gethostname\(", path.read_text(encoding="utf-8"))
     ]
     assert naming == ["plugins/module_utils/host/identity.py"]
