@@ -42,12 +42,14 @@ options:
     description: By model, semantic probes - C(prompt), and C(expect), a regular expression that is found in the answer.
     type: dict
     default: {}
-  probes: {description: Streamed chats to measure, after one that is not., type: int, default: 5}
+  probes: {description: "Streamed chats to measure, after one that is not.", type: int, default: 5}
   seconds:
     description: Seconds that all may take. What is left of them is divided among the instances.
     type: int
     default: 60
-extends_documentation_fragment: llmfleet.serving.host
+extends_documentation_fragment:
+  - llmfleet.serving.attributes
+  - llmfleet.serving.host
 attributes:
   check_mode: {support: full, details: "Sends no request in check mode, and returns no entries."}
   diff_mode: {support: none, details: "Changes nothing."}
