@@ -4,7 +4,7 @@
 # installed, because a host takes over the environments that it has built. molecule-container (images of 8 GB are built, pushed and pulled),
 # first-command (three more demos) and clients (2 GB of packages of others) are not among them, which is reported at the end.
 TEST_STEPS ?= bench unit gate demo,again+sanity,lint,plan,prod changes,readme+docs-check,doctor,importer,compat,collection \
-  chain browser metrics engine+prometheus,outside nginx leaks fleet molecule+molecule-gpu demo-clean
+  chain browser metrics engine+prometheus,outside nginx leaks molecule+molecule-gpu,fleet demo-clean
 PYTEST = .venv/test/bin/python -m pytest
 PURE = ansible_collections.llmfleet.serving.plugins
 

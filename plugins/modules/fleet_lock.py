@@ -152,6 +152,8 @@ def main() -> None:
             records.replace_json(path, {**(lock or {}), "renewed": ledger.now(), "step": given["step"]})
     elif mine and not module.check_mode:
         delete(path)
+        # A host on which the run did nothing is left as it was.
+        delete(given["state_root"])
     module.exit_json(**result)
 
 

@@ -95,7 +95,16 @@ def test_it_is_taken_renewed_and_released(call: Any, tmp_path: Path) -> None:
     assert call(ANN, state="released", _ansible_check_mode=True)["changed"] is True
     assert path.exists()
     assert call(ANN, state="released")["changed"] is True
+    # A host on which a run did nothing has nothing of it.
+    assert not (tmp_path / "state").exists()
     assert call(ANN, state="released")["changed"] is False
+
+
+def test_what_others_have_beside_the_lock_stays(call: Any, tmp_path: Path) -> None:
+    call(ANN)
+    (tmp_path / "state" / "vllm-chat-0").mkdir()
+    call(ANN, state="released")
+    assert [one.name for one in (tmp_path / "state").iterdir()] == ["vllm-chat-0"]
     assert "it is gone" in call(ANN, state="renewed")["msg"]
 
 
