@@ -71,7 +71,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import authority
-from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import idle, registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.host import processes
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_json
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.http_client import Client, TroubleError
@@ -150,6 +150,7 @@ class Host:
         """Return what one instance does."""
         service = registry.service(one)
         present, entry = self.store.present(service) or {}, last.get(one["name"]) or {}
+        busy = idle.requests(metrics, registry.interface_of(one)["busy_metrics"]) or {}
         wanted: dict[str, str] = {}
         if present:
             wanted = readiness.wanted_digests(self.manager, present["service"])
@@ -166,8 +167,8 @@ class Host:
             "held": self.store.held(service),
             "since": self.since(service, states[service]),
             "kv": status.sizes(one, measured),
-            "running": status.metric(metrics, status.RUNNING),
-            "waiting": status.metric(metrics, status.WAITING),
+            "running": busy.get("running"),
+            "waiting": busy.get("waiting"),
             "last": {key: entry.get(key) for key in ("when", "kind", "who", "verdict")} if entry else {},
             "drift": status.drift(self.started.digests(service), wanted, states[service]),
             "request": one.get("request"),

@@ -2,32 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-
 """What a host says of its engines and its other services: pure functions over what was read of them."""
 
 from __future__ import annotations
 
-import re
 from typing import Any, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as service_state
 
 SERVING, STARTING, FAILED, STOPPED, UNREACHABLE = "serving", "starting", "failed", "stopped", "unreachable"
-# Metrics of engines, after the engine's name and a colon.
-RUNNING, WAITING = "num_requests_running", "num_requests_waiting"
-
-
-def metric(text: str, name: str) -> int | None:
-    """Return the sum of a metric over its labels; None if there is none.
-
-    :param text: answer in the text format of Prometheus.
-    :param name: name of the metric after the colon.
-    """
-    found = re.findall(rf"^\w+:{name}(?:\{{.*\}})? ([0-9.eE+-]+)", text, re.MULTILINE)
-    try:
-        return int(sum(float(value) for value in found)) if found else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def state_of(managed: str, answers: bool, last_kind: str) -> str:

@@ -151,13 +151,6 @@ def test_the_beginning_of_a_process() -> None:
     assert processes.began("0") is None
 
 
-def test_metrics() -> None:
-    assert status.metric(METRICS, status.RUNNING) == 4
-    assert status.metric("sglang:num_requests_running 2\n", status.RUNNING) == 2
-    assert status.metric("", status.RUNNING) is None
-    assert status.metric("a:num_requests_running +Inf\na:num_requests_running eee\n", status.RUNNING) is None
-
-
 def test_drift_of_what_runs() -> None:
     wanted = {"restart": "a", "whole": "b", "reload": ""}
     assert status.drift({"restart": "b"}, wanted, logic.RUNNING) == []
