@@ -148,10 +148,16 @@ def engine_step_on(plan: Any, number: int, host: str, recorded: Any) -> dict[str
 
 @checked
 def instances_in_traffic(
-    plan: Any, current: Any, machines: Any, step: int = 0, during: bool = False, weights: Any = None
+    plan: Any,
+    current: Any,
+    machines: Any,
+    step: int = 0,
+    during: bool = False,
+    weights: Any = None,
+    canary: Any = None,
 ) -> list[dict[str, Any]]:
     """Select the instances that gateways send to."""
-    return changes.instances_in_traffic(plan, current, machines, int(step), during, weights)
+    return changes.instances_in_traffic(plan, current, machines, int(step), during, weights, canary)
 
 
 @checked

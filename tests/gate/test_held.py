@@ -107,13 +107,14 @@ def test_headers_end_here(gate: Gate, stub: Stub) -> None:
         "x-forwarded-for", "x-forwarded-host", "x-real-ip", "x-original-url", "x-rewrite-url", "x-http-method-override",
         "forwarded", "via", "range", "if-none-match", "accept", "traceparent", "x-amz-date", "helicone-auth", "proxy",
         "proxy-authorization", "keep-alive", "te", "trailer", "cookie", "referer", "x-stainless-lang",
-        "x-session-affinity",
+        "x-session-affinity", "x-llmfleet-conversation",
     ]  # fmt: skip
     for name in (*litellm, *others):
         status, _text = client.post(CHAT, said("hi", model="guide"), **{name: "x-value-0123"})
         assert status == 200
         assert b"x-value-0123" not in json.dumps(stub.last()[1]).encode(), name
-        assert {*stub.last()[1]} == {"host", "authorization", "content-type", "content-length", "accept"}
+        sent = {"host", "authorization", "content-type", "content-length", "accept", "x-llmfleet-conversation"}
+        assert {*stub.last()[1]} == sent
 
 
 OTHER = [

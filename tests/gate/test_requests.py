@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from typing import Any, Callable
 
@@ -227,10 +228,12 @@ def test_the_server_behind_gets_what_is_named_here_and_nothing_else(gate: Gate, 
         "openai-organization": "y",
         "te": "trailers",
         "x-api-key": TEAM,
+        "x-llmfleet-conversation": "0123456789abcdef",
     }
     assert gate.post(CHAT, said("hi", model="gpt-4o"), TEAM, noise).status == 200
     path, headers, body = stub.last()
     assert path == "/engines/chat/v1/chat/completions"
+    assert headers.pop("x-llmfleet-conversation") != noise["x-llmfleet-conversation"]
     assert headers.pop("host").startswith("127.0.0.1:")
     assert headers == {
         "authorization": f"Bearer {ENGINE_KEY}",
@@ -248,6 +251,33 @@ def test_the_server_behind_gets_what_is_named_here_and_nothing_else(gate: Gate, 
     assert headers["authorization"] == f"Bearer {TRANSLATOR_KEY}"
     assert (headers["anthropic-version"], headers["connection"]) == ("2023-06-01", "close")
     assert not {"x-request-id", "x-session-id"} & {*headers}
+
+
+def test_the_turns_of_a_conversation_have_one_name_that_no_client_gives(gate: Gate, stub: Stub) -> None:
+    def name(path: str = CHAT, key: str = TEAM, headers: dict[str, str] | None = None, **body: Any) -> str:
+        given = {"x-llmfleet-conversation": "given-by-a-client", **(headers or {})}
+        assert gate.post(path, {"model": "chat", **body}, key, given).status == 200
+        found: str = stub.last()[1].get("x-llmfleet-conversation", "")
+        return found
+
+    first = [{"role": "system", "content": "It is noon."}, {"role": "user", "content": "hi"}]
+    second = [*first, {"role": "assistant", "content": "ho"}, {"role": "user", "content": "and?"}]
+    second[0] = {"role": "system", "content": "It is one o'clock."}
+    own = name(messages=first)
+    assert re.fullmatch("[0-9a-f]{16}", own)
+    assert own == name(messages=second) == name(messages=first, model="gpt-4o", temperature=1)
+    others = [
+        name(messages=second[1:][::-1]),
+        name(messages=first, model="guide"),
+        name(key=gate.key_of("guide-only"), messages=first, model="guide"),
+        name(messages=first, headers={"x-session-id": "session-01234567"}),
+        name(path=COMPLETIONS, prompt="hi there"),
+    ]
+    assert len({own, *others}) == 6
+    assert name("/v1/messages", messages=first[1:], max_tokens=5) == own, "LiteLLM passes it on"
+    assert name("/v1/responses", input="hi") == own
+    none = [name(messages=first, model="far"), name("/v1/embeddings", input="hi"), name("/tokenize", prompt="hi")]
+    assert none == ["", "", ""]
 
 
 def test_paths_and_models_that_are_translated(gate: Gate, stub: Stub) -> None:

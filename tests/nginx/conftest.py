@@ -336,6 +336,20 @@ def variants(stubs: dict[str, Stub]) -> dict[str, dict[str, Any]]:
             server["weight"] = 0
     for number, server in enumerate(south[0]["servers"]):
         server["replica"] = number
+    # Of two versions: replica-0 is the old one, replica-1 the new.
+    south += [
+        *(model(f"split-{n}", "replica-0", "replica-1", new_percent=n) for n in (0, 10, 50, 100)),
+        model("Split.v1_x", "replica-0", "replica-1", new_percent="33.337"),
+        model("split-dead-new", "replica-0", "nobody-1", new_percent=50.0),
+        model("split-dead-old", "nobody-0", "replica-1", new_percent=50.0),
+        model("split-drained-new", "replica-0", "replica-1", new_percent=50.0),
+        model("split-dead", "nobody-0", "nobody-1", new_percent=50.0),
+        model("split-half-new", "replica-0", "replica-1", "nobody-1", new_percent=50.0),
+    ]
+    for one in south:
+        for server in one["servers"][1:] if "new_percent" in one else []:
+            server["new"] = True
+    next(one for one in south if one["name"] == "split-drained-new")["servers"][1]["weight"] = 0
     shared = next(ports)
     given = doors(nginx_http_port=next(ports))
     given["nginx_api"]["port"] = given["nginx_chat"]["port"] = shared

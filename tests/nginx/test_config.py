@@ -124,13 +124,13 @@ def test_the_check_creates_no_log_that_other_users_can_read(tmp_path: Path) -> N
 
 def test_a_rollout_changes_the_lines_of_its_model_alone(rendered: Any) -> None:
     text = rendered["main"].inner.config.read_text()
-    blocks = re.findall(r"upstream model-(\S+) \{(.*?)\n    \}", text, re.S)
+    blocks = re.findall(r"upstream (\S+) \{(.*?)\n    \}", text, re.S)
     addresses = {name: re.findall(r"server (\S+) (weight=\d+|down)", block) for name, block in blocks}
-    assert [state for _, state in addresses["drained"]] == ["down", "weight=1"]
-    assert [state for _, state in addresses["chat"]] == ["weight=1", "weight=1"]
+    assert [state for _, state in addresses["model-drained"]] == ["down", "weight=1"]
+    assert [state for _, state in addresses["model-chat"]] == ["weight=1", "weight=1"]
     for _, block in blocks:
         text = text.replace(block, "")
-    assert not re.search(rf"server ({'|'.join(a for a, _ in addresses['chat'])})", text)
+    assert not re.search(rf"server ({'|'.join(a for a, _ in addresses['model-chat'])})", text)
 
 
 def test_the_log_is_rotated_as_its_owner(rendered: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import bracketed
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.steps import REPLACE, START, STOP
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import wiring
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import split, wiring
 
 STARTED = (START, REPLACE)
 
@@ -94,8 +94,11 @@ def instances_in_traffic(
     step: int = 0,
     during: bool = False,
     weights: list[dict[str, Any]] | None = None,
+    canary: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the instances to which gateways send, each with its ``weight``.
+
+    Where two versions of a model serve, each has ``new`` and ``new_percent`` besides (`split.split`).
 
     Where a host is not reached by this run, these are the instances in force there, not the planned ones.
 
@@ -104,12 +107,13 @@ def instances_in_traffic(
     :param step: number of a step; 0 for the end of the change.
     :param during: whether the step is being carried out: its instances have weight 0 if others of their model serve.
     :param weights: ``[{name, host, weight}]`` of instances whose weight is not 1.
+    :param canary: ``{names, percent}``: new instances, and the most percent of conversations that they get.
     """
     found = _in_step(plan, step, current, during) if step else _at_the_end(plan, current)
     asked = {(str(one["name"]), str(one["host"])): int(one["weight"]) for one in weights or []}
     out = set(drained(plan, step, current)) if step and during else set()
     leaving = _places(_step(plan, step)) if out else []
-    return [
+    sent = [
         {
             **one,
             "address": one.get("address") or f"{bracketed(str(machines[str(one['host'])]['address']))}:{one['port']}",
@@ -117,6 +121,7 @@ def instances_in_traffic(
         }
         for one in found
     ]
+    return split.split(plan, sent, step, during, canary)
 
 
 def _in_step(plan: dict[str, Any], number: int, current: list[dict[str, Any]], during: bool) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.engines import re
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import transition
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.steps import REPLACE, START
 from ansible_collections.llmfleet.serving.plugins.module_utils.verify import verdict
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import changes
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import changes, split
 
 ALL = "all"
 
@@ -79,6 +79,7 @@ def undo_plan(plan: dict[str, Any], last: int, current: list[dict[str, Any]]) ->
     """Return the plan by which a rollout goes back: the steps that were begun, in reverse.
 
     Each of its steps has ``undoes``, the number of the step that it undoes; gateways send afterwards as before that.
+    ``new`` are the places of the instances that run the new version then.
 
     :param last: number of the last step that was begun.
     :param current: instances in force before the rollout, with their hosts.
@@ -89,7 +90,9 @@ def undo_plan(plan: dict[str, Any], last: int, current: list[dict[str, Any]]) ->
         before = _traffic_before(plan, step["number"], current)
         one = _step(plan, step["instances"], before, current, set(before), len(steps) + 1)
         steps.append({**one, "undoes": step["number"]})
-    return {**plan, "instances": _records(plan["instances"], current), "steps": steps, "ending": []}
+    records = _records(plan["instances"], current)
+    newer = sorted(split.newer(plan, records, last))
+    return {**plan, "instances": records, "steps": steps, "ending": [], "new": newer}
 
 
 def rollback_plan(
@@ -109,7 +112,7 @@ def rollback_plan(
     """
     serving = [one for one in current if transition.in_service(one, machines)]
     keep = transition.floors(models, serving, downtime)
-    plan: dict[str, Any] = {"instances": current, "steps": [], "ending": [], "problems": []}
+    plan: dict[str, Any] = {"instances": current, "steps": [], "ending": [], "new": _places(current), "problems": []}
     traffic, up = _places(current), set(_places(serving))
     for one in [one for one in current if one["model"] in wanted]:
         step = _step(plan, [{"name": one["name"], "host": one["host"]}], traffic, current, up, len(plan["steps"]) + 1)

@@ -104,7 +104,8 @@ def south_upstreams(
 ) -> list[dict[str, Any]]:
     """Return one Nginx upstream per model that has an instance, in the order of the models, with all its replicas.
 
-    :param instances: instances, each with its ``weight`` if that is not 1. One with weight 0 gets no requests.
+    :param instances: instances, each with its ``weight`` if that is not 1. One with weight 0 gets no requests. Those of
+        a model with two versions have ``new`` and ``new_percent``, the share of conversations that the new ones get.
     :param engines: ``llm_engines``, whose rows name the paths that each engine serves.
     """
     upstreams = []
@@ -113,6 +114,7 @@ def south_upstreams(
         servers: list[dict[str, Any]] = []
         for one in own:
             server = {"address": one["address"], "weight": int(one.get("weight", 1))}
+            server |= {"new": True} if one.get("new") else {}
             # While one moves, it runs on two hosts, and only one of them can be asked by its number.
             twice = any(other.get("replica") == one["replica"] for other in servers)
             servers.append(server if twice else {**server, "replica": one["replica"]})
@@ -125,6 +127,7 @@ def south_upstreams(
                     "servers": servers,
                     "balance": "least_conn",
                     "max_connections": math.ceil(requests * CONNECTION_SLACK) + CONNECTION_RESERVE,
+                    **{name: own[0][name] for name in ("new_percent",) if name in own[0]},
                 }
             )
     return upstreams

@@ -91,6 +91,10 @@ def config(deployments: list[dict[str, Any]], settings: dict[str, Any]) -> dict[
         "prometheus_exclude_labels": settings["metrics_exclude_labels"],
         "request_timeout": timeout,
     }
+    if deployments:
+        # The inner proxy keeps conversations by a header of the gate. No provider outside gets it: these are our own.
+        own = [item["name"] for item in deployments]
+        litellm["model_group_settings"] = {"forward_client_headers_to_llm_api": own}
     if settings["metrics"]:
         litellm["prometheus_metrics_config"] = [{"group": "gateway", "metrics": settings["metrics"]}]
     general: dict[str, Any] = {

@@ -192,9 +192,27 @@ def _models(given: Values) -> Iterable[Problem]:
             for refused in parts.refusals(parts.API_PATHS, model["api_paths"]):
                 variable = f"{where}[{name}].api_paths{refused.inside}"
                 yield Problem(variable, refused.value, refused.problem, refused.remedy)
+        if "new_percent" in model:
+            yield from _split(f"{where}[{name}]", model)
         for server in model.get("servers") or []:
             address = server.get("address") if isinstance(server, dict) else server
             yield from _server(f"{where}[{name}].servers", address)
+
+
+def _split(where: str, model: Values) -> Iterable[Problem]:
+    try:
+        fits = 0 <= float(model["new_percent"]) <= 100
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        yield Problem(f"{where}.new_percent", model["new_percent"], "it is no percent", "give a number from 0 to 100")
+    if model.get("balance", "least_conn") != "least_conn":
+        remedy = "use least_conn, or give no new_percent"
+        yield Problem(f"{where}.balance", model["balance"], "with it, one version cannot answer for the other", remedy)
+    versions = {rules.off(one.get("new", "no")) for one in model.get("servers") or [] if isinstance(one, dict)}
+    if len(versions) == 1:
+        remedy = "set new for some of the servers, or give no new_percent"
+        yield Problem(f"{where}.servers", model["servers"], "all are of one version", remedy)
 
 
 def _paths(given: Values) -> Iterable[Problem]:

@@ -18,6 +18,7 @@ from datetime import datetime, timezone
 from urllib.parse import parse_qsl, unquote
 
 import aiohttp
+import gate_conversation as conversation
 import gate_errors as errors
 import gate_fields as kinds
 import orjson
@@ -286,7 +287,8 @@ class Gate:
         if REQUEST_ID.fullmatch(identifier):
             headers["x-request-id"] = identifier
         session = request.headers.get("x-session-id", "")
-        if native and REQUEST_ID.fullmatch(session):
+        session = session if REQUEST_ID.fullmatch(session) else ""
+        if native and session:
             headers["x-session-id"] = session
         if errors.is_anthropic(path):
             version = request.headers.get("anthropic-version", "")
@@ -295,6 +297,9 @@ class Gate:
             headers["content-type"], forward.body = await body.written(model.name)
         elif isinstance(body, dict):
             headers["content-type"] = "application/json"
+            name = "" if model.translated else conversation.digest(path, body, model.name, alias, session)
+            if name:
+                headers[conversation.HEADER] = name
             sent = self._body(body, model, forward, native)
             if native and path in CHUNKED and self.settings.separate_caches:
                 # Whoever names a salt stays within the own key's cache.

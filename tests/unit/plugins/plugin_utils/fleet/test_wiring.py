@@ -233,6 +233,15 @@ def test_an_instance_has_its_weight_and_one_that_moves_its_number_once() -> None
     ]
 
 
+def test_an_upstream_of_two_versions_names_the_new_ones_and_their_share() -> None:
+    instances, some = plan(BIG)
+    for number, instance in enumerate(instances):
+        instance |= {"weight": 1, "new": bool(number), "new_percent": 33.33}
+    (big,) = wiring.south_upstreams(instances, some)
+    assert big["new_percent"] == 33.33
+    assert [server.get("new") for server in big["servers"]] == [None, True]
+
+
 def test_each_upstream_has_the_paths_of_its_engine() -> None:
     instances, some = plan(DEMO, BIG)
     for instance in instances:

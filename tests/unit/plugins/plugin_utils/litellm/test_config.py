@@ -69,6 +69,14 @@ def test_limits_by_the_minute_need_a_check(deployment: dict[str, Any], enforced:
     assert ("optional_pre_call_checks" in made(deployment)["router_settings"]) is enforced
 
 
+def test_the_header_of_a_conversation_goes_to_our_own_engines_alone() -> None:
+    found = made({}, {"name": "guide"}, own={"model_list": [{"model_name": "far"}]})
+    settings = found["litellm_settings"]["model_group_settings"]
+    assert settings == {"forward_client_headers_to_llm_api": ["chat", "guide"]}
+    assert "forward_client_headers_to_llm_api" not in found["general_settings"]
+    assert "model_group_settings" not in config.config([], SETTINGS)["litellm_settings"]
+
+
 def test_numbers_are_numbers() -> None:
     whole = made({})
     assert (whole["router_settings"]["timeout"], whole["router_settings"]["num_retries"]) == (620, 1)

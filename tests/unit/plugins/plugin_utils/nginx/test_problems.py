@@ -33,6 +33,8 @@ GOOD: dict[str, Any] = {
     "nginx_south_port": 4100,
     "nginx_request_timeout": "630",
 }
+OLD = {"address": "127.0.0.1:8100"}
+NEW = {"address": "127.0.0.1:8101", "new": True}
 
 
 def variables(**changes: Any) -> list[str]:
@@ -160,6 +162,21 @@ def test_nothing_set_is_right() -> None:
         (
             {"nginx_south_upstreams": [{"name": "a", "servers": [], "api_paths": []}]},
             ["nginx_south_upstreams[a].api_paths"],
+        ),
+        (
+            {"nginx_south_upstreams": [{"name": "a", "servers": [OLD, NEW], "new_percent": n} for n in (0, "9.5")]},
+            ["nginx_south_upstreams.name"],
+        ),
+        *(
+            (
+                {"nginx_south_upstreams": [{"name": "a", "servers": [OLD, NEW], "new_percent": value}]},
+                ["nginx_south_upstreams[a].new_percent"],
+            )
+            for value in (-1, 100.5, "many", None, [])
+        ),
+        (
+            {"nginx_south_upstreams": [{"name": "a", "servers": [OLD], "new_percent": 5, "balance": "session"}]},
+            ["nginx_south_upstreams[a].balance", "nginx_south_upstreams[a].servers"],
         ),
         ({"nginx_api_paths": ["/v1"]}, ["nginx_api_paths"]),
         ({"nginx_api_paths": {"/v1;": ["GET"]}}, ["nginx_api_paths"]),
