@@ -38,15 +38,16 @@ def split(
         model's conversations that they and other new ones get. Never more than their share of the weights.
     """
     asked = canary or {}
+    names = [str(name) for name in asked.get("names") or []]
     chosen = newer(plan, instances, step - 1 if during else step) if step else set()
-    chosen |= _named(plan, instances, [str(name) for name in asked.get("names") or []])
+    chosen |= _named(plan, instances, names)
     percents = {}
     for model in {str(one["model"]) for one in instances}:
         own = [one for one in instances if one["model"] == model]
         total = sum(one["weight"] for one in own)
         share = 100 * sum(one["weight"] for one in own if place(one) in chosen) / total if total else 0
         if 0 < share < 100:
-            most = float(asked["percent"]) if any(one["name"] in asked.get("names", []) for one in own) else 100
+            most = float(asked["percent"]) if any(one["name"] in names for one in own) else 100
             percents[model] = round(min(share, most), 2)
     return [
         {**one, "new": place(one) in chosen, "new_percent": percents[one["model"]]} if one["model"] in percents else one
