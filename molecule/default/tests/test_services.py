@@ -33,6 +33,7 @@ FLEET_PORTS = {"aio": GATEWAY_PORTS | {3000, 8100, 8101}, "gw-ubuntu": GATEWAY_P
 # LiteLLM, the inner proxy, its status page, and Prometheus, which has no log-in.
 LOOPBACK_PORTS = {4000, 4100, 4101, 9090}
 EXPOSURE_LIMIT = 3.0
+WATCHDOG = "llm-watchdog.service"
 FILTERED = ("litellm", "open-webui", "vllm-chat-0", "vllm-chat-1")
 # Joins the processes of a service, if it is given their control group, and sends a packet to each address; prints which
 # were sent.
@@ -66,7 +67,8 @@ def name(host: Any) -> str:
 @pytest.fixture
 def units(host: Any) -> list[str]:
     lines = host.check_output("systemctl list-units --all --plain --no-legend 'llm-*.service'").splitlines()
-    return [line.split()[0] for line in lines]
+    # The watchdog runs now and then, as root; it has a test of its own.
+    return [line.split()[0] for line in lines if line.split()[0] != WATCHDOG]
 
 
 def test_expected_services_exist(name: str, units: list[str]) -> None:
@@ -77,6 +79,17 @@ def test_services_are_active_and_enabled(host: Any, units: list[str]) -> None:
     for unit in units:
         assert host.run(f"systemctl is-active {unit}").stdout.strip() == "active", unit
         assert host.run(f"systemctl is-enabled {unit}").stdout.strip() == "enabled", unit
+
+
+def test_the_watchdog_looks_at_the_engines(host: Any, name: str) -> None:
+    if not any(service.startswith("vllm-") for service in EXPECTED[name]):
+        assert host.run(f"systemctl cat {WATCHDOG}").rc != 0
+        return
+    timer = WATCHDOG.replace("service", "timer")
+    assert host.run(f"systemctl is-active {timer}").stdout.strip() == "active"
+    assert host.run(f"systemctl is-enabled {timer}").stdout.strip() == "enabled"
+    seen = json.loads(host.check_output("cat /var/lib/llmfleet/watchdog.json"))["services"]
+    assert {one for one, memory in seen.items() if memory["ready"]} >= {"vllm-chat-0", "vllm-chat-1"}
 
 
 def test_system_has_no_failed_unit(host: Any) -> None:

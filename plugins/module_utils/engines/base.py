@@ -72,6 +72,9 @@ class Engine(Protocol):
     busy_metrics: Mapping[str, str]
     """Names of the metrics with the requests that it computes (``running``) and that wait in it (``waiting``); empty
     where it does not tell."""
+    progress_metrics: Sequence[str]
+    """Names of metrics of which at least one changes in every few seconds in which it computes, also while it reads a
+    long prompt; empty where there are none. An engine with requests whose values all stay the same stands still."""
     devices: Sequence[str]
     """The devices that it supports, out of ``cpu`` and ``cuda``."""
     least_capability: tuple[int, int]

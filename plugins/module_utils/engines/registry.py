@@ -62,7 +62,8 @@ def service(instance: Mapping[str, Any]) -> str:
 def interface(engine: Engine) -> dict[str, Any]:
     """Return the properties of an engine that are stored with its instances, for code without access to the engine."""
     fields = ("health_path", "metrics_path", "litellm_provider", "shared_memory_mib", "default_sequences", "has_torch")
-    return {**{field: getattr(engine, field) for field in fields}, "busy_metrics": dict(engine.busy_metrics)}
+    metrics = {"busy_metrics": dict(engine.busy_metrics), "progress_metrics": list(engine.progress_metrics)}
+    return {**{field: getattr(engine, field) for field in fields}, **metrics}
 
 
 def interface_of(instance: Mapping[str, Any]) -> dict[str, Any]:

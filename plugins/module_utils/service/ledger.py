@@ -17,7 +17,9 @@ from typing import Any, Mapping
 
 FILE = "ledger.jsonl"
 START, REPLACE, STOP, RESTORE, HOLD, RELEASE = "start", "replace", "stop", "restore", "hold", "release"
-KINDS = (START, REPLACE, STOP, RESTORE, HOLD, RELEASE)
+# What the watchdog does, which writes lines of its own (roles/watchdog).
+RESTART, GIVE_UP = "restart", "give up"
+KINDS = (START, REPLACE, STOP, RESTORE, HOLD, RELEASE, RESTART, GIVE_UP)
 # Bytes of a line, with the line feed far less than what a pipe takes at once.
 MOST_BYTES = 4000
 # Characters of the verdict in a line that would be longer.

@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import Callable, Protocol
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.records import is_there
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import state as logic
 
 Runner = Callable[..., str]
 
+# Where units are. A service that has a timer beside it runs once whenever that says so; what is running is the timer.
+UNITS = "/etc/systemd/system"
 # Settings of a unit that systemd applies to the running service when it is reloaded.
 DROP_IN = "/etc/systemd/system/{}.service.d/llmfleet-egress.conf"
 # Properties of a unit that decide on its state.
@@ -70,11 +73,19 @@ class Systemd:
         self._prefix = prefix
         self._run = run
 
-    def _unit(self, name: str) -> str:
+    def _service(self, name: str) -> str:
         return f"{self._prefix}{name}.service"
 
+    def _timers(self, names: list[str]) -> list[str]:
+        timers = [f"{self._prefix}{name}.timer" for name in names]
+        return [timer for timer in timers if is_there(f"{UNITS}/{timer}")]
+
+    def _unit(self, name: str) -> str:
+        """Return the unit that is started and whose state counts."""
+        return next(iter(self._timers([name])), self._service(name))
+
     def _show(self, names: list[str]) -> dict[str, dict[str, str]]:
-        units = [self._unit(name) for name in names]
+        units = [*map(self._service, names), *self._timers(names)]
         text = self._run(["systemctl", "show", "-p", ",".join(PROPERTIES), "--", *units])
         return logic.parse_systemctl_show(text)
 
@@ -91,8 +102,8 @@ class Systemd:
         return "" if pid == "0" else pid
 
     def definition_files(self, name: str) -> list[str]:
-        """Name the unit file."""
-        return [f"/etc/systemd/system/{self._unit(name)}"]
+        """Name the unit file, and that of its timer if there is one."""
+        return [f"{UNITS}/{unit}" for unit in (self._service(name), *self._timers([name]))]
 
     def pattern(self) -> str:
         """Match our units."""
@@ -114,13 +125,16 @@ class Systemd:
 
     def stale(self, names: list[str]) -> bool:
         """Compare the units and drop-ins with what systemd has read."""
-        shown = self._show(names) if names else {}
-        return any(self._is_stale(name, shown.get(self._unit(name), {})) for name in names)
+        return bool(names) and self._any_stale(names, self._show(names))
+
+    def _any_stale(self, names: list[str], shown: dict[str, dict[str, str]]) -> bool:
+        units = [(name, unit) for name in names for unit in {self._service(name), self._unit(name)}]
+        return any(self._is_stale(name, shown.get(unit, {})) for name, unit in units)
 
     def prepare(self, names: list[str]) -> None:
         """Reload systemd once, and only where a unit is new or changed."""
         shown = self._show(names)
-        if any(self._is_stale(name, shown.get(self._unit(name), {})) for name in names):
+        if self._any_stale(names, shown):
             self._run(["systemctl", "daemon-reload"])
         disabled = [
             self._unit(name) for name in names if shown.get(self._unit(name), {}).get("UnitFileState") != "enabled"
@@ -136,27 +150,26 @@ class Systemd:
 
     def stop(self, names: list[str]) -> None:
         """Stop the units; they come back with the next boot or the next play."""
-        self._run(["systemctl", "stop", "--", *[self._unit(name) for name in names]])
+        self._run(["systemctl", "stop", "--", *self._timers(names), *map(self._service, names)])
 
     def disable(self, names: list[str]) -> None:
         """Stop and disable."""
-        self._run(
-            ["systemctl", "disable", "--now", "--quiet", "--", *[self._unit(name) for name in names]], check=False
-        )
+        units = [*self._timers(names), *map(self._service, names)]
+        self._run(["systemctl", "disable", "--now", "--quiet", "--", *units], check=False)
 
     def forget(self, names: list[str]) -> None:
         """Reload after unit files are gone."""
         self._run(["systemctl", "daemon-reload"])
-        self._run(["systemctl", "reset-failed", "--", *[self._unit(name) for name in names]], check=False)
+        self._run(["systemctl", "reset-failed", "--", *map(self._service, names)], check=False)
 
     def log_command(self, name: str) -> str:
         """Name the journal."""
-        return f"journalctl -u {self._unit(name)}"
+        return f"journalctl -u {self._service(name)}"
 
     def log_tail(self, name: str, lines: int) -> str:
         """Read the journal's end."""
         return self._run(
-            ["journalctl", "-u", self._unit(name), "-n", str(lines), "-o", "cat", "--no-pager"], check=False
+            ["journalctl", "-u", self._service(name), "-n", str(lines), "-o", "cat", "--no-pager"], check=False
         )
 
 

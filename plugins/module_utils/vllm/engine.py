@@ -56,6 +56,13 @@ class Vllm:
     health_path = "/health"
     metrics_path = "/metrics"
     busy_metrics: Mapping[str, str] = {"running": "vllm:num_requests_running", "waiting": "vllm:num_requests_waiting"}
+    # A prompt is counted when all of it has been read, which may take minutes; the KV cache fills with each chunk.
+    progress_metrics: Sequence[str] = (
+        "vllm:generation_tokens_total",
+        "vllm:prompt_tokens_total",
+        "vllm:request_success_total",
+        "vllm:kv_cache_usage_perc",
+    )
     devices: Sequence[str] = ("cpu", "cuda")
     least_capability = sizing.LEAST_CAPABILITY
     context_share = sizing.CONTEXT_SHARE

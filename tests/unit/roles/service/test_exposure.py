@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.specs import SANDBOX
@@ -47,6 +48,8 @@ SPECS: dict[str, dict[str, Any]] = {
     "llm-nginx-exporter": {},
     "llm-open-webui": FILTERED,
     "llm-prometheus": {},
+    # Its role has a unit of its own.
+    "llm-watchdog": {},
     "llm-node-exporter": {"sandbox": sandbox("node_exporter")},
 }
 
@@ -69,7 +72,11 @@ def test_the_exposure_is_the_documented_one(documented: dict[str, float], row: s
     units = tmp_path / "etc" / "systemd" / "system"
     drop_ins = units / "llm-web.service.d"
     drop_ins.mkdir(parents=True)
-    (units / "llm-web.service").write_text(render("unit.service.j2", **SPECS[row]))
+    unit = render("unit.service.j2", **SPECS[row])
+    if row == "llm-watchdog":
+        source = (ROOT / "roles" / "watchdog" / "templates" / "watchdog.service.j2").read_text().partition("\n")[2]
+        unit = jinja2.Template(source).render(__watchdog_command=["/bin/web"], service_state_root="/var/lib/llmfleet")
+    (units / "llm-web.service").write_text(unit)
     if "egress" in SPECS[row]:
         (drop_ins / "egress.conf").write_text(render("egress.conf.j2", **SPECS[row]))
     command = [program, "security", "--no-pager", "--offline=true", f"--root={tmp_path}", "llm-web.service"]

@@ -81,3 +81,47 @@ def test_the_drop_in_is_no_reason_for_a_restart_and_goes_with_the_unit(drop_in: 
 def test_supervisor_reads_its_files_by_itself() -> None:
     supervisor = managers.Supervisor("llm-", "/etc/llmfleet", "/var/log/llmfleet", "/bin/false", lambda *_a, **_k: "")
     assert supervisor.stale(["web"]) is False
+
+
+@pytest.fixture
+def timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(managers, "UNITS", str(tmp_path))
+    path = tmp_path / "llm-web.timer"
+    path.write_text("[Timer]\n")
+    return path
+
+
+def test_of_a_service_with_a_timer_the_timer_runs(timer: Path) -> None:
+    machine = Machine(Id="llm-web.timer", ActiveState="active", UnitFileState="disabled", NeedDaemonReload="no")
+    systemd = machine.systemd()
+    service = str(timer.with_suffix(".service"))
+    assert systemd.states(["web"]) == {"web": "running"}
+    assert systemd.definition_files("web") == [service, str(timer)]
+    assert systemd.leftovers(["web"])[:2] == [service, str(timer)]
+    systemd.prepare(["web"])
+    systemd.act("web", "restart", "")
+    assert ["systemctl", "enable", "--quiet", "--", "llm-web.timer"] in machine.told
+    assert machine.told[-1] == ["systemctl", "restart", "--", "llm-web.timer"]
+
+
+def test_a_timer_stops_before_its_service(timer: Path) -> None:
+    machine = Machine()
+    machine.systemd().stop(["web", "db"])
+    machine.systemd().disable(["web"])
+    assert machine.told == [
+        ["systemctl", "stop", "--", "llm-web.timer", "llm-web.service", "llm-db.service"],
+        ["systemctl", "disable", "--now", "--quiet", "--", "llm-web.timer", "llm-web.service"],
+    ]
+
+
+@pytest.mark.parametrize("unit", ["llm-web.timer", "llm-web.service"])
+def test_a_timer_and_its_service_are_read_again_if_one_has_changed(timer: Path, unit: str) -> None:
+    class Two(Machine):
+        def run(self, argv: list[str], check: bool = True) -> str:
+            if argv[1] != "show":
+                return super().run(argv, check)
+            need = {one: "yes" if one == unit else "no" for one in ("llm-web.timer", "llm-web.service")}
+            return "\n".join(f"Id={one}\nLoadState=loaded\nNeedDaemonReload={said}\n" for one, said in need.items())
+
+    assert timer.exists()
+    assert Two().systemd().stale(["web"])
