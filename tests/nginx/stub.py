@@ -68,6 +68,11 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.sendall(data)
 
     def respond(self) -> None:
+        # The gate looks at the key first, and closes a connection whose body it has not read.
+        if self.headers.get("Authorization", "").startswith("Bearer sk-made-up"):
+            self.close_connection = True
+            self.answer(401, {"error": {"message": "Invalid API key.", "code": "invalid_api_key"}}, {})
+            return
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         try:
             wish = json.loads(raw)

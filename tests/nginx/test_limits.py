@@ -9,7 +9,9 @@ Each test comes with addresses and keys of its own; the variant believes X-Forwa
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -80,6 +82,32 @@ def test_requests_in_flight_are_limited_by_address(tight: Any) -> None:
 
 def test_requests_in_flight_are_limited_in_all(tight: Any) -> None:
     assert in_flight(tight, [client(f"10.7.0.{n}", f"sk-7{n}") for n in range(6)]) == [200] * 4 + [429] * 2
+
+
+def stranger(tight: Any, number: int) -> Any:
+    """Begin a body that never ends, with a key that nobody has, and read the refusal."""
+    connection = tight.api.open()
+    connection.connect()
+    lines = ("POST /v1/chat/completions HTTP/1.1", "Host: api.test", f"Authorization: Bearer sk-made-up-{number}")
+    head = (*lines, f"X-Forwarded-For: 10.10.0.{number}", "Content-Length: 500000", "", "{")
+    connection.sock.sendall("\r\n".join(head).encode())
+    assert connection.sock.recv(65536).startswith(b"HTTP/1.1 401")
+    return connection
+
+
+def test_bodies_of_strangers_hold_no_place_of_the_door(tight: Any) -> None:
+    """The door has four places; each stranger is refused at once, and goes on to send a byte now and then."""
+    connections = [stranger(tight, number) for number in range(4)]
+    waits = 0
+    while waits < 20 and tight.api.complete(**client(f"10.10.1.{waits}", f"sk-10-{waits}")).status != 200:
+        waits += 1
+        time.sleep(0.3)
+        for connection in connections:
+            with suppress(OSError):
+                connection.sock.sendall(b" ")
+    for connection in connections:
+        connection.close()
+    assert waits < 20
 
 
 @pytest.mark.parametrize(
