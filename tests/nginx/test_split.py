@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from typing import Any
 
 import pytest
@@ -54,6 +56,47 @@ def test_a_conversation_goes_over_once_while_the_share_grows(nginx: Any) -> None
         assert (way[0], way[-1], flips) == ("replica-0", "replica-1", 1)
     # Another turn, in another order, over another connection.
     assert homes(nginx, "split-50", [*reversed(some)]) == [*reversed(stages[3])]
+
+
+def talk(nginx: Any, number: int, until: float) -> list[list[str]]:
+    """The versions that a few conversations meet, turn by turn, over a connection that is kept as the gate keeps it."""
+    door = nginx.south("split-10")
+    own = CONVERSATIONS[number * 10 : number * 10 + 10]
+    met: list[list[str]] = [[] for _ in own]
+    connection = door.open()
+    while time.monotonic() < until:
+        for name, versions in zip(own, met):
+            for last in (False, True):
+                try:
+                    connection.request("POST", f"{door.prefix}{COMPLETE}", b"{}", {HEADER: name})
+                    versions.append(json.loads(connection.getresponse().read())["backend"])
+                    break
+                except (ConnectionError, HTTPException):
+                    # A reload closes connections that are idle, and the gate sends such a request once more.
+                    connection.close()
+                    if last:
+                        raise
+    connection.close()
+    return met
+
+
+def test_reloads_with_a_larger_share_cost_no_request_and_turn_no_conversation_back(nginx: Any) -> None:
+    config, before = nginx.inner.config, nginx.inner.config.read_text()
+    assert before.count("10.0% new-split-10;") == 1
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            clients = [pool.submit(talk, nginx, number, time.monotonic() + 4) for number in range(8)]
+            for percent in ("25", "33.33", "50", "66.67", "90"):
+                time.sleep(0.6)
+                config.write_text(before.replace("10.0% new-split-10;", f"{percent}% new-split-10;"))
+                nginx.inner.reload()
+            met = [versions for client in clients for versions in client.result()]
+    finally:
+        config.write_text(before)
+        nginx.inner.reload()
+    flips = [sum(one != other for one, other in zip(versions, versions[1:])) for versions in met]
+    assert max(flips) == 1
+    assert 20 < sum(flips) < 80, "from 10 % to 90 % of 80"
 
 
 def test_a_request_of_no_conversation_is_drawn_by_lot(nginx: Any) -> None:
