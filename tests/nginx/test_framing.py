@@ -46,8 +46,8 @@ CASES = {
         f"chunk {chunk[:12]!r}": (chunk + INSIDE, CHUNKED)
         for chunk in (
             "zz\r\n", "-1\r\n", "0x0\r\n\r\n", "ffffffffffffffffff\r\n", "2\n{}\n0\n\n", "1\r\n{}\r\n0\r\n\r\n",
-            "+0\r\n\r\n", "0\r\nContent-Length: 0\r\n\r\n", "0;" + "x" * 40_000 + "\r\n\r\n", "2\r\n{}0\r\n\r\n", " 0\r\n\r\n",
-            "0\r\r\n\r\n",
+            "+0\r\n\r\n", "0\r\nContent-Length: 0\r\n\r\n", "0;" + "x" * 40_000 + "\r\n\r\n", "2\r\n{}0\r\n\r\n",
+            " 0\r\n\r\n", "0\r\r\n\r\n",
         )
     },
 }  # fmt: skip
