@@ -9,11 +9,12 @@ The engine replica-0 is the old version, replica-1 the new one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 import pytest
@@ -23,20 +24,29 @@ HEADER = "X-LLMFleet-Conversation"
 CONVERSATIONS = [f"{number:016x}" for number in range(2000)]
 
 
+def turn(door: Any, connection: HTTPConnection, conversation: str) -> str:
+    """The engine that answers one turn, over a connection that is kept as the gate keeps it."""
+    headers = {HEADER: conversation} if conversation else {}
+    for last in (False, True):
+        try:
+            connection.request("POST", f"{door.prefix}{COMPLETE}", b"{}", headers)
+            response = connection.getresponse()
+            content = json.loads(response.read())
+            assert response.status == 200, content
+            return str(content["backend"])
+        except (ConnectionError, HTTPException):
+            # A reload closes connections that are idle, and the gate sends such a request once more.
+            connection.close()
+            if last:
+                raise
+    raise AssertionError
+
+
 def homes(nginx: Any, model: str, conversations: list[str]) -> list[str]:
     """The engines that answer these conversations, over one connection."""
     door = nginx.south(model)
-    connection = door.open()
-    found = []
-    for name in conversations:
-        headers = {HEADER: name} if name else {}
-        connection.request("POST", f"{door.prefix}{COMPLETE}", b"{}", headers)
-        response = connection.getresponse()
-        content = json.loads(response.read())
-        assert response.status == 200, content
-        found.append(content["backend"])
-    connection.close()
-    return found
+    with contextlib.closing(door.open()) as connection:
+        return [turn(door, connection, name) for name in conversations]
 
 
 @pytest.mark.parametrize(("model", "percent"), [("split-10", 10), ("split-50", 50), ("Split.v1_x", 33.34)])
@@ -59,24 +69,14 @@ def test_a_conversation_goes_over_once_while_the_share_grows(nginx: Any) -> None
 
 
 def talk(nginx: Any, number: int, until: float) -> list[list[str]]:
-    """The versions that a few conversations meet, turn by turn, over a connection that is kept as the gate keeps it."""
+    """The versions that a few conversations meet, turn by turn."""
     door = nginx.south("split-10")
     own = CONVERSATIONS[number * 10 : number * 10 + 10]
     met: list[list[str]] = [[] for _ in own]
-    connection = door.open()
-    while time.monotonic() < until:
-        for name, versions in zip(own, met):
-            for last in (False, True):
-                try:
-                    connection.request("POST", f"{door.prefix}{COMPLETE}", b"{}", {HEADER: name})
-                    versions.append(json.loads(connection.getresponse().read())["backend"])
-                    break
-                except (ConnectionError, HTTPException):
-                    # A reload closes connections that are idle, and the gate sends such a request once more.
-                    connection.close()
-                    if last:
-                        raise
-    connection.close()
+    with contextlib.closing(door.open()) as connection:
+        while time.monotonic() < until:
+            for name, versions in zip(own, met):
+                versions.append(turn(door, connection, name))
     return met
 
 
