@@ -97,4 +97,4 @@ class ActionModule(ActionBase):
         lock = done.get("holder") or {}
         if done.get("outcome") == "held" and has_ended(lock):
             done = self._execute_module(MODULE, {**arguments, "ended": lock["id"]}, task_vars=task_vars)
-        return {**result, **done}
+        return {**result, **done, "who": f"{run['user']}@{run['control_host']}"}

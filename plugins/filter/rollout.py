@@ -26,8 +26,9 @@ def plain(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def held_models(plan: dict[str, Any]) -> list[str]:
-    """Return a sentence for each held model of a plan."""
-    return holds.lines(plan.get("held") or {})
+    """Return a sentence for each held model and host of a plan."""
+    away = holds.host_lines(plan.get("held_hosts") or {}, plan.get("instances") or [])
+    return holds.lines(plan.get("held") or {}) + away
 
 
 class FilterModule:

@@ -68,6 +68,10 @@ outcome:
   description: V(free) if nobody had the lock, V(mine), V(taken over) or V(held).
   returned: always
   type: str
+who:
+  description: Who runs it, and on which control node.
+  returned: always
+  type: str
 holder:
   description: The lock that was there.
   returned: when there was one

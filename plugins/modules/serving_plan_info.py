@@ -28,7 +28,8 @@ options:
         M(llmfleet.serving.gpu_facts) returns them, C(cpu) with C(cores) (such as C(0-3,8)), C(vcpus) and
         C(memory_mib), C(own_pids), the processes of the collection, and C(launch), what engines are started with there
         (C(llm_engine_launch)).
-      - A host with GPUs but without C(gpu_facts) keeps its current instances.
+      - A host with GPUs but without C(gpu_facts) keeps its current instances. So does a held one (C(hold) with C(who),
+        C(since) and C(why)), whose instances do not count as serving.
     type: dict
     required: true
   models:
@@ -168,6 +169,9 @@ plan:
     held:
       description: By name, the instances of held models - C(host), C(model), C(who), C(since) and C(why).
       type: dict
+    held_hosts:
+      description: By name, the hosts that are held - C(who), C(since) and C(why). Their instances stay as they are.
+      type: dict
     ending:
       description: Instances that end last, when gateways know all others, each with C(name) and C(host).
       type: list
@@ -244,6 +248,7 @@ def main() -> None:
     order = transition.find(plan, models, given["hosts"], given["current"], changes, **options)
     plan.update({name: order[name] for name in ("steps", "ending", "unreached")})
     plan["held"] = held
+    plan["held_hosts"] = holds.hosts_held(given["hosts"])
     plan["problems"] += order["blocked"]
     questions = plan_asked.questions(plan["instances"], said)
     plan["problems"] += [one._asdict() for one in plan_asked.problems(plan["instances"], changes, said)]

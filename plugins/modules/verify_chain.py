@@ -68,6 +68,11 @@ options:
     type: list
     elements: str
     default: []
+  away:
+    description: Addresses of hosts that may be off, so that Prometheus need not reach its targets there.
+    type: list
+    elements: str
+    default: []
   scrape_timeout:
     description: Seconds that Prometheus gets to see every target up. A target is unknown until its first scrape.
     type: int
@@ -257,6 +262,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "prompt": {"type": "str", "default": "Hello! Please introduce yourself."},
     "max_tokens": {"type": "int", "default": 32, "no_log": False},
     "expected_jobs": {"type": "list", "elements": "str", "default": []},
+    "away": {"type": "list", "elements": "str", "default": []},
     "scrape_timeout": {"type": "int", "default": 60},
     "timeout": {"type": "int", "default": 60},
     "hops": {"type": "list", "elements": "dict", "default": [], "options": HOP_OPTIONS},
@@ -360,7 +366,7 @@ class Chain:
         url = self.params["prometheus_url"].rstrip("/") + "/api/v1/targets?state=active"
         deadline = time.monotonic() + self.params["scrape_timeout"]
         while True:
-            verdict = judge_targets(self.client.send("GET", url), self.params["expected_jobs"])
+            verdict = judge_targets(self.client.send("GET", url), self.params["expected_jobs"], self.params["away"])
             if verdict.ok or time.monotonic() > deadline:
                 return verdict
             time.sleep(SCRAPE_POLL_SECONDS)

@@ -165,6 +165,11 @@ def main() -> None:
         fleet.play("broken", rollout, model="chat", **bad)
         fleet.play("held", "site.yml", **bad)
         fleet.play("rollback", "playbooks/rollback.yml", model="chat", llm_fleet_prefix="new:")
+        maintain = "playbooks/maintain.yml"
+        fleet.play("out", maintain, host="serving1", do="hold", why="a fan is replaced")
+        fleet.play("refused", maintain, host="serving2", do="hold")
+        fleet.play("while_out", "site.yml")
+        fleet.play("in", maintain, host="serving1", do="release")
     finally:
         client.terminate()
 

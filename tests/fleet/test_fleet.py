@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -75,7 +76,7 @@ def told() -> dict[str, dict[str, Any]]:
 
 
 def test_no_request_failed_while_good_changes_were_made(told: dict[str, dict[str, Any]]) -> None:
-    for name in ("killed", "rolled", "broken", "held", "rollback"):
+    for name in ("killed", "rolled", "broken", "held", "rollback", "out", "refused", "while_out", "in"):
         run = told[name]
         print(f"{name}: {run['requests']} requests, {len(run['failed'])} failed, {run['seconds']} s")
         assert run["requests"] > 20, name
@@ -112,3 +113,21 @@ def test_a_rollback_goes_to_what_ran_before(told: dict[str, dict[str, Any]]) -> 
     assert run["code"] == 0, run["log"]
     assert set(run["last"]) == {"old:"}
     assert all("--prefix=old:" in text for text in run["processes"].values())
+
+
+def test_a_host_is_held_out_of_the_traffic_until_it_is_released(told: dict[str, dict[str, Any]]) -> None:
+    out, refused, while_out = told["out"], told["refused"], told["while_out"]
+    assert out["code"] == 0, out["log"]
+    assert "chat: 2 in service, 1 while serving1 is out, at least 1" in out["all"]
+    assert out["ledger"]["serving1"][-1]["kind"] == "hold"
+    assert out["ledger"]["serving1"][-1]["verdict"] == "hold: a fan is replaced"
+    assert refused["code"] != 0
+    assert "taking chat-1 on serving2 out leaves 0 of 1 in service" in refused["all"]
+    assert refused["ledger"] == out["ledger"]
+    assert while_out["code"] == 0, while_out["log"]
+    assert "serving1 is held by" in while_out["all"]
+    assert re.search(r"serving1 +: ok=\d +changed=0 ", while_out["recap"]), "a held host was in a play that touches it"
+    assert while_out["processes"] == out["processes"]
+    assert told["in"]["code"] == 0, told["in"]["log"]
+    assert told["in"]["ledger"]["serving1"][-1]["kind"] == "release"
+    assert told["in"]["processes"] == out["processes"]

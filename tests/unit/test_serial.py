@@ -93,7 +93,7 @@ def test_growing_batches(tmp_path: Path) -> None:
 
 def test_the_playbooks_default_is_the_roles() -> None:
     rolling = {play["name"]: play for play in PLAYS if play.get("name") in ROLLING}
-    assert {name: play["hosts"] for name, play in rolling.items()} == ROLLING
+    assert {name: play["hosts"].partition(",")[0] for name, play in rolling.items()} == ROLLING
     for play in rolling.values():
         assert f"default({defaults('fleet_defaults')['llm_serial']}) }}}}" in play["serial"]
 

@@ -27,7 +27,7 @@ Copy Create Decide Detect Derive Destroy Drain Drop Enable Disable End Exclude F
 Hold Import Install Keep Link List Load Lock Log Mark Mask Migrate Pin Plan Prepare Provision Prune Publish
 Pull Push Read Reboot Rebuild Record Refresh Refuse Register Release Reload Remove Render Replace Report
 Request Require Resolve Restart Restore Roll Run Save Select Serve Set Show Start Stop Trust Unlock Unmask
-Unpack Update Validate Verify Wait Watch Write
+Unpack Update Upgrade Validate Verify Wait Watch Write
 """
 VERBS = set(WORDS.split())
 

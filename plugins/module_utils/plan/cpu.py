@@ -10,7 +10,7 @@ Pure functions over dictionaries; no Ansible, no files, no network.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, Collection
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.cores import format_cores, parse_cores
 from ansible_collections.llmfleet.serving.plugins.module_utils.digits import whole
@@ -55,7 +55,10 @@ class CpuHost:
 
 
 def place(
-    models: list[tuple[int, dict[str, Any]]], hosts: list[CpuHost], in_force: dict[str, dict[str, Any]]
+    models: list[tuple[int, dict[str, Any]]],
+    hosts: list[CpuHost],
+    in_force: dict[str, dict[str, Any]],
+    staying: Collection[str] = (),
 ) -> list[Problem]:
     """Distribute replicas over hosts: the current host, else the one with fewest replicas of the model, then one with
     free cores, then the least loaded.
@@ -65,12 +68,19 @@ def place(
 
     :param models: (index, model); an engine takes at least one core.
     :param in_force: instances by name.
+    :param staying: names of instances that have their place on other hosts.
     """
     by_name = {host.name: host for host in hosts}
     waiting = []
+    problems: list[Problem] = []
     for index, model in sorted(models, key=lambda pair: (len(pair[1]["hosts"]) or len(hosts), pair[0])):
         allowed = [host for host in hosts if not model["hosts"] or host.name in model["hosts"]]
-        for replica in replicas.numbers(model, in_force):
+        wanted = [n for n in replicas.numbers(model, in_force) if replicas.name(model, n) not in staying]
+        if wanted and not allowed:
+            text, remedy = "every host where it may run is held", "release one (maintain.yml), or add a host"
+            problems.append(Problem(f"llm_models[{model['name']}].replicas", model["replicas"], text, remedy))
+            continue
+        for replica in wanted:
             current = in_force.get(replicas.name(model, replica), {})
             kept = by_name.get(str(current.get("host")))
             if kept in allowed and kept is not None and len(kept.placed) < len(kept.cores):
@@ -84,7 +94,7 @@ def place(
         best = min(choice, key=lambda host: (host.replicas(index), host.crowded, host.load, host.order))
         best.placed.append((index, replica))
     by_index = dict(models)
-    problems = [_too_many(host, by_index) for host in hosts if len(host.placed) > len(host.cores)]
+    problems += [_too_many(host, by_index) for host in hosts if len(host.placed) > len(host.cores)]
     for host in hosts:
         host.placed.sort()
     return problems

@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Models that are held: their instances stay as they are in force, whatever the inventory asks for, until the model is
-released by name. A rollback holds what it went back to.
+"""What is held. Instances of a held model stay as they are in force, whatever the inventory asks for, until the model
+is released by name; a rollback holds what it went back to. A held host stays as it is, out of the traffic, until it is
+released; maintain.yml holds it.
 
 Pure functions; no Ansible, no files, no network.
 """
@@ -49,6 +50,56 @@ def kept(
     return found
 
 
+def hosts_held(hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return ``{who, since, why}`` of each held host.
+
+    :param hosts: facts of hosts, with ``hold`` where one is held.
+    """
+    return {name: dict(facts["hold"]) for name, facts in hosts.items() if facts.get("hold")}
+
+
+def others(hosts: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the facts of hosts that are not held."""
+    return {name: facts for name, facts in hosts.items() if not facts.get("hold")}
+
+
+def as_in_force(
+    instances: list[dict[str, Any]], hosts: Mapping[str, Mapping[str, Any]], current: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the planned instances, with those on held hosts as they are in force."""
+    away = hosts_held(hosts)
+    recorded = {(one["name"], one["host"]): one for one in current if one.get("host") in away}
+    found = []
+    for one in instances:
+        old = recorded.get((one["name"], one["host"]))
+        found.append({**old, **{key: one[key] for key in FOLLOWING if key in one}} if old else one)
+    return found
+
+
+def by_whom(hold: Mapping[str, Any]) -> str:
+    """Return by whom, since when and why something is held."""
+    who, since, why = (str(hold.get(key) or "") for key in ("who", "since", "why"))
+    return f"{f' by {who}' if who else ''} since {since or 'an earlier run'}{f' ({why})' if why else ''}"
+
+
+def host_lines(away: Mapping[str, Mapping[str, Any]], instances: Iterable[Mapping[str, Any]] = ()) -> list[str]:
+    """Return a sentence for each held host, with the instances that stay there."""
+    names: dict[str, list[str]] = {}
+    for one in instances:
+        names.setdefault(str(one.get("host")), []).append(str(one["name"]))
+    said = []
+    for host, hold in away.items():
+        here = names.get(host, [])
+        stay = (
+            f"{', '.join(here)} {'stay as they are' if len(here) > 1 else 'stays as it is'}"
+            if here
+            else "it stays as it is"
+        )
+        text = f"{host} is held{by_whom(hold)}: {stay}, out of the traffic"
+        said.append(f"{text}; release with playbooks/maintain.yml -e host={host} -e do=release")
+    return said
+
+
 def lines(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return a sentence for each held model."""
     by_model: dict[str, list[str]] = {}
@@ -57,9 +108,6 @@ def lines(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     said = []
     for model, names in by_model.items():
         one = found[names[0]]
-        who, since, why = (str(one.get(key) or "") for key in ("who", "since", "why"))
-        because = f" ({why})" if why else ""
-        by = f" by {who}" if who else ""
-        text = f"{model} is held{by} since {since or 'an earlier run'}{because}: {', '.join(names)} stay as they are"
+        text = f"{model} is held{by_whom(one)}: {', '.join(names)} stay as they are"
         said.append(f"{text}; release with -e llm_resume={model}, or roll the model out")
     return said

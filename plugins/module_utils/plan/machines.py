@@ -9,7 +9,7 @@ Pure functions; no Ansible, no files, no network.
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Collection, Sequence
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines.base import Engine
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import cpu as plan_cpu
@@ -62,15 +62,19 @@ def on_cpus(
     on_gpus: set[int],
     in_force: dict[str, dict[str, Any]],
     measured: list[dict[str, Any]],
+    staying: Collection[str] = (),
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """Return the instances on hosts without GPUs, and the problems of models that cannot run there."""
+    """Return the instances on hosts without GPUs, and the problems of models that cannot run there.
+
+    :param staying: names of instances that stay on hosts that are not given.
+    """
     cpu_hosts = [
         CpuHost(name, order, usable_cores(facts), int((facts.get("cpu") or {}).get("memory_mib") or 0))
         for order, (name, facts) in enumerate(hosts.items())
         if (facts.get("device") or "cpu") == "cpu"
     ]
     wanted = [(index, model) for index, model in enumerate(models) if index not in on_gpus]
-    problems = plan_cpu.place(wanted, cpu_hosts, in_force)
+    problems = plan_cpu.place(wanted, cpu_hosts, in_force, staying)
     if problems:
         return [], problems
     placed = []

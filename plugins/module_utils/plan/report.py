@@ -151,7 +151,8 @@ def render(plan: dict[str, Any], current: list[dict[str, Any]], measured: list[d
         lines += [f"    {detail}" for detail in [*change["what"], *because]]
     parts.append("\n".join(lines) if lines else "No instance would start, restart or stop.")
     parts += _steps(plan)
-    parts += ["\n".join(holds.lines(plan["held"]))] if plan.get("held") else []
+    held = [*holds.lines(plan.get("held") or {}), *holds.host_lines(plan.get("held_hosts") or {}, instances)]
+    parts += ["\n".join(held)] if held else []
     if plan.get("answers"):
         parts.append("\n".join(plan_asked.lines(plan["answers"])))
     missing = [f"! {one['model']}-{one['replica']}: {one['reason']}; {one['remedy']}" for one in plan["unplaced"]]

@@ -95,14 +95,17 @@ class Room:
         """Return whether two instances are on the same GPU, or both on the processors of one host."""
         return bool(set(self.needs(one)) & set(self.needs(other)))
 
-    def beside(self, record: dict[str, Any]) -> str:
-        """Return whether a second one like this would fit somewhere, and the arithmetic of it."""
+    def beside(self, record: dict[str, Any], without: str = "") -> str:
+        """Return whether a second one like this would fit somewhere, and the arithmetic of it.
+
+        :param without: a host that is left out; empty for none.
+        """
         needs = self.needs(record)
         if not needs:
             return ""
         need, count = max(needs.values()), len(needs)
         what = MEMORY if record.get("device") != "cuda" else "one GPU" if count == 1 else f"each of {count} GPUs"
-        best = max(self._candidates(record, count), key=lambda found: found[0], default=None)
+        best = max(self._candidates(record, count, without), key=lambda found: found[0], default=None)
         text = f"a second one needs {need / GIB:.1f} GiB of {what}"
         if best is None:
             return f"{text}, and no other {'GPU' if record.get('device') == 'cuda' else 'host'} is there for it"
@@ -111,14 +114,14 @@ class Room:
             return f"{text}, and {where} has {free / GIB:.1f} GiB free"
         return f"{text}, and the most that is free is {max(free, 0) / GIB:.1f} GiB ({where})"
 
-    def _candidates(self, record: dict[str, Any], count: int) -> list[tuple[int, str]]:
+    def _candidates(self, record: dict[str, Any], count: int, without: str) -> list[tuple[int, str]]:
         """Return free bytes and name of each place where another instance could be, the record's own GPUs left out."""
         if record.get("device") != "cuda":
-            return [(free, place[0]) for place, free in self.free.items() if place[1] == MEMORY]
+            return [(free, place[0]) for place, free in self.free.items() if place[1] == MEMORY and place[0] != without]
         own = set(self.needs(record))
         by_host: dict[str, list[tuple[int, str]]] = {}
         for place, free in self.free.items():
-            if place[1] != MEMORY and place not in own:
+            if place[1] != MEMORY and place[0] != without and place not in own:
                 by_host.setdefault(place[0], []).append((free, self.label[place]))
         found = []
         for host, gpus in by_host.items():

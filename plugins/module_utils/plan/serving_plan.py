@@ -51,7 +51,8 @@ def plan(
 
     :param models: resolved models, each with ``facts`` (of ``model_info``) or null.
     :param hosts: inference hosts in inventory order: ``{device, address, listen, gpus (allowed uuids), gpu_facts,
-        cpu: {cores, vcpus, memory_mib}, own_pids, launch}``. A host of which nothing is known keeps its instances.
+        cpu: {cores, vcpus, memory_mib}, own_pids, launch, hold}``. A host of which nothing is known keeps its
+        instances, and so does a held one.
     :param current: instances in force, as an earlier plan gave them.
     :param overheads: measured ``{source, revision, product_name, ..., weights, activation, cuda_graphs, other}``.
     :param gateways: gateway hosts to their number of cores, for the size of streamed chunks.
@@ -66,7 +67,8 @@ def plan(
         str(one.get("name")): {**one, "request": None} if again & {"all", one.get("model")} else one
         for one in sorted(current or [], key=lambda one: _may_stay(one, models))
     }
-    problems = [problem for name, facts in hosts.items() for problem in unfit(name, facts)]
+    free = holds.others(hosts)
+    problems = [problem for name, facts in free.items() for problem in unfit(name, facts)]
     problems += unknown_hosts(models, hosts)
     if not hosts:
         remedy = "put at least one host into the group llm_inference"
@@ -76,7 +78,7 @@ def plan(
         return {"instances": [], "models": {}, "unplaced": [], "hosts": {}, "problems": [p._asdict() for p in problems]}
     on_gpus = {i for i, model in enumerate(models) if device_of(model, hosts) == "cuda"}
     engines = {engine.name: engine for engine in (registry.of(models[index]) for index in sorted(on_gpus))}
-    gpu_hosts, refused = machines.gpu_hosts(hosts, in_force, list(engines.values()))
+    gpu_hosts, refused = machines.gpu_hosts(free, in_force, list(engines.values()))
     models = [_weighed(model) for model in models]
     gpu_models = [(index, model) for index, model in enumerate(models) if index in on_gpus]
     frozen_models = holds.models_of(held, in_force)
@@ -95,14 +97,24 @@ def plan(
     lacking = [model for model in blind if model["name"] not in frozen_models]
     missing += [(model, n) for model in lacking for n in _absent(model, in_force, hosts)]
     plan_growth.grow(gpu_hosts, placed)
-    cpu_placed, cpu_problems = machines.on_cpus(models, hosts, on_gpus, in_force, overheads or [])
+    staying = [
+        one
+        for index, model in enumerate(models)
+        if index not in on_gpus
+        for one in _running(model, in_force, hosts)
+        if one["host"] in hosts and one["host"] not in free
+    ]
+    frozen += staying
+    stay = [str(one["name"]) for one in staying]
+    cpu_placed, cpu_problems = machines.on_cpus(models, free, on_gpus, in_force, overheads or [], stay)
     instances = _instances(models, hosts, placed, frozen, cpu_placed, in_force, first_port)
     limits.set_stream_intervals(instances, models, gateways or {}, in_force)
     instances = [launches.launched(one, hosts[one["host"]].get("launch")) for one in instances]
     instances = holds.kept(instances, frozen_models, in_force)
+    instances = holds.as_in_force(instances, hosts, current or [])
     rank = {model["name"]: number for number, model in enumerate(models)}
     missing.sort(key=lambda pair: (rank[pair[0]["name"]], pair[1]))
-    unplaced = plan_unplaced.explain(missing, gpu_hosts, refused, answers)
+    unplaced = plan_unplaced.explain(missing, gpu_hosts, refused, answers, sorted(set(hosts) - set(free)))
     problems = cpu_problems + [plan_unplaced.problem(one) for one in unplaced]
     return {
         "instances": instances,
@@ -151,8 +163,12 @@ def _absent(model: dict[str, Any], in_force: dict[str, Any], hosts: dict[str, An
 
 
 def _frozen_hosts(hosts: dict[str, dict[str, Any]]) -> set[str]:
-    """Return GPU hosts without facts: outside the limit, or down. Their instances stay as they are."""
-    return {name for name, facts in hosts.items() if facts.get("device") == "cuda" and facts.get("gpu_facts") is None}
+    """Return GPU hosts without facts, outside the limit or down, and held ones. Their instances stay as they are."""
+    return {
+        name
+        for name, facts in hosts.items()
+        if facts.get("device") == "cuda" and (facts.get("gpu_facts") is None or facts.get("hold"))
+    }
 
 
 def _instances(

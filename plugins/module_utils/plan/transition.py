@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Iterable
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import holds
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.room import Room
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.steps import Blocked, Fleet, Pending, place
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
@@ -89,7 +90,7 @@ def find(
     serving = [one for one in current if in_service(one, hosts) and place(one) not in arrived]
     keep = floors(models, serving, downtime)
     same = [change["name"] for change in changes if change["action"] == "="]
-    room = Room(plan["hosts"], hosts, current)
+    room = Room(plan["hosts"], holds.others(hosts), current)
     todo = [
         one for one in pending(plan["instances"], current, same) if reached is None or one.record.get("host") in reached
     ]
@@ -105,9 +106,10 @@ def find(
 
 
 def in_service(one: dict[str, Any], hosts: dict[str, dict[str, Any]]) -> bool:
-    """Return whether an instance serves, as far as its host tells; without it, all in force do."""
-    serving = (hosts.get(str(one.get("host"))) or {}).get("serving")
-    return serving is None or one["name"] in serving
+    """Return whether an instance serves, as far as its host tells; without it, all in force do, but on a held host."""
+    facts = hosts.get(str(one.get("host"))) or {}
+    serving = facts.get("serving")
+    return not facts.get("hold") and (serving is None or one["name"] in serving)
 
 
 def _problem(blocked: Blocked, keep: dict[str, int], room: Room) -> Problem:

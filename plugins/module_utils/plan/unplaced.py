@@ -9,7 +9,7 @@ Pure functions; no Ansible, no files, no network.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Collection
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.layout import LayoutError
@@ -38,11 +38,13 @@ def explain(
     hosts: list[GpuHost],
     refused: dict[str, list[str]],
     answers: Answers | None = None,
+    held: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Return ``{model, replica, source, reason, remedy}`` of each replica without a place.
 
     :param refused: by host, a sentence for each GPU that cannot be used.
     :param answers: what engines said that were asked.
+    :param held: hosts that are held, where nothing new is placed.
     """
     sizer = Sizer([], answers)
     why: dict[str, tuple[str, str]] = {}
@@ -53,6 +55,9 @@ def explain(
             allowed = [host for host in hosts if not model["hosts"] or host.name in model["hosts"]]
             why[name] = _why(model, allowed, refused, sizer)
         reason, remedy = why[name]
+        away = [host for host in held if not model["hosts"] or host in model["hosts"]]
+        if away:
+            reason = f"{reason}; nothing is placed on {', '.join(away)}, which maintain.yml holds"
         found.append({"model": name, "replica": replica, "source": model["source"], "reason": reason, "remedy": remedy})
     return found
 

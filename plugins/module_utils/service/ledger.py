@@ -19,7 +19,9 @@ FILE = "ledger.jsonl"
 START, REPLACE, STOP, RESTORE, HOLD, RELEASE = "start", "replace", "stop", "restore", "hold", "release"
 # What the watchdog does, which writes lines of its own (roles/watchdog).
 RESTART, GIVE_UP = "restart", "give up"
-KINDS = (START, REPLACE, STOP, RESTORE, HOLD, RELEASE, RESTART, GIVE_UP)
+# What was done to the whole host; holds and releases of a host have no instance.
+MAINTAIN = "maintain"
+KINDS = (START, REPLACE, STOP, RESTORE, HOLD, RELEASE, RESTART, GIVE_UP, MAINTAIN)
 # Bytes of a line, with the line feed far less than what a pipe takes at once.
 MOST_BYTES = 4000
 # Characters of the verdict in a line that would be longer.

@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import line
 from ansible_collections.llmfleet.serving.plugins.module_utils.text import excerpt as one_line
@@ -248,8 +249,11 @@ def judge_page(reply: Reply) -> Verdict:
     return Verdict(True, expected, f"{len(reply.body)} bytes", {"seconds": reply.seconds})
 
 
-def judge_targets(reply: Reply, jobs: Sequence[str]) -> Verdict:
-    """Check that Prometheus reaches each of its targets, and has targets for each job that the fleet needs."""
+def judge_targets(reply: Reply, jobs: Sequence[str], away: Sequence[str] = ()) -> Verdict:
+    """Check that Prometheus reaches each of its targets, and has targets for each job that the fleet needs.
+
+    :param away: addresses of hosts that may be off.
+    """
     expected = "each target up" + (f", with targets for {', '.join(jobs)}" if jobs else "")
     document = reply.json()
     data = document.get("data") if isinstance(document, dict) else None
@@ -259,7 +263,7 @@ def judge_targets(reply: Reply, jobs: Sequence[str]) -> Verdict:
     found = {str((target.get("labels") or {}).get("job")) for target in targets}
     problems = [f"no target for job {job}" for job in jobs if job not in found]
     for target in targets:
-        if target.get("health") != "up":
+        if target.get("health") != "up" and urlsplit(str(target.get("scrapeUrl"))).hostname not in away:
             job = (target.get("labels") or {}).get("job")
             why = target.get("lastError") or "not scraped yet"
             problems.append(f"{job} at {target.get('scrapeUrl')} is {target.get('health')} ({why})")

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import bracketed
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import holds
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.steps import REPLACE, START, STOP
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import split, wiring
 
@@ -103,7 +104,7 @@ def instances_in_traffic(
     Where a host is not reached by this run, these are the instances in force there, not the planned ones.
 
     :param current: instances in force before this run, with their hosts.
-    :param machines: facts of hosts, with ``address``.
+    :param machines: facts of hosts, with ``address``, and ``hold`` where one is held: its instances have weight 0.
     :param step: number of a step; 0 for the end of the change.
     :param during: whether the step is being carried out: its instances have weight 0 if others of their model serve.
     :param weights: ``[{name, host, weight}]`` of instances whose weight is not 1.
@@ -113,11 +114,14 @@ def instances_in_traffic(
     asked = {(str(one["name"]), str(one["host"])): int(one["weight"]) for one in weights or []}
     out = set(drained(plan, step, current)) if step and during else set()
     leaving = _places(_step(plan, step)) if out else []
+    away = holds.hosts_held(machines)
     sent = [
         {
             **one,
             "address": one.get("address") or f"{bracketed(str(machines[str(one['host'])]['address']))}:{one['port']}",
-            "weight": 0 if one["model"] in out and _place(one) in leaving else asked.get(_place(one), 1),
+            "weight": 0
+            if (one["model"] in out and _place(one) in leaving) or one["host"] in away
+            else asked.get(_place(one), 1),
         }
         for one in found
     ]

@@ -109,14 +109,21 @@ def _told(names: Iterable[str], hosts: Hosts, key: str) -> Iterator[tuple[str, A
             yield name, own[key]
 
 
-def fleet_hosts(names: list[str], hosts: Hosts, known: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def fleet_hosts(
+    names: list[str], hosts: Hosts, known: dict[str, Any], held: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
     """Return what each host tells of itself, by host in the given order: in this run, else in an earlier one.
 
     :param hosts: variables of hosts, by host; ``llm_host`` is what a host told in this run.
     :param known: what earlier runs knew, with ``hosts``.
+    :param held: by host who holds it, which becomes its ``hold``.
     """
     merged = {**(known.get("hosts") or {}), **dict(_told(names, hosts, "llm_host"))}
-    return {name: merged[name] for name in names if merged.get(name)}
+    found = {}
+    for name in [name for name in names if merged.get(name)]:
+        facts = {key: value for key, value in merged[name].items() if key != "hold"}
+        found[name] = {**facts, "hold": dict(held[name])} if held and name in held else facts
+    return found
 
 
 def fleet_models(names: list[str], hosts: Hosts) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ import difflib
 from typing import Any, Iterable
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import transition
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import holds, transition
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.steps import REPLACE, START
 from ansible_collections.llmfleet.serving.plugins.module_utils.verify import verdict
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import changes, split
@@ -114,7 +114,8 @@ def rollback_plan(
     keep = transition.floors(models, serving, downtime)
     plan: dict[str, Any] = {"instances": current, "steps": [], "ending": [], "new": _places(current), "problems": []}
     traffic, up = _places(current), set(_places(serving))
-    for one in [one for one in current if one["model"] in wanted]:
+    away = holds.hosts_held(machines)
+    for one in [one for one in current if one["model"] in wanted and one["host"] not in away]:
         step = _step(plan, [{"name": one["name"], "host": one["host"]}], traffic, current, up, len(plan["steps"]) + 1)
         plan["steps"].append(step)
         left = step["in_service"][one["model"]]["during"]

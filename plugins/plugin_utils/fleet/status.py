@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import growth, holds
 from ansible_collections.llmfleet.serving.plugins.module_utils.tables import table
 
 UNREACHABLE, ABSENT = "unreachable", "absent"
@@ -71,14 +71,19 @@ def _silent(host: str, known: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def fleet_status(
-    reports: dict[str, dict[str, Any]], models: list[dict[str, Any]], known: dict[str, dict[str, Any]], when: str
+    reports: dict[str, dict[str, Any]],
+    models: list[dict[str, Any]],
+    known: dict[str, dict[str, Any]],
+    when: str,
+    held: dict[str, dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Return what runs where: ``{when, engines, services, runs}``.
+    """Return what runs where: ``{when, engines, services, runs, holds}``.
 
     :param reports: by host what ``engine_status_info`` returned; empty for a host that did not answer.
     :param models: models of the inventory, with facts where they are known.
     :param known: facts of hosts of an earlier run, by host, with ``instances``.
     :param when: the moment, UTC in ISO 8601.
+    :param held: by host who holds it, ``{who, since, why}``; its rows have it as ``out``, and ``holds`` are sentences.
     """
     by_name = {str(model["name"]): model for model in models}
     engines: list[dict[str, Any]] = []
@@ -91,7 +96,9 @@ def fleet_status(
         engines += [{**one, "host": host} for one in told["engines"]]
         services += [{**one, "name": str(one["name"]).removeprefix(PREFIX), "host": host} for one in told["services"]]
         runs += [{**told["lock"], "host": host}] if told.get("lock") else []
+    away = {host: hold for host, hold in (held or {}).items() if host in reports}
     for one in engines:
+        one["out"] = away.get(str(one["host"])) or {}
         one["drift"] = one["drift"] + (_drift(one, by_name) if one["model"] else [])
     for name, model in by_name.items():
         count = sum(one["model"] == name for one in engines)
@@ -99,7 +106,10 @@ def fleet_status(
             text = f"the inventory asks for {model.get('replicas') or 1}, recorded are {count}"
             engines.append({"model": name, "instance": "", "host": "", "state": ABSENT, "drift": [text]})
     engines.sort(key=lambda one: (not one["model"], str(one["model"]), str(one["instance"]), str(one["host"])))
-    return {"when": when, "engines": engines, "services": services, "runs": runs}
+    said = holds.host_lines(
+        away, [{"name": one["instance"], "host": one["host"]} for one in engines if one["instance"]]
+    )
+    return {"when": when, "engines": engines, "services": services, "runs": runs, "holds": said}
 
 
 def shown(row: dict[str, Any]) -> list[str]:
@@ -107,7 +117,7 @@ def shown(row: dict[str, Any]) -> list[str]:
     kv = row.get("kv") or {"planned": {}, "measured": {}}
     last = row.get("last") or {}
     held = row.get("held") or {}
-    state = str(row["state"]) + (", held" if held else "")
+    state = str(row["state"]) + (", held" if held else "") + (", out" if row.get("out") else "")
     gib = (kv["planned"].get("bytes") or 0) / 1024**3
     drift = list(row["drift"]) + (
         [f"held by {held.get('who') or 'somebody'}: {held.get('why') or NOTHING}"] if held else []
@@ -168,4 +178,5 @@ def status_table(status: dict[str, Any]) -> str:
     if services:
         parts.append(table(services, ("SERVICE", "HOST", "STATE", "UP SINCE (UTC)", "HEALTH")))
     parts += [running(one) for one in status["runs"]]
+    parts += [_plain(one) for one in status["holds"]]
     return "\n\n".join(parts)

@@ -94,6 +94,7 @@ def status_page(status: dict[str, Any], title: str = "What runs where") -> str:
     """
     engines, services = status["engines"], status["services"]
     runs = "".join(f'<p class="run">{html.escape(fleet_status.running(one))}</p>\n' for one in status["runs"])
+    runs += "".join(f'<p class="run">{html.escape(one)}</p>\n' for one in status["holds"])
     rows = [fleet_status.shown_service(one) for one in services]
     tables = f"<h2>Engines</h2>\n{_table(COLUMNS, [fleet_status.shown(one) for one in engines])}\n"
     if rows:

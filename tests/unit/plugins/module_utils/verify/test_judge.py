@@ -240,6 +240,12 @@ def test_targets(answer: Reply, ok: bool, got: str) -> None:
     assert got in verdict.got
 
 
+def test_targets_of_a_host_that_may_be_off_need_not_be_up() -> None:
+    answer = targets(("vllm", "down", "no route to host"), ("node", "up", ""))
+    assert verify_judge.judge_targets(answer, ["vllm", "node"], ["10.0.0.1"]).ok
+    assert not verify_judge.judge_targets(answer, ["vllm", "node"], ["10.0.0.2"]).ok
+
+
 def test_no_target_at_all() -> None:
     verdict = verify_judge.judge_targets(targets(), [])
     assert not verdict.ok
