@@ -35,11 +35,11 @@ options:
   state:
     description:
       - V(restored) writes the files of a generation. V(held) records that the service is held as it is, V(released)
-        that it is not any more; both are lines of the ledger, and others decide by them. V(listed) only reads.
-      - V(pruned) removes generations that are not kept any more, and those of services that were removed. Kept are the
-        present one, the last three good ones and the last one that failed.
+        that it is not any more; both are lines of the ledger, and others decide by them, V(judged) is one more.
+      - V(listed) only reads. V(pruned) removes generations that are not kept any more, and those of services that were
+        removed. Kept are the present one, the last three good ones and the last one that failed.
     type: str
-    choices: [restored, held, released, listed, pruned]
+    choices: [restored, held, released, judged, listed, pruned]
     required: true
   service: {description: 'Name without prefix. V(listed) and V(pruned) take all services without it.', type: str}
   generation:
@@ -48,7 +48,8 @@ options:
         good one before it that no restore has left.
     type: int
   hold: {description: With V(restored) hold the service too., type: bool, default: false}
-  why: {description: Why it is restored or held; it holds no secret., type: str, default: ''}
+  why: {description: 'Why it is restored or held, or the verdict; it holds no secret.', type: str, default: ''}
+  figures: {description: With V(judged) what the verdict is about., type: dict, default: {}}
   container_program: {description: Client of the container engine; it is asked for the image., type: path}
   record:
     description: File with the instances in force; a restore replaces the record of the instance.
@@ -229,6 +230,12 @@ class Run:
             self.store.write(ledger.RELEASE, self.store.present(self.name) or {}, verdict=self.params["why"])
         return True
 
+    def judge(self) -> bool:
+        """Record a verdict."""
+        if not self.module.check_mode:
+            self.store.write(ledger.JUDGE, self._present(), verdict=self.params["why"], figures=self.params["figures"])
+        return True
+
     def prune(self) -> dict[str, Any]:
         """Remove what is not kept any more."""
         names = [self.name] if self.name else self.store.services()
@@ -261,29 +268,29 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "host": OPTION,
-            "state": {"choices": ["restored", "held", "released", "listed", "pruned"], "required": True},
+            "state": {"choices": ["restored", "held", "released", "judged", "listed", "pruned"], "required": True},
             "service": {"type": "str"},
             "generation": {"type": "int"},
             "hold": {"type": "bool", "default": False},
             "why": {"type": "str", "default": ""},
+            "figures": {"type": "dict", "default": {}},
             "container_program": {"type": "path"},
             "record": {"type": "path", "default": "/etc/ansible/facts.d/llmfleet_plan.fact"},
             "state_root": {"type": "path", "default": "/var/lib/llmfleet"},
         },
-        required_if=[("state", state, ["service"]) for state in ("restored", "held", "released")],
+        required_if=[("state", state, ["service"]) for state in ("restored", "held", "released", "judged")],
         supports_check_mode=True,
     )
     run = Run(module)
     result: dict[str, Any] = {"changed": False}
     try:
+        noted = {"held": run.hold, "released": run.release, "judged": run.judge}.get(module.params["state"])
         if module.params["state"] == "restored":
             result = run.restore()
-        elif module.params["state"] == "held":
-            result = {"changed": run.hold()}
-        elif module.params["state"] == "released":
-            result = {"changed": run.release()}
         elif module.params["state"] == "pruned":
             result = run.prune()
+        elif noted:
+            result = {"changed": noted()}
     except OSError as error:
         fail(module, f"{error.filename} cannot be used: {error.strerror}; correct it and run this again.")
     module.exit_json(**run.listed(), **result)

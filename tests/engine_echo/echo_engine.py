@@ -16,6 +16,11 @@ class Echo(PlainEngine):
 
     litellm_provider = "openai"
     health_path = "/ready"
+    traffic_metrics: Mapping[str, str] = {
+        "requests": "echo_requests_total",
+        "failed_answers": 'echo_answers_total{status="5xx"}',
+        "first_token": "echo_first_token_seconds",
+    }
     reserved_args: Mapping[str, str] = {"port": "the port follows from the plan"}
 
 

@@ -92,6 +92,7 @@ class Scenario:
             "all": log,
             "requests": len(asked),
             "failed": [one["failed"] for one in asked if one["failed"]],
+            "failed_at": [one["at"] for one in asked if one["failed"]],
             "said": sorted({one["said"] for one in asked if one["said"]}),
             "last": [one["said"] for one in asked[-20:]],
             "processes": {name: self.processes(name) for name in SERVING},
@@ -170,6 +171,9 @@ def main() -> None:
         fleet.play("refused", maintain, host="serving2", do="hold")
         fleet.play("while_out", "site.yml")
         fleet.play("in", maintain, host="serving1", do="release")
+        # A trial finds nothing wrong with it: half of the requests that come through a gateway fail.
+        faulty = {"llm_fleet_prefix": "bad:", "llm_fleet_args": {"fail-rate": 0.5}}
+        fleet.play("faulty", rollout, model="chat", **faulty)
     finally:
         client.terminate()
 

@@ -131,3 +131,20 @@ def test_a_host_is_held_out_of_the_traffic_until_it_is_released(told: dict[str, 
     assert told["in"]["code"] == 0, told["in"]["log"]
     assert told["in"]["ledger"]["serving1"][-1]["kind"] == "release"
     assert told["in"]["processes"] == out["processes"]
+
+
+def test_a_version_that_fails_with_real_traffic_alone_goes_back_by_itself(told: dict[str, dict[str, Any]]) -> None:
+    run = told["faulty"]
+    assert run["code"] != 0
+    assert "The rollout went back." in run["log"]
+    assert "is not good enough for real traffic" in " ".join(run["log"].split())
+    assert all("--prefix=old:" in text and "--fail-rate" not in text for text in run["processes"].values())
+    assert set(run["last"]) == {"old:"}
+    verdicts = [one for one in run["ledger"]["serving1"] if one["kind"] == "judge"]
+    assert verdicts[-1]["figures"]["new"]["error_share"] > 0.3
+    # Nobody asks another replica after an answer of 500, so clients see those of the share until the verdict.
+    exposed = run["failed_at"][-1] - run["failed_at"][0]
+    print(f"faulty: {len(run['failed'])} of {run['requests']} requests failed within {exposed:.1f} s")
+    assert all("500" in text for text in run["failed"])
+    assert len(run["failed"]) < 0.1 * run["requests"]
+    assert exposed < 30

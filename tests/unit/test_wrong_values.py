@@ -25,7 +25,7 @@ from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import 
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = variable_problems.read_specs()
-CANARY = "sk-canary-0123456789abcdef"
+CANARY = "sk-swordfish-0123456789abcdef"
 # Values of every kind, right for some variables and wrong for most.
 JUNK: list[Any] = [
     None,
@@ -155,7 +155,7 @@ def complete(found: Iterable[Any], host: str | None = None) -> list[Problem]:
         assert one.remedy, one
         assert "\n" not in one.sentence(), one
         assert host is None or one.host == host, one
-        assert "canary" not in one.sentence(), one
+        assert "swordfish" not in one.sentence(), one
     return problems
 
 
@@ -195,15 +195,15 @@ def test_a_default_is_right_also_as_text(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(name for name, spec in SPECS.items() if spec.get("no_log")))
 def test_no_secret_is_shown(name: str) -> None:
     for value in (CANARY, [CANARY], {"x": CANARY}, f"{CANARY}\n", [{"x": CANARY}], [{"x": [CANARY]}]):
-        assert "canary" not in str(variables.value_problems(name, value, SPECS[name], "gw"))
+        assert "swordfish" not in str(variables.value_problems(name, value, SPECS[name], "gw"))
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))
 def test_no_password_in_a_url_is_told(name: str) -> None:
     """Results of tasks are printed with -v, so the value itself has to be without it, not only the message."""
-    for url in ("https://me:it's-canary@hub", "ftp://me:canary@hub:x", "me:canary@hub:5000/x y"):
+    for url in ("https://me:it's-swordfish@hub", "ftp://me:swordfish@hub:x", "me:swordfish@hub:5000/x y"):
         for value in (url, [url], {"x": url}, [{"x": [url]}]):
-            assert "canary" not in str(variables.value_problems(name, value, SPECS[name], "gw"))
+            assert "swordfish" not in str(variables.value_problems(name, value, SPECS[name], "gw"))
 
 
 def test_models_of_any_kind() -> None:

@@ -75,6 +75,10 @@ class Engine(Protocol):
     progress_metrics: Sequence[str]
     """Names of metrics of which at least one changes in every few seconds in which it computes, also while it reads a
     long prompt; empty where there are none. An engine with requests whose values all stay the same stands still."""
+    traffic_metrics: Mapping[str, str]
+    """Metrics with what it has counted since it started, as Prometheus names them with labels: ``requests`` that ended
+    and, of these, ``errors`` and ``aborts``; ``failed_answers``, those of its API with status 5xx; ``preemptions``; and
+    the histograms ``first_token`` and ``token``, in seconds. Empty where it does not tell."""
     devices: Sequence[str]
     """The devices that it supports, out of ``cpu`` and ``cuda``."""
     least_capability: tuple[int, int]

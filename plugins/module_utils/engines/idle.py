@@ -6,12 +6,10 @@
 
 from __future__ import annotations
 
-import math
-import re
 from typing import Any, Mapping, Sequence
 
-# A sample of the text format: name, labels, value; a time may follow.
-SAMPLE = re.compile(r"^([A-Za-z_:][A-Za-z0-9_:]*)(?:\{.*\})?\s+(\S+)")
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import counters
+
 # Readings in a row by which an engine counts as idle, or as one that does not tell.
 IDLE_READINGS = 2
 SILENT_READINGS = 3
@@ -29,14 +27,8 @@ def requests(text: str, names: Mapping[str, str]) -> dict[str, int] | None:
     :param names: names of the metrics, ``busy_metrics`` of its interface.
     """
     found: dict[str, float] = {}
-    for line in text.splitlines():
-        sample = SAMPLE.match(line)
-        if sample:
-            try:
-                value = float(sample[2])
-            except ValueError:
-                continue
-            found[sample[1]] = found.get(sample[1], 0) + (value if math.isfinite(value) else 0)
+    for one in counters.samples(text):
+        found[one.name] = found.get(one.name, 0) + one.value
     if not names or any(name not in found for name in names.values()):
         return None
     return {kind: round(found[name]) for kind, name in names.items()}

@@ -25,6 +25,7 @@ class PlainEngine:
     metrics_path = "/metrics"
     busy_metrics: Mapping[str, str] = {}
     progress_metrics: Sequence[str] = ()
+    traffic_metrics: Mapping[str, str] = {}
     devices: Sequence[str] = ("cpu",)
     least_capability = (0, 0)
     # Every program on a GPU has a CUDA context. This is what vLLM takes, and no other engine was measured.

@@ -62,7 +62,8 @@ def service(instance: Mapping[str, Any]) -> str:
 def interface(engine: Engine) -> dict[str, Any]:
     """Return the properties of an engine that are stored with its instances, for code without access to the engine."""
     fields = ("health_path", "metrics_path", "litellm_provider", "shared_memory_mib", "default_sequences", "has_torch")
-    metrics = {"busy_metrics": dict(engine.busy_metrics), "progress_metrics": list(engine.progress_metrics)}
+    metrics: dict[str, Any] = {field: dict(getattr(engine, field)) for field in ("busy_metrics", "traffic_metrics")}
+    metrics["progress_metrics"] = list(engine.progress_metrics)
     return {**{field: getattr(engine, field) for field in fields}, **metrics}
 
 

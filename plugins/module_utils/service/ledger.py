@@ -21,7 +21,9 @@ START, REPLACE, STOP, RESTORE, HOLD, RELEASE = "start", "replace", "stop", "rest
 RESTART, GIVE_UP = "restart", "give up"
 # What was done to the whole host; holds and releases of a host have no instance.
 MAINTAIN = "maintain"
-KINDS = (START, REPLACE, STOP, RESTORE, HOLD, RELEASE, RESTART, GIVE_UP, MAINTAIN)
+# What real traffic says in a rollout.
+JUDGE = "judge"
+KINDS = (START, REPLACE, STOP, RESTORE, HOLD, RELEASE, RESTART, GIVE_UP, MAINTAIN, JUDGE)
 # Bytes of a line, with the line feed far less than what a pipe takes at once.
 MOST_BYTES = 4000
 # Characters of the verdict in a line that would be longer.

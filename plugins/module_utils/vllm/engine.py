@@ -63,6 +63,16 @@ class Vllm:
         "vllm:request_success_total",
         "vllm:kv_cache_usage_perc",
     )
+    # Those of v1/metrics/loggers.py, and of the middleware prometheus_fastapi_instrumentator that counts answers.
+    traffic_metrics: Mapping[str, str] = {
+        "requests": "vllm:request_success_total",
+        "errors": 'vllm:request_success_total{finished_reason="error"}',
+        "aborts": 'vllm:request_success_total{finished_reason="abort"}',
+        "failed_answers": 'http_requests_total{method="POST",status="5xx"}',
+        "preemptions": "vllm:num_preemptions_total",
+        "first_token": "vllm:time_to_first_token_seconds",
+        "token": "vllm:inter_token_latency_seconds",
+    }
     devices: Sequence[str] = ("cpu", "cuda")
     least_capability = sizing.LEAST_CAPABILITY
     context_share = sizing.CONTEXT_SHARE

@@ -191,7 +191,7 @@ class Host:
             "state_root": str(self.state),
             "record": str(self.record),
             "_ansible_remote_tmp": str(self.folder),
-            **({"service": NAME} if state in ("restored", "held", "released") else {}),
+            **({"service": NAME} if state in ("restored", "held", "released", "judged") else {}),
             **more,
         }
         return run_module(service_generation.main, args, self.patch, self.capsys)
@@ -385,6 +385,19 @@ def test_a_service_is_held_and_released(host: Host) -> None:
     assert host.generation("released")["changed"] is True
     assert host.generation("released")["held"] == {}
     assert [one["kind"] for one in host.ledger()] == ["start", "hold", "release"]
+
+
+def test_a_verdict_is_a_line_of_the_ledger(host: Host) -> None:
+    host.change("one")
+    host.apply()
+    assert host.generation("judged", why="slow", figures={"new": {"requests": 7}})["changed"] is True
+    last = host.ledger()[-1]
+    assert [last[key] for key in ("kind", "verdict", "figures", "who")] == [
+        "judge",
+        "slow",
+        {"new": {"requests": 7}},
+        "ann@ops",
+    ]
 
 
 def test_documented_options_are_those_of_the_module() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -21,10 +22,52 @@ OPTIONS.add_argument("--prefix", default="")
 # What a broken release would do: answer every chat with an error, or wait before each.
 OPTIONS.add_argument("--fail", action="store_true")
 OPTIONS.add_argument("--delay", type=float, default=0.0)
+# What only real traffic shows: answer so many of the requests that come through a gateway, of 1, with an error.
+OPTIONS.add_argument("--fail-rate", type=float, default=0.0)
+BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+
+
+class Counters:
+    """What the engine has counted since it started."""
+
+    def __init__(self) -> None:
+        self.started = time.time()
+        self.lock = threading.Lock()
+        self.answered, self.failed, self.asked = 0, 0, 0
+        self.seconds: list[float] = []
+
+    def note(self, seconds: float | None) -> None:
+        """Count a request that was answered after so many seconds, or one that failed."""
+        with self.lock:
+            self.answered += seconds is not None
+            self.failed += seconds is None
+            self.seconds += [] if seconds is None else [seconds]
+
+    def next_fails(self, rate: float) -> bool:
+        """Count a request of a gateway and return whether it is one of those that fail."""
+        with self.lock:
+            self.asked += 1
+            return int(self.asked * rate) > int((self.asked - 1) * rate)
+
+    def text(self) -> str:
+        """Return the metrics in Prometheus' text format."""
+        with self.lock:
+            rows = [
+                f"process_start_time_seconds {self.started}",
+                f'echo_requests_total{{reason="stop"}} {self.answered}',
+                f'echo_answers_total{{status="5xx"}} {self.failed}',
+                f"echo_first_token_seconds_count {len(self.seconds)}",
+                f"echo_first_token_seconds_sum {sum(self.seconds)}",
+            ]
+            for bound in BOUNDS:
+                many = sum(one <= bound for one in self.seconds)
+                rows.append(f'echo_first_token_seconds_bucket{{le="{bound}"}} {many}')
+            return "".join(f"{row}\n" for row in rows)
 
 
 class Handler(BaseHTTPRequestHandler):
     given: argparse.Namespace
+    counters = Counters()
 
     def log_message(self, *_args: object) -> None:
         pass
@@ -46,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/ready":
             self.say(200, b"{}")
         elif self.path == "/metrics":
-            self.say(200, b"echo_up 1\n", "text/plain")
+            self.say(200, self.counters.text().encode(), "text/plain")
         elif self.allowed():
             self.say(200, json.dumps({"data": [{"id": self.given.model}]}).encode())
 
@@ -54,10 +97,15 @@ class Handler(BaseHTTPRequestHandler):
         asked: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if not self.allowed():
             return
+        began = time.monotonic()
         time.sleep(self.given.delay)
-        if self.given.fail:
+        # Gateways name each request, which a trial does not.
+        real = self.headers.get("X-Request-Id") is not None
+        if self.given.fail or (real and self.counters.next_fails(self.given.fail_rate)):
+            self.counters.note(None)
             self.say(500, b'{"error": {"message": "broken", "code": "500"}}')
             return
+        self.counters.note(time.monotonic() - began)
         words = [f"{self.given.prefix} ", *asked["messages"][-1]["content"].split()]
         usage = {"prompt_tokens": len(words), "completion_tokens": len(words), "total_tokens": 2 * len(words)}
         said = {"id": "echo", "object": "chat.completion", "created": int(time.time()), "model": self.given.model}

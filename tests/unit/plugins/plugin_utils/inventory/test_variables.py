@@ -21,6 +21,7 @@ def told(name: str, value: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("llm_canary_seconds", 0),
         ("llm_serial", 2),
         ("llm_serial", "25%"),
         ("llm_serial", [1, "100%"]),
@@ -68,6 +69,14 @@ def test_what_is_right(name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
+        ("llm_canary_seconds", -1, "gw: llm_canary_seconds is -1: it is out of range; give a whole number from 0"),
+        (
+            "llm_canary_percent",
+            100,
+            "gw: llm_canary_percent is 100: it is out of range; give a whole number from 1 to 99",
+        ),
+        ("llm_canary_errors", 5, "gw: llm_canary_errors is 5: it is out of range; give a number from 0 to 1"),
+        ("llm_canary_slower", 0.5, "gw: llm_canary_slower is 0.5: it is out of range; give a number from 1 up"),
         ("llm_serial", 0, "gw: llm_serial is 0: it is neither a number nor a share of hosts; give a number of hosts,"),
         ("llm_serial", [1, "x"], 'gw: llm_serial[1] is "x": it is neither a number nor a share of hosts; give'),
         ("llm_cores", "2..7", 'gw: llm_cores is "2..7": it is not a valid list of cores; give numbers and ranges'),
@@ -98,7 +107,7 @@ def test_what_is_right(name: str, value: Any) -> None:
         ),
         (
             "litellm_redis_url",
-            "canary",
+            "swordfish",
             'gw: litellm_redis_url is "(hidden)": it is not a valid URL of a Redis; write rediss://',
         ),
         (
@@ -108,7 +117,7 @@ def test_what_is_right(name: str, value: Any) -> None:
         ),
         (
             "vllm_args",
-            {"--api_key": "canary"},
+            {"--api_key": "swordfish"},
             'gw: vllm_args[api-key] is "(hidden)": api-key cannot be set here; it is made by the collection',
         ),
         ("vllm_args", {"middleware": "a.B"}, "middleware cannot be set here; leave it out"),
@@ -132,7 +141,7 @@ def test_what_is_right(name: str, value: Any) -> None:
         ("vllm_api_paths", ["/v1/"], 'gw: vllm_api_paths[0] is "/v1/": it is not a valid path; write it as /a/b'),
         (
             "vllm_env",
-            {"A-B": "canary"},
+            {"A-B": "swordfish"},
             'gw: vllm_env[A-B] is "(hidden)": this is not a valid name of an environment variable;',
         ),
         (
@@ -140,7 +149,7 @@ def test_what_is_right(name: str, value: Any) -> None:
             [{"crad": 0}],
             "gw: nvidia_driver_mig[0].crad is 0: there is no such key; did you mean card",
         ),
-        ("container_engine_registries", [{"host": "a", "pasword": "canary"}], "did you mean password"),
+        ("container_engine_registries", [{"host": "a", "pasword": "swordfish"}], "did you mean password"),
         ("vllm_api_paths", ["/v1/.."], 'gw: vllm_api_paths[0] is "/v1/..": it is not a valid path; write it as /a/b'),
         (
             "llm_engines_extra",
@@ -170,7 +179,7 @@ def test_what_is_right(name: str, value: Any) -> None:
             ["127.0.0.1,*"],
             "it is neither an address nor a network; give an address or a network",
         ),
-        ("open_webui_api_key", "sk-canary;0123456789", "Open WebUI splits it at a semicolon; give a key of ASCII"),
+        ("open_webui_api_key", "sk-swordfish;0123456789", "Open WebUI splits it at a semicolon; give a key of ASCII"),
         (
             "open_webui_api_base_url",
             "http://a/v1;http://b",
@@ -178,18 +187,22 @@ def test_what_is_right(name: str, value: Any) -> None:
         ),
         (
             "container_engine_registry_mirrors",
-            ["https://me:canary@a"],
+            ["https://me:swordfish@a"],
             "there is a user or a password in it; write the",
         ),
         ("container_engine_insecure_registries", ["a b"], "it is not a valid registry; give it as HOST:PORT"),
-        ("litellm_environment", {"A": "x\nB=canary"}, "line break or another control character; write it on one line"),
+        (
+            "litellm_environment",
+            {"A": "x\nB=swordfish"},
+            "line break or another control character; write it on one line",
+        ),
         ("litellm_log_level", "debug", 'gw: litellm_log_level is "debug": there is no such choice; '),
     ],
 )
 def test_what_is_refused(name: str, value: Any, sentence: str) -> None:
     found = told(name, value)
     assert any(sentence in one for one in found), found
-    assert "canary" not in str(found)
+    assert "swordfish" not in str(found)
 
 
 def test_what_a_wrong_kind_brings_about_is_told_once() -> None:
