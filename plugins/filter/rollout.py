@@ -12,7 +12,7 @@ from typing import Any, Callable
 from ansible_collections.llmfleet.serving.plugins.module_utils import problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import holds
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import canary, rollout
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import canary, changes, rollout
 
 
 def plain(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,6 +37,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
         found: dict[str, Callable[..., Any]] = {
+            "asked_engines": changes.asked_engines,
             "canary_names": canary.names_on,
             "canary_open": canary.is_open,
             "canary_out": canary.out,

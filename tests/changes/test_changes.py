@@ -85,10 +85,12 @@ def ask(key: str) -> int:
         return error.code
 
 
-def south(model: str) -> int:
-    """Return the status of the inner Nginx, or of the engine behind it, to a request without a key."""
+def south(model: str, key: str = "") -> int:
+    """Return the status of the inner Nginx, or of the engine behind it, to a request with a key of the engines."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    request = urllib.request.Request(f"http://127.0.0.1:{SOUTH}/{model}/v1/models", headers=headers)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{SOUTH}/{model}/v1/models", timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=20) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -121,6 +123,19 @@ def test_a_rotated_key_is_another_one_and_nothing_restarts() -> None:
         text = log.read_text(errors="replace")
         assert new not in text, f"{log.name} holds the new key"
         assert old not in text, f"{log.name} holds the old key"
+
+
+def test_another_key_of_the_engines_restarts_litellm_alone_and_ends_the_earlier_one() -> None:
+    before, old = masters(), secret("vllm_api_key")
+    assert (south("chat", old), south("guide", old)) == (200, 200)
+    play("engines", "site.yml", "-e", "llm_rotate=vllm_api_key")
+    new, after = secret("vllm_api_key"), masters()
+    assert (south("chat", new), south("guide", new)) == (200, 200)
+    wait_for("the earlier key is refused", lambda: south("chat", old) == south("guide", old) == 401, 10)
+    assert {name for name in before if before[name] != after.get(name)} == {"llm-litellm"}
+    log = (OUTPUT / "changes-engines.log").read_text(errors="replace")
+    assert old not in log
+    assert new not in log
 
 
 def test_a_weight_changes_the_traffic_and_restarts_nothing() -> None:

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A client that keeps its connections and asks all the time, on a gateway, through its inner Nginx.
+"""A client that keeps its connections and asks all the time, on a gateway, through its inner Nginx or its gate.
 
-client.py PORT STREAMS OUTPUT    prompts go round and round until it gets SIGTERM; the key is in CLIENT_KEY
+client.py PORT STREAMS OUTPUT [PATH]    it asks again and again until it gets SIGTERM; the key is in CLIENT_KEY
 
 OUTPUT gets a line of JSON for each request: moment, answer, seconds, and what failed. Like the gate, it asks once more
 on a new connection if a kept one ends before a byte of the answer has come; nothing else is tried again.
@@ -22,14 +22,15 @@ import time
 from typing import Any
 
 SECONDS = 30
+SOUTH = "/chat/v1/chat/completions"
 PAUSE = 0.2
 
 
-def ask(connection: http.client.HTTPConnection, key: str) -> str:
+def ask(connection: http.client.HTTPConnection, path: str, key: str) -> str:
     """Ask once, as a stream, and return what the model said."""
     body = {"model": "chat", "stream": True, "messages": [{"role": "user", "content": "a b c"}]}
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    connection.request("POST", "/chat/v1/chat/completions", json.dumps(body), headers)
+    connection.request("POST", path, json.dumps(body), headers)
     answer = connection.getresponse()
     text = answer.read().decode()
     if answer.status != 200:
@@ -37,11 +38,12 @@ def ask(connection: http.client.HTTPConnection, key: str) -> str:
     lines = [line.removeprefix("data: ") for line in text.splitlines() if line]
     if lines[-1:] != ["[DONE]"]:
         raise ValueError(f"the stream was cut: {text[-100:]}")
-    deltas = [json.loads(line)["choices"][0]["delta"] for line in lines[:-1]]
+    chunks = [json.loads(line)["choices"] for line in lines[:-1]]
+    deltas = [choices[0]["delta"] for choices in chunks if choices]
     return " ".join(delta.get("content", "") for delta in deltas).split()[0]
 
 
-def go_on(port: int, key: str, out: Any, lock: threading.Lock) -> None:
+def go_on(port: int, path: str, key: str, out: Any, lock: threading.Lock) -> None:
     """Ask until the process ends."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     while True:
@@ -49,11 +51,11 @@ def go_on(port: int, key: str, out: Any, lock: threading.Lock) -> None:
         said, failed = "", ""
         try:
             try:
-                said = ask(connection, key)
+                said = ask(connection, path, key)
             except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
                 # As the gate does: a kept connection ended before a byte of the answer had come.
                 connection.close()
-                said = ask(connection, key)
+                said = ask(connection, path, key)
         except (OSError, ValueError, LookupError, http.client.HTTPException) as error:
             failed = f"{type(error).__name__}: {error}"
             connection.close()
@@ -66,12 +68,12 @@ def go_on(port: int, key: str, out: Any, lock: threading.Lock) -> None:
 def main() -> None:
     """Run the program."""
     port, streams, output = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    path = sys.argv[4] if len(sys.argv) > 4 else SOUTH
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     lock = threading.Lock()
     with open(output, "a", encoding="utf-8") as out:
-        threads = [
-            threading.Thread(target=go_on, args=(port, os.environ["CLIENT_KEY"], out, lock)) for _ in range(streams)
-        ]
+        given = (port, path, os.environ["CLIENT_KEY"], out, lock)
+        threads = [threading.Thread(target=go_on, args=given) for _ in range(streams)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -160,6 +160,8 @@ def main() -> None:
     time.sleep(2)
     rollout = "playbooks/rollout.yml"
     try:
+        # The client goes on with the earlier key, as a gateway does that has not changed yet, until the end.
+        fleet.play("rotated", "site.yml", llm_rotate="vllm_api_key")
         fleet.kill_in("killed", rollout, "TASK [Compare the new instances", model="chat", llm_fleet_prefix="new:")
         fleet.play("rolled", rollout, model="chat", llm_fleet_prefix="new:")
         bad = {"llm_fleet_prefix": "bad:", "llm_fleet_args": {"fail": True}}

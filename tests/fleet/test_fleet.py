@@ -76,11 +76,21 @@ def told() -> dict[str, dict[str, Any]]:
 
 
 def test_no_request_failed_while_good_changes_were_made(told: dict[str, dict[str, Any]]) -> None:
-    for name in ("killed", "rolled", "broken", "held", "rollback", "out", "refused", "while_out", "in"):
+    for name in ("rotated", "killed", "rolled", "broken", "held", "rollback", "out", "refused", "while_out", "in"):
         run = told[name]
         print(f"{name}: {run['requests']} requests, {len(run['failed'])} failed, {run['seconds']} s")
         assert run["requests"] > 20, name
         assert run["failed"] == [], name
+
+
+def test_another_key_of_the_engines_restarts_none_and_the_earlier_one_is_accepted(
+    told: dict[str, dict[str, Any]],
+) -> None:
+    run = told["rotated"]
+    assert run["code"] == 0, run["log"]
+    assert run["processes"] == told["first"]["processes"], "an engine restarted for a key"
+    # The gateway of this fleet has no gate, which would have taken the key.
+    assert "go on accepting 1 earlier key(s), because gateway1 did not take" in " ".join(run["all"].split())
 
 
 def test_a_rollout_that_was_killed_is_finished_by_the_next_one(told: dict[str, dict[str, Any]]) -> None:

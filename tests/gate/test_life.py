@@ -64,6 +64,21 @@ def test_reload_cuts_nothing_and_takes_the_new_settings(start: Start) -> None:
     within(2, lambda: len(gate.log()) == 2 + 5, "all are booked")
 
 
+def test_reload_takes_another_key_of_the_engines_and_keeps_it_if_the_file_is_no_good(start: Start, stub: Stub) -> None:
+    gate = start()
+    streams = Streams(gate, 2, 1.0)
+    sent = lambda: stub.last()[1]["authorization"]  # noqa: E731
+    for key, expected in (("sk-another", "sk-another"), ("", "sk-another"), ("sk-third", "sk-third")):
+        gate.engine_key(key)
+        gate.reload()
+        within(
+            2, lambda expected=expected: gate.chat("hi").status == 200 and sent() == f"Bearer {expected}", "it holds"
+        )
+    assert "must hold the key of the engines" in gate.printed()
+    assert "sk-another" not in gate.printed()
+    assert streams.complete()
+
+
 def test_reload_moves_it_to_another_port_or_leaves_it_where_it_is(start: Start, stub: Stub) -> None:
     gate = start()
     streams = Streams(gate, 3, 2.0)
@@ -179,7 +194,7 @@ def test_it_starts_again_on_the_same_port_and_log(start: Start) -> None:
 )
 def test_a_start_that_fails_says_why_in_a_line(start: Start, change: dict[str, object], message: str) -> None:
     gate = start(stopped=True, **change)
-    environment = {**os.environ, "GATE_ENGINE_KEY": "a", "GATE_TRANSLATOR_KEY": "b"}
+    environment = {**os.environ, "GATE_TRANSLATOR_KEY": "b"}
     command = [sys.executable, str(GATE), str(gate.write_settings())]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1
@@ -201,5 +216,5 @@ def test_checking_the_settings_starts_nothing(start: Start, tmp_path: Path) -> N
         timeout=20,
         check=False,
     )
-    assert (done.returncode, "GATE_ENGINE_KEY" in done.stderr) == (1, True)
+    assert (done.returncode, "GATE_TRANSLATOR_KEY" in done.stderr) == (1, True)
     assert "Traceback" not in done.stderr

@@ -146,6 +146,7 @@ class Gate(Web):
             "listen": HOST,
             "port": self.port,
             "keys_file": str(folder / "keys.json"),
+            "engine_key_file": str(folder / "engine_key"),
             "engines_url": f"http://{HOST}:{stub}/engines",
             "translator_url": f"http://{HOST}:{stub}/translator",
             "usage_log": str(folder / "usage.jsonl"),
@@ -155,6 +156,11 @@ class Gate(Web):
         self.keys: dict[str, dict[str, Any]] = {}
         self.output = folder / "output"
         self.process: subprocess.Popen[bytes] | None = None
+        self.engine_key(ENGINE_KEY)
+
+    def engine_key(self, key: str) -> None:
+        """Write the file with the key of the engines."""
+        (self.folder / "engine_key").write_text(f"{key}\n")
 
     def key(self, alias: str = "team", **fields: Any) -> str:
         """Make a key, or change one."""
@@ -176,7 +182,7 @@ class Gate(Web):
 
     def start(self) -> Gate:
         self.write_keys()
-        environment = {**os.environ, "GATE_ENGINE_KEY": ENGINE_KEY, "GATE_TRANSLATOR_KEY": TRANSLATOR_KEY}
+        environment = {**os.environ, "GATE_TRANSLATOR_KEY": TRANSLATOR_KEY}
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, str(GATE), str(self.write_settings())], env=environment, stdout=output, stderr=output

@@ -25,7 +25,7 @@ from typing import Any, Iterator
 import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.filter import fleet as filters
-from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
+from ansible_collections.llmfleet.serving.plugins.module_utils.engines import keys, registry
 from ansible_collections.llmfleet.serving.plugins.modules import serving_plan_info, verify_chain
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import summary, wiring
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import spec as service_spec
@@ -111,11 +111,14 @@ def test_its_own_flags_are_refused_and_an_unknown_engine_is_named() -> None:
 
 
 @pytest.fixture
-def served(instances: list[dict[str, Any]]) -> Iterator[subprocess.Popen[bytes]]:
+def served(instances: list[dict[str, Any]], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The first instance, run by the spec that its role writes."""
     module = load_file(ECHO / "roles/echo/filter_plugins/echo.py")
-    specs = module.echo_specs(instances[:1], str(ECHO / "roles/echo/files/echo_server.py"), KEY)
-    (spec,) = service_spec.normalise(specs, "/etc/llmfleet", "/var/lib/llmfleet")
+    specs = module.echo_specs(instances[:1], str(ECHO / "roles/echo/files/echo_server.py"), str(tmp_path))
+    (spec,) = service_spec.normalise(specs, str(tmp_path), "/var/lib/llmfleet")
+    Path(spec["config_dir"]).mkdir()
+    (file,) = spec["files"]
+    Path(file["dest"]).write_text(keys.text([keys.fingerprint("sk-earlier-0123456789"), keys.fingerprint(KEY)]))
     command = [sys.executable, *spec["command"][1:]]
     with subprocess.Popen(command, env={**os.environ, **spec["environment"], **spec["secrets"]}) as process:
         deadline = time.monotonic() + spec["ready"]["deadline"]

@@ -4,7 +4,8 @@
 
 """Print as JSON each route of vLLM's server, and what it answers behind the role's middleware without and with the key.
 
-routes.py    run with vLLM's own Python, PYTHONPATH on roles/vllm/files and LLMFLEET_API_PATHS in the environment
+routes.py    run with vLLM's own Python, PYTHONPATH on roles/vllm/files, and LLMFLEET_API_PATHS and
+LLMFLEET_ACCEPTED_KEYS in the environment
 
 No engine is started: vLLM builds the server for all tasks and with every option that adds routes, and each request is
 one call of the application. A request that is admitted meets handlers without an engine and fails there, with another
@@ -23,7 +24,6 @@ from unittest import mock
 
 KEY = "sk-routes"
 os.environ.update(
-    VLLM_API_KEY=KEY,
     VLLM_SERVER_DEV_MODE="1",
     VLLM_ALLOW_RUNTIME_LORA_UPDATING="1",
     VLLM_NO_USAGE_STATS="1",

@@ -10,6 +10,7 @@ the API have it? Then run with UPDATE_GOLDEN=1.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -32,10 +33,14 @@ WEBSOCKET = "WEBSOCKET"
 
 
 @pytest.fixture(scope="module")
-def answers() -> dict[str, Any]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     if not PYTHON:
         pytest.fail("there is no vLLM on this machine: `make demo` installs it, or set LLM_VLLM_PYTHON", pytrace=False)
-    environment = {**os.environ, "PYTHONPATH": str(ROLE / "files"), "LLMFLEET_API_PATHS": ",".join(VLLM_PATHS)}
+    keys = tmp_path_factory.mktemp("keys") / "accepted_keys"
+    keys.write_text(f"{'0' * 64}\n{hashlib.sha256(b'sk-routes').hexdigest()}\n")
+    ours = {"LLMFLEET_API_PATHS": ",".join(VLLM_PATHS), "LLMFLEET_ACCEPTED_KEYS": str(keys)}
+    environment = {**os.environ, "PYTHONPATH": str(ROLE / "files"), **ours}
+    environment.pop("VLLM_API_KEY", None)
     command = [PYTHON, "-B", str(Path(__file__).with_name("routes.py"))]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -17,7 +17,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.problems import s
 # Digests of which only a difference is told.
 WHOLE = {
     "package": "package",
-    "key": "key of the engines (fingerprint)",
+    "key": "its key (fingerprint; it takes one key, so its requests fail until the gateways have the new one)",
 }
 UNIT = "its unit is written in another way"
 

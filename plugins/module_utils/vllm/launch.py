@@ -43,7 +43,7 @@ def _setting(name: str, value: Any) -> Any:
 
 
 def launch(instance: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an instance is started with: ``package``, ``key`` (a fingerprint) and ``unit`` of its host; ``args``,
+    """Return what an instance is started with: ``package`` and ``unit`` of its host; ``args``,
     ``env`` (digests of values) and ``settings`` of all instances, without those that the instance has of its own; and
     ``definition``, the digest of the whole service spec.
 
@@ -62,13 +62,12 @@ def launch(instance: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, An
         "readable": [told["models_root"]],
         "ready_deadline": 0,
         "start_deadlines": {},
-        "api_key": "",
         "egress": [],
     }
     (spec,) = specs.specs([own], settings)
     started = {name: value for name, value in spec.items() if name not in NOT_STARTED_WITH}
     return {
-        **{name: told[name] for name in ("package", "key")},
+        "package": told["package"],
         "unit": digest(told["unit"]),
         "args": {name: value for name, value in told["args"].items() if name not in instance["args"]},
         "env": {name: value for name, value in told["env"].items() if name not in own["env"]},

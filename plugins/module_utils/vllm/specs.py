@@ -29,9 +29,13 @@ SANDBOX = {
     # Gloo and NCCL list the interfaces.
     "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
 }
-# The middleware that refuses every request without the key: a file of the role, which Python imports from the service's
+# The middleware that refuses every request without a key: a file of the role, which Python imports from the service's
 # configuration.
 ACCESS = "llmfleet_access"
+# It reads this file again when it changes, so another key restarts nothing.
+KEYS = "accepted_keys"
+# vLLM's own check knows one key, from its start on.
+OWN_KEY = "VLLM_API_KEY"
 # What each process of an engine imports when it starts, so that its log has no prompts.
 LOG = ("llmfleet_engine_log", "sitecustomize")
 # vLLM fetches from any host if none is named. No host can have this name (RFC 2606).
@@ -45,7 +49,7 @@ def specs(instances: list[dict[str, Any]], settings: dict[str, Any]) -> list[dic
 
     :param settings: ``python``, ``search_path``, ``paths`` (directory of each model), ``readable`` (directories),
         ``config_root``, ``state_root``, ``run_root``, ``args`` and ``env`` of every instance, ``compile``,
-        ``log_level``, ``drain_timeout``, ``ready_deadline``, ``start_deadlines`` by name of the instance, ``api_key``,
+        ``log_level``, ``drain_timeout``, ``ready_deadline``, ``start_deadlines`` by name of the instance,
         ``api_paths``, ``max_choices``, ``max_prompts``, ``media_domains``, ``egress``.
     """
     return [_spec(instance, settings) for instance in instances]
@@ -69,8 +73,10 @@ def _spec(instance: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         ],
         "environment": environment(instance, name, settings),
         "user_environment": user_environment(instance, f"{settings['config_root']}/{name}", settings),
-        "secrets": {"VLLM_API_KEY": settings["api_key"]},
-        "files": [{"dest": f"{config}/{module}.py", "src": f"files/{module}.py"} for module in (ACCESS, *LOG)],
+        "files": [
+            *({"dest": f"{config}/{module}.py", "src": f"files/{module}.py"} for module in (ACCESS, *LOG)),
+            {"dest": f"{config}/{KEYS}", "src": f"{KEYS}.j2", "on_change": "none"},
+        ],
         "after": [f"vllm-{before}"] if before else [],
         "ready": {
             "url": f"http://{authority(instance['listen'], instance['port'])}/health",
@@ -141,6 +147,7 @@ def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -
         "TORCHINDUCTOR_CACHE_DIR": f"{state}/cache/inductor",
         "TRITON_CACHE_DIR": f"{state}/cache/triton",
         "VLLM_LOGGING_LEVEL": settings["log_level"],
+        "LLMFLEET_ACCEPTED_KEYS": f"{config}/{KEYS}",
         "LLMFLEET_API_PATHS": ",".join(settings["api_paths"]),
     }
     # A host that is named could send the engine on to any other.
@@ -163,6 +170,7 @@ def environment(instance: dict[str, Any], name: str, settings: dict[str, Any]) -
 def user_environment(instance: dict[str, Any], config: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the environment variables that the inventory sets; null takes one away."""
     found = {**settings["env"], **instance["env"]}
+    found.pop(OWN_KEY, None)
     # Nothing may come before the directory with the middleware.
     if "PYTHONPATH" in found:
         found["PYTHONPATH"] = f"{config}:{found['PYTHONPATH'] or ''}".rstrip(":")

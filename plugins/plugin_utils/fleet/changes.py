@@ -128,6 +128,14 @@ def instances_in_traffic(
     return split.split(plan, sent, step, during, canary)
 
 
+def asked_engines(traffic: list[dict[str, Any]], hosts: list[str]) -> list[dict[str, Any]]:
+    """Return name, host and address of instances that gateways send to, and whether their hosts have the run's key."""
+    return [
+        {**{key: str(one[key]) for key in ("name", "host", "address")}, "given": str(one["host"]) in hosts}
+        for one in traffic
+    ]
+
+
 def _in_step(plan: dict[str, Any], number: int, current: list[dict[str, Any]], during: bool) -> list[dict[str, Any]]:
     """Return what is in service after a step, or while it is carried out. A model of which nothing serves keeps its
     instances, so that its requests are answered with 503 and not with 404.

@@ -6,8 +6,8 @@
     python gate.py /etc/llmfleet/gate/gate.json            serve
     python gate.py --check /etc/llmfleet/gate/gate.json    read the settings, say what is wrong with them, and end
 
-The key of the engines and that of the translator come from the environment: GATE_ENGINE_KEY, GATE_TRANSLATOR_KEY.
-SIGHUP reads the settings again; SIGTERM lets requests in flight end.
+The key of the translator comes from the environment, GATE_TRANSLATOR_KEY, and that of the engines from a file, so that
+another one needs no restart. SIGHUP reads the settings and this file again; SIGTERM lets requests in flight end.
 """
 
 from __future__ import annotations
@@ -32,17 +32,27 @@ def read(path: str) -> gate_settings.Settings:
         return gate_settings.parse(file.read())
 
 
+def read_key(path: str) -> str:
+    with open(path, encoding="ascii") as file:
+        key = file.read().strip()
+    if not key:
+        raise gate_settings.SettingsError(f"{path} must hold the key of the engines")
+    return key
+
+
 async def run(path: str) -> None:
     """Serve until SIGTERM or SIGINT."""
-    keys = [os.environ.get(name, "") for name in ("GATE_ENGINE_KEY", "GATE_TRANSLATOR_KEY")]
-    if not all(keys):
-        raise gate_settings.SettingsError("GATE_ENGINE_KEY and GATE_TRANSLATOR_KEY must be in the environment")
-    gate = Gate(read(path), *keys)
+    translator_key = os.environ.get("GATE_TRANSLATOR_KEY", "")
+    if not translator_key:
+        raise gate_settings.SettingsError("GATE_TRANSLATOR_KEY must be in the environment")
+    settings = read(path)
+    gate = Gate(settings, read_key(settings.engine_key_file), translator_key)
     stopping, changed = asyncio.Event(), asyncio.Event()
 
     def reload() -> None:
         try:
-            gate.configure(read(path))
+            settings = read(path)
+            gate.configure(settings, read_key(settings.engine_key_file))
             changed.set()
         except (OSError, ValueError) as error:
             LOG.error("%s cannot be used (%s); the settings read before stay in force", path, error)

@@ -69,24 +69,25 @@ class Gate:
     """The handler of the server, and what it knows."""
 
     def __init__(self, settings: Settings, engine_key: str, translator_key: str) -> None:
-        self._engine_key, self._translator_key = engine_key, translator_key
+        self._translator_key = translator_key
         self.limits = Limits(settings.key_share)
         self.metrics = Metrics()
         self.log = UsageLog(settings.usage_log, settings.usage_log_bytes, settings.usage_log_files)
         self.keyring = Keyring(settings.keys_file)
         self.relay = Relay()
         self.prober: Prober | None = None
-        self.configure(settings)
+        self.configure(settings, engine_key)
 
-    def configure(self, settings: Settings) -> None:
-        """Take new settings; requests in flight and their counts go on."""
+    def configure(self, settings: Settings, engine_key: str) -> None:
+        """Take new settings and the key of the engines; requests in flight and their counts go on."""
+        self._engine_key = engine_key
         self.log.configure(settings.usage_log, settings.usage_log_bytes, settings.usage_log_files)
         if settings.keys_file != self.keyring.path:
             # Another object would forget the last good keys of a file that is no good now.
             self.keyring = Keyring(settings.keys_file)
         self.relay.configure(settings.engines_url, settings.translator_url, settings.request_timeout)
         if self.prober is not None:
-            self.prober.configure(settings)
+            self.prober.configure(settings, engine_key)
         self.settings = settings
         self.directory = Directory(settings.models)
         self.limits.key_share = settings.key_share
@@ -101,8 +102,8 @@ class Gate:
 
     def begin(self) -> Prober:
         """Begin to ask replicas by itself; the loop runs now."""
-        self.prober = Prober(self._engine_key, self.metrics)
-        self.prober.configure(self.settings)
+        self.prober = Prober(self.metrics)
+        self.prober.configure(self.settings, self._engine_key)
         return self.prober
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:

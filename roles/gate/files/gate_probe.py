@@ -62,8 +62,8 @@ def body(model: str, schema_number: int | None) -> bytes:
 class Prober:
     """Asks every replica at an interval, each in a task of its own."""
 
-    def __init__(self, engine_key: str, metrics: Metrics) -> None:
-        self._engine_key, self._metrics = engine_key, metrics
+    def __init__(self, metrics: Metrics) -> None:
+        self._engine_key, self._metrics = "", metrics
         self._engines = Server("", keep=False)
         self._running: dict[Replica, asyncio.Task[None]] = {}
         # Requests under way, by replica and whether they ask for JSON.
@@ -71,8 +71,9 @@ class Prober:
         self._number = int(time.time())
         self._interval = 0.0
 
-    def configure(self, settings: Settings) -> None:
-        """Ask these replicas from now on, and forget others."""
+    def configure(self, settings: Settings, engine_key: str) -> None:
+        """Ask these replicas with this key from now on, and forget others."""
+        self._engine_key = engine_key
         wanted = replicas(settings)
         # Nobody waits for the end of an interval that does not hold any more.
         kept = set(wanted) if settings.probe_interval == self._interval else set()

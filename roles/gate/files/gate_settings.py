@@ -4,7 +4,7 @@
 """The gate's settings: one JSON file, read at the start and again after SIGHUP.
 
     {"listen": "127.0.0.1", "port": 4200, "keys_file": "/etc/llmfleet/gate/keys.json",
-     "engines_url": "http://127.0.0.1:4100", "translator_url": "http://127.0.0.1:4000",
+     "engine_key_file": "/etc/llmfleet/gate/engine_key", "engines_url": "http://127.0.0.1:4100", "translator_url": "http://127.0.0.1:4000",
      "usage_log": "/var/lib/llmfleet/gate/usage.jsonl",
      "models": [{"name": "chat", "aliases": ["gpt-4o"], "context": 4096, "max_parallel_requests": 16, "rpm": 600,
                  "tpm": 100000, "request_defaults": {"temperature": 0.7}}]}
@@ -59,6 +59,7 @@ class Settings:
     """All that the gate is told. Sizes are in bytes, times in seconds."""
 
     keys_file: str
+    engine_key_file: str
     engines_url: str
     translator_url: str
     usage_log: str

@@ -14,6 +14,7 @@ from gate_settings import Model, Settings, SettingsError, parse
 
 PLAIN: dict[str, Any] = {
     "keys_file": "/keys.json",
+    "engine_key_file": "/engine_key",
     "engines_url": "http://127.0.0.1:4100",
     "translator_url": "http://[::1]:4000",
     "usage_log": "/usage.jsonl",

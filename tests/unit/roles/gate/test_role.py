@@ -100,7 +100,7 @@ def test_every_setting_can_be_set_by_a_variable(rendered: Rendered) -> None:
     gate_settings = load_file(FILES / "gate_settings.py")
     written = json.loads(rendered.text["gate.json"])
     assert set(written) == {field.name for field in dataclasses.fields(gate_settings.Settings)}
-    own = gate_settings.Settings("", "", "", "")
+    own = gate_settings.Settings("", "", "", "", "")
     caps = ("max_tools", "max_grammar_bytes", "max_grammar_entries")
     assert [written[name] for name in caps] == [getattr(own, name) for name in caps], "both have the same defaults"
 
@@ -134,15 +134,26 @@ def test_the_key_file_holds_hashes_alone(rendered: Rendered) -> None:
 
 
 def test_no_secret_is_outside_of_the_secrets(rendered: Rendered) -> None:
-    assert rendered.service["secrets"] == {"GATE_ENGINE_KEY": ENGINE_KEY, "GATE_TRANSLATOR_KEY": TRANSLATOR_KEY}
+    assert rendered.service["secrets"] == {"GATE_TRANSLATOR_KEY": TRANSLATOR_KEY}
+    (secret,) = [file for file in rendered.service["files"] if file.get("secret")]
+    assert rendered.text[Path(secret["dest"]).name] == f"{ENGINE_KEY}\n"
     rest = {name: value for name, value in rendered.service.items() if name != "secrets"}
-    assert "0123456789" not in json.dumps(rest) + "".join(rendered.text.values())
+    others = [text for name, text in rendered.text.items() if name != Path(secret["dest"]).name]
+    assert "0123456789" not in json.dumps(rest) + "".join(others)
+
+
+def test_another_key_of_the_engines_is_a_reload(rendered: Rendered, tmp_path: Path) -> None:
+    changed = render(tmp_path, gate_engine_api_key="sk-engine-9876543210")
+    differing = {name for name, text in changed.text.items() if text != rendered.text[name]}
+    # The settings name a directory of the test, too.
+    assert differing == {"gate.json", "engine_key"}
+    assert changed.service["secrets"] == rendered.service["secrets"]
 
 
 def test_only_programs_need_a_restart(rendered: Rendered) -> None:
     changes = {Path(entry["dest"]).name: entry.get("on_change", "restart") for entry in rendered.service["files"]}
     programs = {path.name: "restart" for path in FILES.glob("*.py")}
-    assert changes == {**programs, "keys.json": "none", "gate.json": "reload"}
+    assert changes == {**programs, "keys.json": "none", "gate.json": "reload", "engine_key": "reload"}
     assert rendered.service["reload_signal"] == "HUP"
 
 

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ ROLE = ROOT / "roles" / "vllm"
 ROUTES = json.loads((ROOT / "tests/unit/plugins/module_utils/data/vllm-0.32.0-routes.json").read_text())["routes"]
 load_file(ROLE / "files" / "llmfleet_engine_log.py")
 access = load_file(ROLE / "files" / "llmfleet_access.py")
-KEY = "sk-engine-0123456789"
+KEY, OTHER = "sk-engine-0123456789", "sk-other-9876543210"
 CHAT = "/v1/chat/completions"
 GOOD = [(b"authorization", f"Bearer {KEY}".encode())]
 
@@ -54,9 +56,23 @@ class Client:
         return int(self.sent[0].get("status", 0))
 
 
+def write(path: Path, *keys: str) -> None:
+    """Put another file of keys in the place of the one that is there, as the collection does it."""
+    new = path.with_name("new")
+    new.write_text("".join(f"{hashlib.sha256(key.encode()).hexdigest()}\n" for key in keys))
+    new.replace(path)
+
+
 @pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Client:
-    monkeypatch.setenv("VLLM_API_KEY", KEY)
+def keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    path = tmp_path / "accepted_keys"
+    write(path, KEY)
+    monkeypatch.setenv("LLMFLEET_ACCEPTED_KEYS", str(path))
+    return path
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch, keys: Path) -> Client:
     monkeypatch.setenv("LLMFLEET_API_PATHS", f"{CHAT},/v1/models")
     return Client()
 
@@ -151,17 +167,64 @@ def test_the_start_of_the_server_passes(client: Client) -> None:
     assert client.inner[0]["type"] == "lifespan"
 
 
-@pytest.mark.parametrize("key", [None, ""])
-def test_an_engine_without_a_key_does_not_start(monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
-    monkeypatch.delenv("VLLM_API_KEY", raising=False)
-    if key is not None:
-        monkeypatch.setenv("VLLM_API_KEY", key)
-    with pytest.raises(RuntimeError, match="VLLM_API_KEY is not set"):
+@pytest.mark.parametrize("text", [None, "", "\n", "0" * 63, "é" * 64, f"{'0' * 64}\n{KEY}\n"])
+def test_an_engine_without_a_file_of_keys_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, keys: Path, text: str | None
+) -> None:
+    if text is None:
+        monkeypatch.delenv("LLMFLEET_ACCEPTED_KEYS")
+    else:
+        keys.write_text(text)
+    with pytest.raises(RuntimeError, match="LLMFLEET_ACCEPTED_KEYS") as raised:
         Client()
+    assert KEY not in str(raised.value)
 
 
+def test_keys_come_and_go_while_the_engine_serves(keys: Path) -> None:
+    now = [0.0]
+    accepted = access.AcceptedKeys(str(keys), clock=lambda: now[0])
+
+    def known() -> tuple[bool, bool]:
+        now[0] += access.AcceptedKeys.INTERVAL
+        return accepted.has(KEY.encode()), accepted.has(OTHER.encode())
+
+    assert known() == (True, False)
+    write(keys, OTHER, KEY)
+    assert known() == (True, True)
+    write(keys, OTHER)
+    assert known() == (False, True)
+
+
+def test_a_file_that_is_no_good_any_more_locks_nobody_out(keys: Path, caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    accepted = access.AcceptedKeys(str(keys), clock=lambda: now[0])
+    for text in ("", "x", KEY, None):
+        keys.unlink()
+        if text is not None:
+            keys.write_text(text)
+        for _again in range(2):
+            now[0] += 1
+            assert accepted.has(KEY.encode())
+            assert not accepted.has(b"")
+    assert 3 <= len(caplog.records) <= 4
+    assert KEY not in caplog.text
+
+
+def test_a_file_is_read_only_when_it_has_changed(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    accepted = access.AcceptedKeys(str(keys), clock=lambda: now[0])
+    looked: list[str] = []
+    stat = os.stat
+    monkeypatch.setattr(access.os, "stat", lambda path: looked.append(str(path)) or stat(path))
+    monkeypatch.setattr(access.AcceptedKeys, "_read", lambda _self: pytest.fail("it has not changed"))
+    for step in range(10):
+        now[0] = step / 10
+        assert accepted.has(KEY.encode())
+    assert len(looked) == 1
+
+
+@pytest.mark.usefixtures("keys")
 def test_without_a_list_nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VLLM_API_KEY", KEY)
     monkeypatch.delenv("LLMFLEET_API_PATHS", raising=False)
     assert Client().ask("", headers=GOOD) == 404
 
@@ -170,9 +233,9 @@ def test_the_engine_has_every_path_that_is_listed() -> None:
     assert sorted(set(VLLM_PATHS) - set(ROUTES)) == []
 
 
+@pytest.mark.usefixtures("keys")
 @pytest.mark.parametrize("path", sorted(set(ROUTES) - access.OPEN_PATHS))
 def test_no_route_of_the_engine_is_served_by_accident(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    monkeypatch.setenv("VLLM_API_KEY", KEY)
     monkeypatch.setenv("LLMFLEET_API_PATHS", ",".join(VLLM_PATHS))
     for method in ("GET", "POST", "OPTIONS", "HEAD"):
         assert Client().ask(path, method) == 401

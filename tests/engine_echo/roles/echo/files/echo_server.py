@@ -2,16 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The engine Echo: it answers with the question, over OpenAI's API. Its key is in ECHO_API_KEY."""
+"""The engine Echo: it answers with the question, over OpenAI's API. The file ECHO_KEYS has the SHA-256 of its keys."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 OPTIONS = argparse.ArgumentParser()
@@ -80,7 +82,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def allowed(self) -> bool:
-        known = self.headers.get("Authorization") == f"Bearer {os.environ['ECHO_API_KEY']}"
+        key = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        accepted = Path(os.environ["ECHO_KEYS"]).read_text(encoding="ascii").split()
+        known = hashlib.sha256(key.encode()).hexdigest() in accepted
         if not known:
             self.say(401, b'{"error": {"message": "Unauthorized", "code": "401"}}')
         return known

@@ -11,8 +11,9 @@ from typing import Any, Callable
 from ansible_collections.llmfleet.serving.plugins.module_utils.addresses import authority
 
 
-def echo_specs(instances: list[dict[str, Any]], program: str, key: str) -> list[dict[str, Any]]:
+def echo_specs(instances: list[dict[str, Any]], program: str, config_root: str) -> list[dict[str, Any]]:
     """Return the service spec of each instance."""
+    keys = {one["name"]: f"{config_root}/echo-{one['name']}/accepted_keys" for one in instances}
     return [
         {
             "name": f"echo-{one['name']}",
@@ -25,8 +26,9 @@ def echo_specs(instances: list[dict[str, Any]], program: str, key: str) -> list[
                     for flag, field in (("model", "model"), ("host", "listen"), ("port", "port"))
                 ),
             ],
-            "environment": dict(one["env"]),
-            "secrets": {"ECHO_API_KEY": key},
+            "environment": {**one["env"], "ECHO_KEYS": keys[one["name"]]},
+            # It reads the file again when it changes, so another key restarts nothing.
+            "files": [{"dest": keys[one["name"]], "src": "accepted_keys.j2", "on_change": "none"}],
             "ready": {"url": f"http://{authority(one['listen'], one['port'])}/ready", "deadline": 30},
             "generation": {"instance": one["name"], "model": one["model"], "revision": "", "snapshot": ""},
         }

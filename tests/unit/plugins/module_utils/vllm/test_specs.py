@@ -74,7 +74,7 @@ def test_flags_of_the_instance_win_over_the_role_and_those_over_the_plan() -> No
 
 def variables(spec: dict[str, Any]) -> dict[str, Any]:
     """All variables that the engine has, as the service role merges them."""
-    environment, secrets = divided(spec["environment"], spec["secrets"], spec["user_environment"])
+    environment, secrets = divided(spec["environment"], {}, spec["user_environment"])
     return {**environment, **secrets}
 
 
