@@ -69,6 +69,14 @@ def test_no_play_takes_every_host_of_the_inventory(path: Path) -> None:
     assert not [play["name"] for play in plays(path) if play["hosts"] in ("all", "*")]
 
 
+@pytest.mark.parametrize("name", ["site", "rollout", "rollback", "plan", "verify"])
+def test_a_held_host_is_in_no_play_but_the_one_that_reads_who_is_held(name: str) -> None:
+    found = [play for play in plays(ROOT / "playbooks" / f"{name}.yml") if play["hosts"] != "localhost"]
+    reading = [play for play in found if play["name"] == "Read which hosts are held"]
+    assert reading
+    assert not [p["name"] for p in found if p not in reading and not p["hosts"].endswith(",!~^(llm_held|ungrouped)$")]
+
+
 def test_nothing_is_computed_from_every_host_of_the_inventory() -> None:
     sources = [path for folder in ("playbooks", "roles") for path in (ROOT / folder).rglob("*.yml")]
     wrong = [

@@ -72,7 +72,9 @@ def as_in_force(
     found = []
     for one in instances:
         old = recorded.get((one["name"], one["host"]))
-        found.append({**old, **{key: one[key] for key in FOLLOWING if key in one}} if old else one)
+        # A record of an earlier version lacks what came later.
+        known = {**dict.fromkeys(one), **old, **{key: one[key] for key in FOLLOWING if key in one}} if old else one
+        found.append(known)
     return found
 
 

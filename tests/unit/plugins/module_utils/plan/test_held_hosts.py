@@ -86,6 +86,15 @@ def test_a_fleet_that_is_held_as_a_whole_keeps_what_it_has_and_refuses_more() ->
     assert "every host where it may run is held" in problem["problem"]
 
 
+def test_a_record_of_an_earlier_version_stays_too() -> None:
+    hosts = {"h1": host(), "h2": host()}
+    before = plan_on_cpus({"name": "chat", "replicas": 2}, **hosts)["instances"]
+    for one in before:
+        del one["max_model_len"]
+    after = plan_on_cpus({"name": "chat", "replicas": 2}, current=before, **held(hosts, "h2"))
+    assert [one["action"] for one in report.changes(after["instances"], before) if one["host"] == "h2"] == ["="]
+
+
 def test_a_host_of_which_nothing_is_known_may_be_held() -> None:
     found = plan_on_cpus({"name": "chat"}, h1=host(), h2={"hold": HOLD})
     assert found["problems"] == []
