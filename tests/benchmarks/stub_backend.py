@@ -299,8 +299,11 @@ class Connection(asyncio.Protocol):
             self._json(200, whole)
             return
         self.transport.write(STREAM)
-        for event in events:
+        for event in events[: 1 if want.fail == "cut" else None]:
             self._event(event, b"event: %b\n" % str(event["type"]).encode())
+        if want.fail == "cut":
+            self.transport.abort()
+            return
         self.transport.write(b"0\r\n\r\n")
 
     def _json(self, status: int, body: dict[str, object]) -> None:

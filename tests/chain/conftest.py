@@ -11,6 +11,7 @@ always              OPENAI_BASE_URL   the API door with its version path, e.g. h
 -m outage           LLM_REPEAT_PROMPT what makes the model say one token again and again
                     LLM_CHATTY_PROMPT what makes it stream for a while (default: LLM_REPEAT_PROMPT)
 -m backend_errors   LLM_FAIL_PROMPT   what makes the backend answer 500 (a stub backend can)
+                    LLM_CUT_PROMPT    what makes it break off a stream in the middle
                     LLM_STUB_URL      where that stub counts its requests
 -m backend_pace     LLM_PACED_PROMPT  what makes the backend send eight pieces or more, over two seconds or more
 -m limits           LLM_LIMITED_KEY   a key with a small rpm
@@ -132,6 +133,11 @@ def chatty_prompt() -> str:
 @pytest.fixture(scope="session")
 def fail_prompt() -> str:
     return setting("LLM_FAIL_PROMPT", "what makes the backend answer 500")
+
+
+@pytest.fixture(scope="session")
+def cut_prompt() -> str:
+    return setting("LLM_CUT_PROMPT", "what makes the backend break off a stream in the middle")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import anthropic
 import openai
 import pytest
 
@@ -79,4 +81,34 @@ def test_a_prompt_at_which_the_backend_answers_500(
             client.chat.completions.create(
                 model=model, messages=[{"role": "user", "content": fail_prompt}], stream=stream
             )
+    is_served()
+
+
+@pytest.mark.backend_errors
+@pytest.mark.parametrize("kind", ["chat", "completion", "response", "message"])
+def test_a_stream_whose_backend_dies_ends_with_an_error_of_its_api(
+    client: openai.OpenAI,
+    claude: anthropic.Anthropic,
+    model: str,
+    cut_prompt: str,
+    is_served: Callable[[], None],
+    kind: str,
+) -> None:
+    """LiteLLM translates the last two, and ends a response with an event that says so if it still can."""
+    messages: list[Any] = [{"role": "user", "content": cut_prompt}]
+    streams: dict[str, Callable[[], Any]] = {
+        "chat": lambda: client.chat.completions.create(model=model, messages=messages, stream=True),
+        "completion": lambda: client.completions.create(model=model, prompt=cut_prompt, stream=True),
+        "response": lambda: client.responses.create(model=model, input=cut_prompt, stream=True),
+        "message": lambda: claude.messages.create(model=model, messages=messages, max_tokens=50, stream=True),
+    }
+    types: list[str] = []
+    told: openai.APIError | anthropic.APIError | None = None
+    try:
+        types.extend(getattr(event, "type", "") for event in streams[kind]())
+    except (openai.APIError, anthropic.APIError) as error:
+        told = error
+    assert not isinstance(told, (openai.APIConnectionError, anthropic.APIConnectionError)), "a silent end"
+    assert told is not None or types[-1:] == ["response.failed"]
+    assert not {"response.completed", "message_stop"} & set(types)
     is_served()

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run tests of the chain against the gateway that the role renders, before a stub that answers 500, or slowly,
-when asked to.
+"""Run tests of the chain against the gateway that the role renders, before a stub that answers 500, breaks off, or is
+slow, when asked to.
 
     with_stub.py [PYTEST_ARGUMENT ...]     with the test environment's Python
 
@@ -49,6 +49,7 @@ def main(arguments: list[str]) -> int:
             "OPENAI_API_KEY": ours.key,
             "LLM_MODEL": "chat",
             "LLM_FAIL_PROMPT": "fail=500",
+            "LLM_CUT_PROMPT": "fail=cut tokens=20",
             "LLM_PACED_PROMPT": "tokens=10 rate=4",
             "LLM_STUB_URL": backend,
         }

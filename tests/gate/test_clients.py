@@ -65,6 +65,16 @@ def test_openais_errors(client: openai.OpenAI, gate: Gate) -> None:
             pass
 
 
+def test_streams_that_break_off_are_errors_of_each_api(client: openai.OpenAI, claude: anthropic.Anthropic) -> None:
+    cut = "fail=cut tokens=10"
+    with pytest.raises(openai.APIError, match="broke off"):
+        list(client.completions.create(model="chat", prompt=cut, stream=True))
+    with pytest.raises(openai.APIError, match="broke off"):
+        list(client.responses.create(model="chat", input=cut, stream=True))
+    with pytest.raises(anthropic.APIError, match="broke off"):
+        list(claude.messages.create(model="chat", messages=said(cut)["messages"], max_tokens=5, stream=True))
+
+
 def test_anthropics_client(claude: anthropic.Anthropic, gate: Gate) -> None:
     answer = claude.messages.create(model="chat", messages=HELLO, max_tokens=5)  # type: ignore[arg-type]
     assert answer.usage.output_tokens == 5

@@ -15,6 +15,7 @@ ANTHROPIC = {**OPENAI, 413: "request_too_large", 503: "overloaded_error"}
 # Without it, aiohttp would write its release and Python's into every answer.
 SERVER = {"server": "llmfleet"}
 ANTHROPIC_PATHS = ("/v1/messages",)
+RESPONSES_PATH = "/v1/responses"
 
 
 def is_anthropic(path: str) -> bool:
@@ -43,6 +44,11 @@ def clean(text: str) -> str:
 
 
 def event(path: str, message: str) -> bytes:
-    """The last event of a stream that broke off, which clients of both APIs take for an error."""
-    prefix = b"event: error\n" if is_anthropic(path) else b""
-    return prefix + b"data: " + content(path, 502, message, "bad_gateway") + b"\n\n"
+    """The last event of a stream that broke off, which clients of all APIs take for an error."""
+    body = content(path, 502, message, "bad_gateway")
+    if path == RESPONSES_PATH:
+        # Events of this API have a type, and OpenAI's libraries look for `error` in all of them.
+        told = orjson.loads(body)
+        body = orjson.dumps({"type": "error", "code": "bad_gateway", "message": clean(message), "param": None, **told})
+    prefix = b"event: error\n" if is_anthropic(path) or path == RESPONSES_PATH else b""
+    return prefix + b"data: " + body + b"\n\n"

@@ -50,6 +50,9 @@ def test_the_last_event_of_a_stream() -> None:
     assert errors.event(CHAT, "m").startswith(b'data: {"error":')
     assert errors.event(MESSAGES, "m").startswith(b'event: error\ndata: {"type":"error"')
     assert errors.event(MESSAGES, "m").endswith(b"\n\n")
+    name, _, data = errors.event("/v1/responses", "m").decode().partition("\ndata: ")
+    told = json.loads(data)
+    assert (name, told["type"], told["message"], told["error"]["code"]) == ("event: error", "error", "m", "bad_gateway")
 
 
 def test_what_is_no_text_becomes_some() -> None:
