@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 HEADER = "x-llmfleet-conversation"
 # An image may be megabytes, and two that begin with so many equal characters are rare. They would only stay together.
@@ -43,7 +44,7 @@ def _first(path: str, body: Mapping[str, object]) -> Iterator[str]:
     """The texts of what the client says first, with the addresses or bytes of images and sounds."""
     if path == "/v1/completions":
         prompt = body.get("prompt")
-        first = prompt[0] if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int) else prompt
+        first: Any = prompt[0] if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int) else prompt
         if first:
             yield first[:PROMPT_CHARACTERS] if isinstance(first, str) else repr(first[:PROMPT_TOKENS])
         return
