@@ -6,13 +6,16 @@
 
 client.py PORT STREAMS OUTPUT [PATH]    it asks again and again until it gets SIGTERM; the key is in CLIENT_KEY
 
-OUTPUT gets a line of JSON for each request: moment, answer, seconds, and what failed. Like the gate, it asks once more
-on a new connection if a kept one ends before a byte of the answer has come; nothing else is tried again.
+OUTPUT gets a line of JSON for each request: moment, conversation, answer, seconds, and what failed. Each stream goes
+round a few conversations of its own. The gate knows them by what they say first, and the inner Nginx by the header that
+the gate would send. Like the gate, it asks once more on a new connection if a kept one ends before a byte of the answer
+has come; nothing else is tried again.
 """
 
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -24,12 +27,14 @@ from typing import Any
 SECONDS = 30
 SOUTH = "/chat/v1/chat/completions"
 PAUSE = 0.2
+CONVERSATIONS = 5
 
 
-def ask(connection: http.client.HTTPConnection, path: str, key: str) -> str:
+def ask(connection: http.client.HTTPConnection, path: str, key: str, conversation: str) -> str:
     """Ask once, as a stream, and return what the model said."""
-    body = {"model": "chat", "stream": True, "messages": [{"role": "user", "content": "a b c"}]}
+    body = {"model": "chat", "stream": True, "messages": [{"role": "user", "content": f"a b {conversation}"}]}
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    headers["X-LLMFleet-Conversation"] = conversation
     connection.request("POST", path, json.dumps(body), headers)
     answer = connection.getresponse()
     text = answer.read().decode()
@@ -43,24 +48,25 @@ def ask(connection: http.client.HTTPConnection, path: str, key: str) -> str:
     return " ".join(delta.get("content", "") for delta in deltas).split()[0]
 
 
-def go_on(port: int, path: str, key: str, out: Any, lock: threading.Lock) -> None:
-    """Ask until the process ends."""
+def go_on(number: int, port: int, path: str, key: str, out: Any, lock: threading.Lock) -> None:
+    """Ask until the process ends, as the stream of this number."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
-    while True:
-        began = time.time()
+    for turn in itertools.count():
+        began, conversation = time.time(), f"{number}-{turn % CONVERSATIONS}"
         said, failed = "", ""
         try:
             try:
-                said = ask(connection, path, key)
+                said = ask(connection, path, key, conversation)
             except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
                 # As the gate does: a kept connection ended before a byte of the answer had come.
                 connection.close()
-                said = ask(connection, path, key)
+                said = ask(connection, path, key, conversation)
         except (OSError, ValueError, LookupError, http.client.HTTPException) as error:
             failed = f"{type(error).__name__}: {error}"
             connection.close()
+        seen = {"at": began, "conversation": conversation, "said": said, "seconds": time.time() - began}
         with lock:
-            out.write(json.dumps({"at": began, "said": said, "seconds": time.time() - began, "failed": failed}) + "\n")
+            out.write(json.dumps({**seen, "failed": failed}) + "\n")
             out.flush()
         time.sleep(PAUSE)
 
@@ -73,7 +79,7 @@ def main() -> None:
     lock = threading.Lock()
     with open(output, "a", encoding="utf-8") as out:
         given = (port, path, os.environ["CLIENT_KEY"], out, lock)
-        threads = [threading.Thread(target=go_on, args=given) for _ in range(streams)]
+        threads = [threading.Thread(target=go_on, args=(number, *given)) for number in range(streams)]
         for thread in threads:
             thread.start()
         for thread in threads:

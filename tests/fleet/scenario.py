@@ -94,6 +94,7 @@ class Scenario:
             "failed": [one["failed"] for one in asked if one["failed"]],
             "failed_at": [one["at"] for one in asked if one["failed"]],
             "said": sorted({one["said"] for one in asked if one["said"]}),
+            "turns": [[one["conversation"], one["said"]] for one in asked if one["said"]],
             "last": [one["said"] for one in asked[-20:]],
             "processes": {name: self.processes(name) for name in SERVING},
             "ledger": {name: self.ledger(name) for name in SERVING},

@@ -100,6 +100,24 @@ def test_a_rollout_that_was_killed_is_finished_by_the_next_one(told: dict[str, d
     assert all("--prefix=new:" in text for text in told["rolled"]["processes"].values())
 
 
+def test_a_conversation_goes_over_once_while_both_versions_serve(told: dict[str, dict[str, Any]]) -> None:
+    for names in (("killed", "rolled"), ("broken",), ("rollback",)):
+        versions: dict[str, list[str]] = {}
+        order = [turn for name in names for turn in told[name]["turns"]]
+        for conversation, said in order:
+            seen = versions.setdefault(conversation, [])
+            seen += [said] if seen[-1:] != [said] else []
+        flips = [len(seen) - 1 for seen in versions.values()]
+        said = [version for _conversation, version in order]
+        first, last = said.index(said[-1]), len(said) - said[::-1].index(said[0])
+        both = max(0, last - first)
+        print(
+            f"{', '.join(names)}: {len(flips)} conversations, {sum(flips)} went over, {both} answers from both versions"
+        )
+        assert max(flips) <= 1, {name: seen for name, seen in versions.items() if len(seen) > 2}
+        assert len(flips) >= 40
+
+
 def test_a_version_that_answers_errors_goes_back_by_itself(told: dict[str, dict[str, Any]]) -> None:
     run = told["broken"]
     assert run["code"] != 0
