@@ -174,8 +174,8 @@ def main() -> None:
         fleet.play("refused", maintain, host="serving2", do="hold")
         fleet.play("while_out", "site.yml")
         fleet.play("in", maintain, host="serving1", do="release")
-        # A trial finds nothing wrong with it: half of the requests that come through a gateway fail.
-        faulty = {"llm_fleet_prefix": "bad:", "llm_fleet_args": {"fail-rate": 0.5}}
+        # A trial finds nothing wrong with it: most requests that come through a gateway fail.
+        faulty = {"llm_fleet_prefix": "bad:", "llm_fleet_args": {"fail-rate": 0.8}}
         fleet.play("faulty", rollout, model="chat", **faulty)
     finally:
         client.terminate()
