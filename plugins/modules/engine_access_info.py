@@ -32,7 +32,7 @@ options:
     type: list
     elements: dict
     required: true
-    options:
+    suboptions:
       name: {description: Name of the instance., type: str, required: true}
       host: {description: Its host., type: str, required: true}
       address: {description: Address and port., type: str, required: true}

@@ -24,7 +24,7 @@ attributes:
   idempotent: {support: none, details: Each call is an entry.}
 options:
   kind: {description: What was done., type: str, choices: [maintain, hold, release], required: true}
-  verdict: {description: What it came to, in words., type: str, required: true}
+  verdict: {description: "What it came to, in words.", type: str, required: true}
   seconds: {description: Seconds that it took., type: float}
   state_root: {description: Directory of state., type: path, default: /var/lib/llmfleet}
 """

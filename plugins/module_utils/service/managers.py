@@ -128,7 +128,7 @@ class Systemd:
         return bool(names) and self._any_stale(names, self._show(names))
 
     def _any_stale(self, names: list[str], shown: dict[str, dict[str, str]]) -> bool:
-        units = [(name, unit) for name in names for unit in {self._service(name), self._unit(name)}]
+        units = [(name, unit) for name in names for unit in sorted({self._service(name), self._unit(name)})]
         return any(self._is_stale(name, shown.get(unit, {})) for name, unit in units)
 
     def prepare(self, names: list[str]) -> None:
