@@ -17,6 +17,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils import problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import holds, transition
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.room import Room
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import rollout
 
 REBOOT, DRIVER, PACKAGES, HOLD, RELEASE = "reboot", "driver", "packages", "hold", "release"
 WORKS = (REBOOT, DRIVER, PACKAGES, HOLD, RELEASE)
@@ -91,7 +92,7 @@ def outage(
     :param downtime: models that may be away, as a list or joined by commas; ``gateway``; ``all``.
     :param report: ``hosts`` of a plan: GPUs with their memory.
     """
-    away = {one.strip() for one in (downtime.split(",") if isinstance(downtime, str) else downtime or [])}
+    away = set(rollout.names(downtime))
     here = [one for one in current if one["host"] == host]
     serving = [one for one in current if transition.in_service(one, machines)]
     keep = transition.floors(models, serving, away)
@@ -151,7 +152,7 @@ def removal_problems(
     :param left_out: gateways that the run leaves out.
     :param downtime: models that may be away, as a list or joined by commas; ``all``.
     """
-    away = {one.strip() for one in (downtime.split(",") if isinstance(downtime, str) else downtime or [])}
+    away = set(rollout.names(downtime))
     names = set(serving)
     if held or not left_out:
         return []

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import local_server
 import pytest
 from ansible_collections.llmfleet.serving.plugins.modules import engine_access_info
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import changes
@@ -39,11 +39,8 @@ class Engine(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Engine)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with local_server.serving(ThreadingHTTPServer((local_server.ADDRESS, 0), Engine)) as place:
+        yield place
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import local_server
 import pytest
 from ansible_collections.llmfleet.serving.plugins.modules import engine_idle
 from module_runner import run_module
@@ -39,11 +39,9 @@ class Engine(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Engine)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
+    server = ThreadingHTTPServer((local_server.ADDRESS, 0), Engine)
+    with local_server.serving(server):
+        yield server.server_port
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import local_server
 import pytest
 from ansible_collections.llmfleet.serving.plugins.modules import engine_traffic_info
 from module_runner import run_module
@@ -32,11 +32,9 @@ class Engine(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Engine)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
+    server = ThreadingHTTPServer((local_server.ADDRESS, 0), Engine)
+    with local_server.serving(server):
+        yield server.server_port
 
 
 def test_it_reads_the_instances_that_are_named(
