@@ -7,7 +7,8 @@
 rig.py FOLDER HOST=ADDRESS... -- COMMAND    as root; runs the command beside the hosts, and ends them when it ends
 
 A host is a set of Linux namespaces: its address is on a bridge that the command's network has, too. Programs and
-packages are those of this machine, and so are the environments in /opt/llmfleet, which the demo has installed. The
+packages are those of this machine, and so are the environments in /opt/llmfleet, which the demo has installed. What a
+host says about its memory stands in for a machine of its own, so that a run does not depend on what else runs here. The
 command finds FOLDER/HOST/python, which runs Python on a host: Ansible's interpreter for it.
 """
 
@@ -28,6 +29,20 @@ PREFIX = 24
 COPIED = "/etc"
 OWN_IN_ETC = ("llmfleet", "ansible", "supervisor", "nftables.d")
 EMPTY = ("/var/lib/llmfleet", "/var/log/llmfleet", "/run/llmfleet", "/var/spool/llmfleet")
+# Memory in kB as /proc/meminfo has it: 16 GiB of which nearly all is available.
+MEMORY = "".join(
+    f"{name + ':':16}{value:>8} kB\n"
+    for name, value in {
+        "MemTotal": 16777216,
+        "MemFree": 15728640,
+        "MemAvailable": 15728640,
+        "Buffers": 0,
+        "Cached": 0,
+        "SwapCached": 0,
+        "SwapTotal": 0,
+        "SwapFree": 0,
+    }.items()
+)
 NAMESPACES = ["unshare", "--mount", "--uts", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
@@ -51,6 +66,7 @@ class Host:
         for own in OWN_IN_ETC:
             shutil.rmtree(self.root / "etc" / own, ignore_errors=True)
         (self.root / "etc" / "hostname").write_text(f"{name}\n")
+        (self.root / "meminfo").write_text(MEMORY)
         program = f"{__file__} --host {self.root} {name}".split()
         self.process = subprocess.Popen(
             [*NAMESPACES, sys.executable, *program], stdin=subprocess.DEVNULL, preexec_fn=end_with_parent
@@ -97,6 +113,7 @@ def be_host(root: Path, name: str) -> None:
     run("hostname", name)
     run("mount", "--make-rprivate", "/")
     run("mount", "--bind", str(root / "etc"), "/etc")
+    run("mount", "--bind", str(root / "meminfo"), "/proc/meminfo")
     for place in EMPTY:
         Path(place).mkdir(parents=True, exist_ok=True)
         run("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", place)

@@ -107,6 +107,12 @@ class Scenario:
         )
         return found
 
+    def begin(self) -> None:
+        """Set the fleet up, without which nothing can be seen."""
+        told = self.play("first", "site.yml")
+        if told["code"]:
+            sys.exit(f"the fleet was not set up; the log ends with:\n{told['log']}")
+
     def client(self) -> list[dict[str, Any]]:
         """Return what the client saw so far."""
         place = self.output / "client.jsonl"
@@ -155,7 +161,7 @@ class Scenario:
 def main() -> None:
     """Run the changes."""
     fleet = Scenario(Path(sys.argv[1]), Path(sys.argv[2]))
-    fleet.play("first", "site.yml")
+    fleet.begin()
     fleet.tags = TAGS
     client = fleet.ask()
     time.sleep(2)
