@@ -67,7 +67,7 @@ again: .venv/control/.complete $(NEWER_CORES:%=%/.complete) ## The tarball and n
 	@tests/collection/again.sh $(DEMO_INVENTORY) tests/output $(NEWER_CORES)
 
 fleet: .venv/control/.complete .venv/test/.complete ## Rollouts of a fleet of three hosts that are namespaces of this machine, under a client (root, demo)
-	@$(PYTEST) -s tests/fleet
+	@.venv/test/bin/python tests/bench/green.py $(UNLESS_GREEN) fleet $(PYTEST) -s tests/fleet
 
 changes: .venv/control/.complete .venv/test/.complete ## The demo with a rotated key, stopped, and brought back by a run that is killed and run again
 	@$(PYTEST) tests/changes

@@ -45,6 +45,8 @@ NO_INPUTS = (
 )
 # The folder of what scenarios have in common; other proofs of the bench use some of it too.
 SHARED = "shared"
+# Folders of tests that one proof alone reads: all that is in them counts for it, and nothing for others.
+OWN_FOLDERS = {"tests/fleet/": "fleet"}
 # Scenarios that use files of another one.
 BORROWS = {"container": ("default",)}
 
@@ -62,6 +64,9 @@ class Record:
 
 def is_input(path: str, scenario: str) -> bool:
     """Whether a file, named from the root of the checkout, can change what the scenario does."""
+    for own, proof in OWN_FOLDERS.items():
+        if path.startswith(own):
+            return scenario == proof
     if any(fnmatchcase(path, pattern) for pattern in NO_INPUTS):
         return False
     folder, _, rest = path.partition("/")

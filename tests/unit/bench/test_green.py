@@ -256,6 +256,18 @@ def test_what_a_scenario_borrows_is_its_input(green: ModuleType) -> None:
         assert green.is_input(borrowed, "first-command"), borrowed
 
 
+def test_a_folder_that_one_proof_alone_reads_counts_whole_for_it_and_nothing_for_others(green: ModuleType) -> None:
+    for folder, proof in green.OWN_FOLDERS.items():
+        files = [path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*.py")]
+        assert any("/test_" in path for path in files), folder
+        assert all(green.is_input(path, proof) for path in files)
+        assert not any(green.is_input(path, other) for path in files for other in ("default", "gpu", "first-command"))
+        named = [
+            path for path in (ROOT / "molecule").rglob("*") if path.is_file() and folder in path.read_text("latin-1")
+        ]
+        assert named == [], "a scenario names files of this folder"
+
+
 @pytest.mark.parametrize(
     "path",
     [
