@@ -26,7 +26,7 @@ from aiohttp import http, web
 from gate_content import RequestError
 from gate_form import Form
 from gate_keyring import Key, Keyring
-from gate_limits import LimitReachedError, Limits, Slot
+from gate_limits import LimitReachedError, Limits, Side, Slot
 from gate_log import UsageLog
 from gate_metrics import Metrics
 from gate_models import Directory, may_use
@@ -188,7 +188,7 @@ class Gate:
         if not may_use(key.models, name, model):
             raise RefusalError(403, f"The API key {key.alias} may not use {name}.", "model_not_allowed", "model")
         try:
-            slot = self.limits.admit(key.alias, key, model.name, model, time.time())
+            slot = self.limits.admit((Side("key", key.alias, key), Side("model", model.name, model)), time.time())
         except LimitReachedError as reached:
             headers = {"retry-after": str(reached.retry_after)}
             refusal = RefusalError(429, reached.message, reached.limit, headers=headers)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, llmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Limits of keys and models: requests and tokens of a minute, and requests at once.
+"""Limits of keys, teams and models: requests and tokens of a minute, and requests at once.
 
 One process counts, so the counts are exact. A minute is one of the clock; tokens are booked when they are known, so a
 key may exceed its tokens by those of its requests in flight. A refused request uses up nothing.
@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 MINUTE = 60.0
+TITLES = {"key": "The API key", "team": "The team", "model": "The model"}
 
 
 class Limited(Protocol):
-    """What has limits: a key or a model."""
+    """What has limits: a key, a team or a model."""
 
     @property
     def rpm(self) -> int | None: ...
@@ -37,9 +39,29 @@ class LimitReachedError(Exception):
 
 
 @dataclass(frozen=True)
-class Slot:
-    """One request in flight: what it holds until it ends."""
+class Side:
+    """Somebody for whom a request counts. `kind` is one of `TITLES`, and `name` is an alias or a name."""
 
+    kind: str
+    name: str
+    limits: Limited
+
+    @property
+    def counted(self) -> str:
+        """The name of its counts."""
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def title(self) -> str:
+        """How a message begins that is about it."""
+        return f"{TITLES[self.kind]} {self.name}"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One request in flight: for whom it counts until it ends, its key first and its model last."""
+
+    counted: tuple[str, ...]
     key: str
     model: str
 
@@ -71,29 +93,34 @@ class Limits:
         # Of each key and model, for keys that have a share of its slots.
         self._shares: Counter[tuple[str, str]] = Counter()
 
-    def admit(self, alias: str, key: Limited, name: str, model: Limited, now: float) -> Slot:
-        """Count a request of a key for a model, or raise LimitReachedError and count nothing."""
-        sides = ((f"key/{alias}", f"The API key {alias}", key), (f"model/{name}", f"The model {name}", model))
+    def admit(self, sides: Sequence[Side], now: float) -> Slot:
+        """Count a request for all its sides, or raise LimitReachedError and count nothing.
+
+        The first side is the key, the last one the model.
+        """
+        key, model = sides[0], sides[-1]
         requests, tokens = self._requests.counts(now), self._tokens.counts(now)
         wait = max(1, math.ceil(MINUTE - now % MINUTE))
-        for counted, title, limits in sides:
-            if limits.rpm is not None and requests[counted] >= limits.rpm:
-                raise LimitReachedError(f"{title} has had its {limits.rpm} requests of this minute.", "rpm", wait)
-            if limits.tpm is not None and tokens[counted] >= limits.tpm:
-                raise LimitReachedError(f"{title} has had its {limits.tpm} tokens of this minute.", "tpm", wait)
-        for counted, title, limits in sides:
-            most = limits.max_parallel_requests
-            if most is not None and self._running[counted] >= most:
-                raise LimitReachedError(f"{title} has its {most} requests at once.", "max_parallel_requests", 1)
-        share = self.share(key, model)
-        if share is not None and self._shares[alias, name] >= share:
-            message = f"The API key {alias} has its share of {share} requests at once of the model {name}."
+        for side in sides:
+            rpm, tpm = side.limits.rpm, side.limits.tpm
+            if rpm is not None and requests[side.counted] >= rpm:
+                raise LimitReachedError(f"{side.title} has had its {rpm} requests of this minute.", "rpm", wait)
+            if tpm is not None and tokens[side.counted] >= tpm:
+                raise LimitReachedError(f"{side.title} has had its {tpm} tokens of this minute.", "tpm", wait)
+        for side in sides:
+            most = side.limits.max_parallel_requests
+            if most is not None and self._running[side.counted] >= most:
+                raise LimitReachedError(f"{side.title} has its {most} requests at once.", "max_parallel_requests", 1)
+        share = self.share(key.limits, model.limits)
+        if share is not None and self._shares[key.name, model.name] >= share:
+            message = f"{key.title} has its share of {share} requests at once of the model {model.name}."
             raise LimitReachedError(message, "key_share", 1)
-        for counted, _title, _limits in sides:
+        slot = Slot(tuple(side.counted for side in sides), key.name, model.name)
+        for counted in slot.counted:
             requests[counted] += 1
             self._running[counted] += 1
-        self._shares[alias, name] += 1
-        return Slot(alias, name)
+        self._shares[slot.key, slot.model] += 1
+        return slot
 
     def share(self, key: Limited, model: Limited) -> int | None:
         """Requests at once of a key that has no limit of its own, so that no key holds a whole model."""
@@ -104,7 +131,7 @@ class Limits:
     def end(self, slot: Slot, tokens: int, now: float) -> None:
         """Give back what a request held, and book its tokens."""
         booked = self._tokens.counts(now)
-        for counted in (f"key/{slot.key}", f"model/{slot.model}"):
+        for counted in slot.counted:
             booked[counted] += tokens
             self._running[counted] -= 1
             if not self._running[counted]:

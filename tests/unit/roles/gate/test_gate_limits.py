@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pytest
-from gate_limits import LimitReachedError, Limits, Slot
+from gate_limits import LimitReachedError, Limits, Side, Slot
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ NOW = 1_000_020.0  # The 20th second of a minute is one before: 1_000_020 is a m
 
 @dataclass(frozen=True)
 class Some:
-    """Limits of a key or a model."""
+    """Limits of a key, a team or a model."""
 
     rpm: int | None = None
     tpm: int | None = None
@@ -29,17 +29,23 @@ class Some:
 FREE = Some()
 
 
+def sides(key: Some, model: Some, alias: str = "k", name: str = "m", **teams: Some) -> tuple[Side, ...]:
+    """Those of one request."""
+    between = (Side("team", team, limits) for team, limits in teams.items())
+    return (Side("key", alias, key), *between, Side("model", name, model))
+
+
 def admit(
     limits: Limits, key: Some = FREE, model: Some = FREE, now: float = NOW, alias: str = "k", name: str = "m"
 ) -> Slot:
-    return limits.admit(alias, key, name, model, now)
+    return limits.admit(sides(key, model, alias, name), now)
 
 
 def reached(
     limits: Limits, key: Some = FREE, model: Some = FREE, now: float = NOW, alias: str = "k", name: str = "m"
 ) -> LimitReachedError:
     with pytest.raises(LimitReachedError) as caught:
-        limits.admit(alias, key, name, model, now)
+        limits.admit(sides(key, model, alias, name), now)
     return caught.value
 
 
@@ -128,6 +134,37 @@ def test_a_key_without_a_limit_has_a_share_of_the_slots() -> None:
     assert limits.share(FREE, FREE) is None
 
 
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ({"rpm": 1}, "The team research has had its 1 requests of this minute."),
+        ({"tpm": 1}, "The team research has had its 1 tokens of this minute."),
+        ({"max_parallel_requests": 1}, "The team research has its 1 requests at once."),
+    ],
+)
+def test_a_team_has_limits_for_all_its_keys_together(limit: dict[str, int], said: str) -> None:
+    limits, team = Limits(), Some(**limit)
+    slot = limits.admit(sides(FREE, FREE, "a", research=team), NOW)
+    if "tpm" in limit:
+        limits.end(slot, 1, NOW)
+    with pytest.raises(LimitReachedError) as caught:
+        limits.admit(sides(FREE, FREE, "b", research=team), NOW)
+    assert (caught.value.message, caught.value.limit) == (said, next(iter(limit)))
+    # Another team has its own counts, and a key of no team has none of them.
+    limits.admit(sides(FREE, FREE, "b", sales=team), NOW)
+    limits.admit(sides(FREE, FREE, "b"), NOW)
+
+
+def test_what_its_team_refuses_is_counted_for_no_key_and_no_model() -> None:
+    limits, team, one = Limits(), Some(rpm=1), Some(rpm=2)
+    limits.admit(sides(one, one, research=team), NOW)
+    for _number in range(5):
+        with pytest.raises(LimitReachedError, match="team"):
+            limits.admit(sides(one, one, research=team), NOW)
+    limits.admit(sides(one, one), NOW)
+    assert reached(limits, one, one).limit == "rpm"
+
+
 def test_a_clock_that_is_set_back_a_little_forgets_nothing() -> None:
     limits, key = Limits(), Some(rpm=1)
     admit(limits, key, now=NOW + 5)
@@ -178,10 +215,10 @@ def test_counts_are_those_of_a_plain_list(steps: list[tuple[str, str, bool, int,
             and sum(count for who, _what, count in used if who == alias) < 60
             and sum(count for _who, what, count in used if what == name) < 90
             and sum(slot.model == name for slot in running) < 4
-            and running.count(Slot(alias, name)) < 2
+            and sum((slot.key, slot.model) == (alias, name) for slot in running) < 2
         )
         try:
-            running.append(limits.admit(alias, key, name, model, now))
+            running.append(limits.admit(sides(key, model, alias, name), now))
         except LimitReachedError:
             assert not fits
         else:
