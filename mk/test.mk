@@ -1,10 +1,11 @@
 # These targets test the collection. A step is a target; `make test` stops at the first that fails. Words run one after the other; in a word, "+"
 # separates lanes that run side by side and "," the steps of a lane, see tests/run.py. Steps run side by side if they keep one core busy, or wait for
 # something else half of their time, and measure no times; those that do (chain, gate, nginx and similar ones) run alone. Scenarios run while the demo is
-# installed, because a host takes over the environments that it has built. molecule-container (images of 8 GB are built, pushed and pulled),
-# first-command (three more demos) and clients (2 GB of packages of others) are not among them, which is reported at the end.
+# installed, because a host takes over the environments that it has built; it is stopped then, because their engines need the memory. molecule-container
+# (images of 8 GB are built, pushed and pulled), first-command (three more demos) and clients (2 GB of packages of others) are not among them, which is
+# reported at the end.
 TEST_STEPS ?= bench unit gate demo,again+sanity,lint,plan,prod changes,readme+docs-check,doctor,importer,compat,collection \
-  chain browser metrics engine+prometheus,outside nginx leaks molecule+molecule-gpu,fleet demo-clean
+  chain browser metrics engine+prometheus,outside nginx leaks demo-stop molecule+molecule-gpu,fleet demo-clean
 PYTEST = .venv/test/bin/python -m pytest
 PURE = ansible_collections.llmfleet.serving.plugins
 
