@@ -216,13 +216,14 @@ def inventory_problems(
     machines: Any = None,
     secrets: Any = None,
     engines: Any = None,
+    teams: Any = None,
 ) -> list[dict[str, Any]]:
     """Find all problems of an inventory."""
     try:
         registry.load(engines)
     except problems.ProblemsError as error:
         return [problem._asdict() for problem in error.problems]
-    found = inventory_check.check(llm_models, keys, catalog, extra, defaults, machines, secrets)
+    found = inventory_check.check(llm_models, keys, catalog, extra, defaults, machines, secrets, teams)
     return [problem._asdict() for problem in found]
 
 

@@ -27,9 +27,11 @@ def gate_settings(models: list[dict[str, Any]], values: dict[str, Any]) -> dict[
     return settings.settings(plain(models), plain(values))
 
 
-def gate_keyring(keys: list[dict[str, Any]], metrics_key: str) -> dict[str, Any]:
+def gate_keyring(
+    keys: list[dict[str, Any]], metrics_key: str, teams: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """Create the gate's file of keys."""
-    return keyring.keyring(plain(keys), metrics_key)
+    return keyring.keyring(plain(keys), metrics_key, plain(teams or []))
 
 
 def gate_problems(
@@ -38,16 +40,22 @@ def gate_problems(
     other_models: list[str],
     secrets: dict[str, Any],
     host: str = "",
+    teams: list[dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """Find all problems of the gate's keys."""
     names = settings.names(plain(models), plain(other_models))
-    found = key_checks.problems(keys, names, plain(secrets), resolved=True)
+    found = key_checks.problems(keys, names, plain(secrets), resolved=True, teams=plain(teams))
     return [problem._replace(host=str(host))._asdict() for problem in found]
 
 
-def limits_note(keys: list[dict[str, Any]], models: list[dict[str, Any]], hosts: list[str]) -> str:
+def limits_note(
+    keys: list[dict[str, Any]],
+    models: list[dict[str, Any]],
+    hosts: list[str],
+    teams: list[dict[str, Any]] | None = None,
+) -> str:
     """Tell what limits come to with several gateways."""
-    return gate_limits_note.note(plain(keys), plain(models), plain(hosts))
+    return gate_limits_note.note(plain(keys), plain(models), plain(hosts), plain(teams or []))
 
 
 def nginx_doors(

@@ -267,6 +267,7 @@ def gate_parameters(bin_folder: Path, backend: str, translator: str) -> dict[str
         "gate_request_timeout": 600,
         "gate_max_choices": 8,
         "gate_max_prompts": 32,
+        "gate_teams": [],
         "gate_keys_resolved": [{"alias": "benchmark", "key": KEY, **LIMITS}],
         "gate_models": [{"name": "chat", "context": 8192, "max_parallel_requests": 1000}],
     }

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import time
@@ -14,41 +13,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import aiohttp
-from gate_process import CHAT, COMPLETIONS, Answer, Gate, Stub, free_port, said, within
+from gate_process import CHAT, COMPLETIONS, Gate, Stub, free_port, in_one_minute, many, refused, said, within
 
 Start = Callable[..., Gate]
-
-
-def many(gate: Gate, number: int, body: object, key: str = "", path: str = CHAT) -> Counter[int]:
-    """The statuses of requests that are sent at once."""
-
-    async def ask(session: aiohttp.ClientSession) -> int:
-        async with session.post(f"http://127.0.0.1:{gate.port}{path}", json=body) as answer:
-            await answer.read()
-            return answer.status
-
-    async def all_of_them() -> list[int]:
-        headers = {"Authorization": f"Bearer {key or gate.key_of('team')}"}
-        connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
-            return await asyncio.gather(*[ask(session) for _number in range(number)])
-
-    return Counter(asyncio.run(all_of_them()))
-
-
-def in_one_minute(seconds: float = 5.0) -> None:
-    """Wait until a minute of the clock has at least so many seconds left."""
-    left = 60 - time.time() % 60
-    if left < seconds:
-        time.sleep(left + 0.1)
-
-
-def refused(answer: Answer, code: str) -> int:
-    """Seconds after which to come back."""
-    assert (answer.status, answer.json()["error"]["code"]) == (429, code), answer
-    assert answer.json()["error"]["type"] == "rate_limit_error"
-    return int(answer.headers["retry-after"])
 
 
 def test_requests_of_a_minute(start: Start, stub: Stub) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import http.client
@@ -17,9 +18,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import aiohttp
 
 ROOT = Path(__file__).resolve().parents[2]
 GATE = ROOT / "roles" / "gate" / "files" / "gate.py"
@@ -154,6 +158,7 @@ class Gate(Web):
             **settings,
         }
         self.keys: dict[str, dict[str, Any]] = {}
+        self.teams: list[dict[str, Any]] = []
         self.output = folder / "output"
         self.process: subprocess.Popen[bytes] | None = None
         self.engine_key(ENGINE_KEY)
@@ -172,7 +177,7 @@ class Gate(Web):
 
     def write_keys(self) -> None:
         new = self.folder / "keys.json.new"
-        new.write_text(json.dumps({"keys": list(self.keys.values())}))
+        new.write_text(json.dumps({"keys": list(self.keys.values()), "teams": self.teams}))
         new.replace(self.folder / "keys.json")
 
     def write_settings(self) -> Path:
@@ -260,6 +265,37 @@ class Gate(Web):
         head = f"POST {path} HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {key or self.key_of('team')}\r\n"
         connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
         return connection
+
+
+def many(gate: Gate, number: int, body: object, key: str = "", path: str = CHAT) -> Counter[int]:
+    """The statuses of requests that are sent at once."""
+
+    async def ask(session: aiohttp.ClientSession) -> int:
+        async with session.post(f"http://127.0.0.1:{gate.port}{path}", json=body) as answer:
+            await answer.read()
+            return answer.status
+
+    async def all_of_them() -> list[int]:
+        headers = {"Authorization": f"Bearer {key or gate.key_of('team')}"}
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
+            return await asyncio.gather(*[ask(session) for _number in range(number)])
+
+    return Counter(asyncio.run(all_of_them()))
+
+
+def in_one_minute(seconds: float = 5.0) -> None:
+    """Wait until a minute of the clock has at least so many seconds left."""
+    left = 60 - time.time() % 60
+    if left < seconds:
+        time.sleep(left + 0.1)
+
+
+def refused(answer: Answer, code: str) -> int:
+    """Seconds after which to come back."""
+    assert (answer.status, answer.json()["error"]["code"]) == (429, code), answer
+    assert answer.json()["error"]["type"] == "rate_limit_error"
+    return int(answer.headers["retry-after"])
 
 
 @contextlib.contextmanager

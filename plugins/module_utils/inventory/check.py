@@ -57,6 +57,7 @@ def check(
     defaults: Any = None,
     machines: dict[str, dict[str, Any]] | None = None,
     secrets: dict[str, Any] | None = None,
+    teams: Any = None,
 ) -> list[Problem]:
     """Return every problem of the inventory that can be found without reading a host.
 
@@ -66,6 +67,7 @@ def check(
     :param extra: the user's own entries of the catalogue.
     :param defaults: ``llm_model_defaults``.
     :param secrets: values of the fleet's own keys by the variables that give them, as far as they are known.
+    :param teams: ``llm_teams`` as the user wrote it.
     :param machines: all hosts, each ``{distribution, distribution_version}``; none of them are checked without.
     """
     resolved, problems = models.examine(raw_models, catalog, extra, defaults)
@@ -73,7 +75,7 @@ def check(
         remedy = "write what is to be served, e.g. [{name: chat, source: 'demo:'}]"
         problems = [Problem("llm_models", raw_models, "there is no model", remedy)]
     known = [name for model in resolved for name in [model["name"], *model["aliases"]]]
-    problems += key_checks.problems(keys, known, secrets)
+    problems += key_checks.problems(keys, known, secrets, teams=teams)
     for host, facts in (machines or {}).items():
         problems += distribution_problems(host, facts.get("distribution"), facts.get("distribution_version"))
     return problems

@@ -16,7 +16,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import 
 # Prometheus.
 CHAT_PAGE, VERIFY, METRICS = "chat-page", "verify", "prometheus"
 INTERNAL = (CHAT_PAGE, VERIFY)
-KEY_FIELDS = ("models", "rpm", "tpm", "max_parallel_requests", "expires")
+KEY_FIELDS = ("models", "rpm", "tpm", "max_parallel_requests", "expires", "team", "priority", "tags")
 
 
 def secret_name(alias: str) -> str:

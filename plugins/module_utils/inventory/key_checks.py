@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Check the keys of clients and the fleet's own, for the inventory and for the gateway's role. No message has a value.
+"""Check the keys of clients, their teams and the fleet's own keys, for the inventory and for the gateway's role. No
+message has a key's value.
 
 Pure functions over dictionaries; no Ansible, no files, no network.
 """
@@ -16,6 +17,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import 
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, nearest, plain
 
 HIDDEN = "(hidden)"
+TEAMS = "llm_teams"
 # A gateway stores a plain SHA-256 sum of a key, from which a short key could be guessed.
 SHORTEST = 16
 # A key is sent in a header.
@@ -35,12 +37,51 @@ def value_problems(variable: str, value: Any) -> list[Problem]:
     return []
 
 
+def unknown_models(label: str, clean: dict[str, Any], known: list[str]) -> list[Problem]:
+    """Return a problem for each model that a key or a team names and that is not served."""
+    return [
+        Problem(f"{label}.models", model, "there is no such model", nearest(model, known))
+        for model in clean.get("models", [])
+        if model not in known
+    ]
+
+
+def examine_teams(teams: Any, known_models: Iterable[str], variable: str = TEAMS) -> tuple[list[str], list[Problem]]:
+    """Return the names of the teams, and their problems.
+
+    :param teams: ``llm_teams`` as the user wrote it.
+    :param known_models: names and aliases of the models that are served.
+    """
+    entries = plain(teams or [])
+    if not isinstance(entries, list):
+        return [], [Problem(variable, entries, "a list is needed", "write a list of {name: ...}")]
+    names: list[str] = []
+    found: list[Problem] = []
+    for index, raw in enumerate(entries):
+        name = raw.get("name") if isinstance(raw, dict) else None
+        label = f"{variable}[{rules.label(name, index)}]"
+        clean, problems = schema.apply(schema.TEAM, raw, label)
+        found += problems
+        if not isinstance(raw, dict):
+            continue
+        if name is None:
+            found.append(Problem(f"{label}.name", None, "every team needs it", "give a name, which keys name as team"))
+        elif name in names:
+            found.append(Problem(f"{label}.name", name, "another team has it", "give every team a name of its own"))
+        names.append(str(name))
+        found += unknown_models(label, clean, list(known_models))
+    return names, found
+
+
 class Ring:
     """The keys that were checked so far: no two may have the same alias or the same value."""
 
-    def __init__(self, variable: str, known_models: Iterable[str], reserved: Iterable[str]) -> None:
+    def __init__(
+        self, variable: str, known_models: Iterable[str], reserved: Iterable[str], teams: Iterable[str] = ()
+    ) -> None:
         self.variable = variable
         self.known_models = list(known_models)
+        self.teams = list(teams)
         self.reserved = tuple(reserved)
         self.aliases: set[str] = set()
         self.values: dict[str, str] = {}
@@ -74,11 +115,11 @@ class Ring:
             return [Problem(label, HIDDEN, "a dictionary is needed", "write {alias: NAME}")]
         clean, found = schema.apply(fields, raw, label, hidden=True)
         found += self.alias(f"{label}.alias", alias)
-        for model in clean.get("models", []):
-            if model not in self.known_models:
-                found.append(
-                    Problem(f"{label}.models", model, "there is no such model", nearest(model, self.known_models))
-                )
+        found += unknown_models(label, clean, self.known_models)
+        team = clean.get("team")
+        if team is not None and team not in self.teams:
+            remedy = nearest(team, self.teams) if self.teams else f"add it to {TEAMS}, or leave it out"
+            found.append(Problem(f"{label}.team", team, "there is no such team", remedy))
         if client_keys.given(clean):
             found += self.value(f"{label}.value", label, client_keys.given(clean))
         return found
@@ -89,18 +130,21 @@ def problems(
     known_models: Iterable[str],
     secrets: dict[str, Any] | None = None,
     resolved: bool = False,
+    teams: Any = None,
 ) -> list[Problem]:
-    """Return the problems of the clients' keys and of the fleet's own.
+    """Return the problems of the clients' keys, of their teams and of the fleet's own keys.
 
     :param keys: ``litellm_keys``, or ``gate_keys_resolved``.
     :param known_models: names and aliases of the models that are served.
     :param secrets: values of the fleet's own keys by the variables that give them; empty ones are made later.
     :param resolved: whether the keys have their values already, and those of the collection are among them.
+    :param teams: ``llm_teams``.
     """
     variable = "gate_keys_resolved" if resolved else "litellm_keys"
     reserved = [client_keys.METRICS, *(() if resolved else client_keys.INTERNAL)]
-    ring = Ring(variable, known_models, reserved)
-    found = []
+    known = list(known_models)
+    names, found = examine_teams(teams, known)
+    ring = Ring(variable, known, reserved, names)
     for name, value in (secrets or {}).items():
         if value:
             found += ring.value(name, name, value)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Schemas of a model, a catalogue entry and a client's key: names, types, limits.
+"""Schemas of a model, a catalogue entry, a client's key and a team: names, types, limits.
 
 A schema is a dictionary of field names to rules (``rules.py``), or to another schema.
 """
@@ -120,6 +120,13 @@ def _env(value: Any) -> dict[str, Any]:
     return {str(name): None if item is None else str(item) for name, item in value.items()}
 
 
+def _budget(_value: Any) -> None:
+    raise RefusedError(
+        "a budget needs a store of what was used, which this version of the collection does not have",
+        "leave it out; rpm and tpm limit each minute",
+    )
+
+
 # Fields of a model in a catalogue entry and in the fleet's defaults.
 FAMILY: Schema = {
     "args": args,
@@ -154,18 +161,32 @@ MODEL: Schema = {
     "revision": text(re.compile(r"\S+"), "a commit, tag or branch of the model's repository"),
     "source": _source,
 }
+# What a key and a team may both have. The engine's own range of priorities is larger than anybody needs.
+SHARED: Schema = {
+    "budget": _budget,
+    "max_parallel_requests": number(1),
+    "models": texts(text(re.compile(r"\S+"), "names of models")),
+    "priority": number(-1000, 1000),
+    "rpm": number(1),
+    "tpm": number(1),
+}
 KEY: Schema = {
+    **SHARED,
     "alias": text(ALIAS, "letters, digits and . _ : / @ -"),
     "expires": expiry,
     "key": anything,
-    "max_parallel_requests": number(1),
-    "models": texts(text(re.compile(r"\S+"), "names of models")),
-    "rpm": number(1),
-    "tpm": number(1),
+    "tags": texts(text(ALIAS, "letters, digits and . _ : / @ -")),
+    "team": text(ALIAS, "letters, digits and . _ : / @ -"),
     "value": anything,
 }
+TEAM: Schema = {**SHARED, "name": text(ALIAS, "letters, digits and . _ : / @ -")}
 # Fields of a key for the gateway's role, which may also be refused temporarily.
 RESOLVED_KEY: Schema = {**{name: rule for name, rule in KEY.items() if name != "value"}, "blocked": flag}
+
+
+def offered(schema: Schema) -> list[str]:
+    """Return the fields that a message may offer; a budget is refused with a reason of its own."""
+    return sorted(name for name, rule in schema.items() if rule is not _budget)
 
 
 def apply(schema: Schema, raw: Any, variable: str, hidden: bool = False) -> tuple[dict[str, Any], list[Problem]]:
@@ -176,14 +197,16 @@ def apply(schema: Schema, raw: Any, variable: str, hidden: bool = False) -> tupl
     :param hidden: whether it holds secrets, so that messages must not show what a misspelt key holds.
     """
     if not isinstance(raw, dict):
-        return {}, [Problem(variable, raw, "a dictionary is needed", "known keys are " + ", ".join(sorted(schema)))]
+        return {}, [Problem(variable, raw, "a dictionary is needed", "known keys are " + ", ".join(offered(schema)))]
     clean: dict[str, Any] = {}
     problems: list[Problem] = []
     for key, value in raw.items():
         rule = schema.get(key)
         if rule is None:
             shown = "(hidden)" if hidden else value
-            problems.append(Problem(f"{variable}.{key}", shown, "there is no such key", nearest(str(key), schema)))
+            problems.append(
+                Problem(f"{variable}.{key}", shown, "there is no such key", nearest(str(key), offered(schema)))
+            )
         elif value is None:
             continue
         elif isinstance(rule, dict):

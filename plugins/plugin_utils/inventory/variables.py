@@ -24,7 +24,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.problems import (
 
 Spec = Mapping[str, Any]
 # Their whole content has a check of its own (module_utils/inventory).
-CHECKED_ELSEWHERE = ("llm_models", "llm_model_defaults", "llm_catalog_extra", "litellm_keys")
+CHECKED_ELSEWHERE = ("llm_models", "llm_model_defaults", "llm_catalog_extra", "litellm_keys", "llm_teams", "gate_teams")
 # Values of these may hold secrets, though their argument specs do not say so.
 SECRET = re.compile(r".*(_environment|_env|_config|_configs|_daemon|_tls_certificate)")
 ENVIRONMENT = re.compile(r".*(_environment|_env)")

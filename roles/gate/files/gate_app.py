@@ -122,17 +122,18 @@ class Gate:
                 return self._models(request, path, key)
             return await self._inference(request, path, query, key)
         except RefusalError as refusal:
-            self._refused(refusal, key.alias if key else "", path)
+            self._refused(refusal, key, path)
             return refused(request, path, refusal)
         except Exception as error:  # noqa: BLE001
             # A mistake of ours; a traceback could quote a prompt.
             LOG.error("%s failed (%s, %s)", path[:100], type(error).__name__, errors.place(error))
             return refused(request, path, RefusalError(500, "The gateway failed.", "internal_error"))
 
-    def _refused(self, refusal: RefusalError, alias: str, path: str) -> None:
-        self.metrics.refusals.labels(alias, refusal.code).inc()
+    def _refused(self, refusal: RefusalError, key: Key | None, path: str) -> None:
+        who = labels(key) if key else ("", "")
+        self.metrics.refusals.labels(*who, refusal.code).inc()
         if path in ENDPOINTS:
-            self.metrics.requests.labels(alias, refusal.model, path, str(refusal.status)).inc()
+            self.metrics.requests.labels(*who, refusal.model, path, str(refusal.status)).inc()
 
     def _key(self, request: web.BaseRequest) -> Key:
         """The one key of a request."""
@@ -160,10 +161,11 @@ class Gate:
     def _models(self, request: web.BaseRequest, path: str, key: Key) -> web.Response:
         only(request, ("GET", "HEAD"))
         anthropic = "anthropic-version" in request.headers
+        names = self.directory.names(key.models, key.team.models if key.team else ())
         if path == MODELS:
-            return answer(self.directory.listing(key.models, anthropic))
+            return answer(self.directory.listing(names, anthropic))
         name = unquote(path[len(MODELS) + 1 :])
-        if name not in self.directory.names(key.models):
+        if name not in names:
             raise RefusalError(404, f"There is no model {name[:100]} here.", "model_not_found", "model")
         return answer(self.directory.entry(name, anthropic))
 
@@ -187,8 +189,10 @@ class Gate:
             raise RefusalError(404, f"There is no model {name[:100]} here.", "model_not_found", "model")
         if not may_use(key.models, name, model):
             raise RefusalError(403, f"The API key {key.alias} may not use {name}.", "model_not_allowed", "model")
+        if key.team and not may_use(key.team.models, name, model):
+            raise RefusalError(403, f"The team {key.team.name} may not use {name}.", "model_not_allowed", "model")
         try:
-            slot = self.limits.admit((Side("key", key.alias, key), Side("model", model.name, model)), time.time())
+            slot = self.limits.admit(sides(key, model), time.time())
         except LimitReachedError as reached:
             headers = {"retry-after": str(reached.retry_after)}
             refusal = RefusalError(429, reached.message, reached.limit, headers=headers)
@@ -203,7 +207,7 @@ class Gate:
             gauge.dec()
             now = time.time()
             self.limits.end(slot, forward.usage.total, now)
-            self._book(forward, slot, started, now)
+            self._book(forward, slot, key, started, now)
 
         forward.book = book
         try:
@@ -339,22 +343,24 @@ class Gate:
             body["stream_options"] = options
         return body
 
-    def _book(self, forward: Forward, slot: Slot, started: float, now: float) -> None:
+    def _book(self, forward: Forward, slot: Slot, key: Key, started: float, now: float) -> None:
         """Count a request that has ended, and write its line."""
         seconds, usage = time.monotonic() - started, forward.usage
-        metrics = self.metrics
-        metrics.requests.labels(slot.key, slot.model, forward.path, str(forward.status)).inc()
+        metrics, who = self.metrics, labels(key)
+        metrics.requests.labels(*who, slot.model, forward.path, str(forward.status)).inc()
         metrics.seconds.labels(slot.model).observe(seconds)
         first = round(forward.first - started, 4) if forward.first else None
         if first is not None:
             metrics.first_seconds.labels(slot.model).observe(first)
         for kind, count in (("prompt", usage.prompt), ("cached", usage.cached), ("completion", usage.completion)):
             if count:
-                metrics.tokens.labels(slot.key, slot.model, kind).inc(count)
+                metrics.tokens.labels(*who, slot.model, kind).inc(count)
         entry = {
             "time": round(now, 3),
             "request_id": forward.headers.get("x-request-id"),
             "key": slot.key,
+            "team": key.team.name if key.team else None,
+            "tags": key.tags,
             "model": slot.model,
             "path": forward.path,
             "status": forward.status,
@@ -370,6 +376,17 @@ class Gate:
         except OSError as error:
             metrics.lost.inc()
             LOG.error("the usage of a request could not be written (%s)", error)
+
+
+def sides(key: Key, model: Model) -> tuple[Side, ...]:
+    """For whom a request counts."""
+    team = (Side("team", key.team.name, key.team),) if key.team else ()
+    return (Side("key", key.alias, key), *team, Side("model", model.name, model))
+
+
+def labels(key: Key) -> tuple[str, str]:
+    """Key and team of a metric. Tags are none: there may be any number of them, and they are in the usage log."""
+    return key.alias, key.team.name if key.team else ""
 
 
 def bare(header: str) -> str:

@@ -1,17 +1,23 @@
 # Copyright (c) 2026, llmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""API keys of the gateway, kept as hashes in one JSON file that is read again whenever it changes.
+"""API keys of the gateway and their teams, in one JSON file that is read again whenever it changes.
 
 Knows nothing of LiteLLM, so that it can be tested, and used to check a file before it lands:
 
     python gate_keyring.py keys.json
 
     {"keys": [{"alias": "team-a", "sha256": "<64 hex digits>", "models": ["chat"], "rpm": 60, "tpm": 10000,
-               "max_parallel_requests": 4, "expires": "2027-01-31", "blocked": false, "scope": "inference"}]}
+               "max_parallel_requests": 4, "expires": "2027-01-31", "blocked": false, "scope": "inference",
+               "team": "research", "priority": -5, "tags": ["cost-centre-7"]}],
+     "teams": [{"name": "research", "models": ["chat"], "rpm": 600, "tpm": 100000, "max_parallel_requests": 16,
+                "priority": 10}]}
 
-Only `alias` and `sha256` are required. No `models` means every model; no limit means none. `expires` is a time in ISO
-8601, or a date, which is the last day (UTC) on which the key works. The scope `metrics` opens /metrics alone.
+Only `alias` and `sha256` of a key and `name` of a team are required; values of keys are kept as hashes alone. No
+`models` means every model; no limit means none. A key may use what it and its team may. `expires` is a time in ISO
+8601, or a date, which is the last day (UTC) on which the key works. The scope `metrics` opens /metrics alone. Of two
+waiting requests an engine begins the one with the smaller `priority`; a key's own wins over its team's, and without
+either it is 0.
 """
 
 from __future__ import annotations
@@ -23,17 +29,32 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
 LOG = logging.getLogger("gate.keyring")
 SCOPES = ("inference", "metrics")
-FIELDS = frozenset(("alias", "sha256", "models", "rpm", "tpm", "max_parallel_requests", "expires", "blocked", "scope"))
+SHARED = frozenset(("models", "rpm", "tpm", "max_parallel_requests", "priority"))
+FIELDS = SHARED | {"alias", "sha256", "expires", "blocked", "scope", "team", "tags"}
+TEAM_FIELDS = SHARED | {"name"}
+MOST_PRIORITY = 1000
 
 
 class KeyFileError(ValueError):
     """The file is not what it must be; the message says where."""
+
+
+@dataclass(frozen=True)
+class Team:
+    """What the keys of a team may do together."""
+
+    name: str
+    models: tuple[str, ...] = ()
+    rpm: int | None = None
+    tpm: int | None = None
+    max_parallel_requests: int | None = None
+    priority: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +69,16 @@ class Key:
     expires: datetime | None = None
     blocked: bool = False
     scope: str = "inference"
+    team: Team | None = None
+    own_priority: int | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def priority(self) -> int:
+        """Its own priority, else that of its team, else 0."""
+        if self.own_priority is not None:
+            return self.own_priority
+        return (self.team.priority if self.team else None) or 0
 
     def expired(self, now: datetime) -> bool:
         return self.expires is not None and now >= self.expires
@@ -80,21 +111,59 @@ def _limit(entry: dict[str, object], name: str, where: str) -> int | None:
     return value
 
 
-def _key(entry: object, where: str) -> tuple[str, Key]:
+def _priority(entry: dict[str, object], where: str) -> int | None:
+    value = entry.get("priority")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MOST_PRIORITY:
+        raise KeyFileError(
+            f"{where}: priority must be a whole number from -{MOST_PRIORITY} to {MOST_PRIORITY}, not {value!r}"
+        )
+    return value
+
+
+def _names(entry: dict[str, object], name: str, where: str) -> tuple[str, ...]:
+    value = entry.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise KeyFileError(f"{where}: {name} must be a list of names")
+    return tuple(value)
+
+
+def _known(entry: dict[str, object], fields: frozenset[str], where: str) -> None:
+    unknown = sorted(set(entry) - fields)
+    if unknown:
+        raise KeyFileError(f"{where}: unknown fields {', '.join(unknown)}")
+
+
+def _team(entry: object, where: str) -> Team:
+    if not isinstance(entry, dict):
+        raise KeyFileError(f"{where} must be an object")
+    name = entry.get("name")
+    if not isinstance(name, str) or not name:
+        raise KeyFileError(f"{where}: name is missing")
+    where = f"{where} ({name})"
+    _known(entry, TEAM_FIELDS, where)
+    return Team(
+        name=name,
+        models=_names(entry, "models", where),
+        rpm=_limit(entry, "rpm", where),
+        tpm=_limit(entry, "tpm", where),
+        max_parallel_requests=_limit(entry, "max_parallel_requests", where),
+        priority=_priority(entry, where),
+    )
+
+
+def _key(entry: object, where: str, teams: Mapping[str, Team]) -> tuple[str, Key]:
     if not isinstance(entry, dict):
         raise KeyFileError(f"{where} must be an object")
     alias, digest = entry.get("alias"), entry.get("sha256")
     if not isinstance(alias, str) or not alias:
         raise KeyFileError(f"{where}: alias is missing")
     where = f"{where} ({alias})"
-    unknown = sorted(set(entry) - FIELDS)
-    if unknown:
-        raise KeyFileError(f"{where}: unknown fields {', '.join(unknown)}")
+    _known(entry, FIELDS, where)
     if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise KeyFileError(f"{where}: sha256 must be 64 hex digits")
-    models = entry.get("models") or []
-    if not isinstance(models, list) or not all(isinstance(model, str) and model for model in models):
-        raise KeyFileError(f"{where}: models must be a list of names")
+    models = _names(entry, "models", where)
     expires = entry.get("expires")
     try:
         expiry = parse_expiry(str(expires)) if expires else None
@@ -106,15 +175,21 @@ def _key(entry: object, where: str) -> tuple[str, Key]:
     scope = entry.get("scope", "inference")
     if scope not in SCOPES:
         raise KeyFileError(f"{where}: scope must be one of {', '.join(SCOPES)}")
+    team = entry.get("team")
+    if team is not None and (not isinstance(team, str) or team not in teams):
+        raise KeyFileError(f"{where}: there is no team {team!r}")
     key = Key(
         alias=alias,
-        models=tuple(models),
+        models=models,
         rpm=_limit(entry, "rpm", where),
         tpm=_limit(entry, "tpm", where),
         max_parallel_requests=_limit(entry, "max_parallel_requests", where),
         expires=expiry,
         blocked=blocked,
         scope=scope,
+        team=teams[team] if team is not None else None,
+        own_priority=_priority(entry, where),
+        tags=_names(entry, "tags", where),
     )
     return digest, key
 
@@ -128,9 +203,18 @@ def parse(text: str) -> dict[str, Key]:
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise KeyFileError('must be an object with a list "keys"')
+    given = document.get("teams", [])
+    if not isinstance(given, list):
+        raise KeyFileError("teams must be a list")
+    teams: dict[str, Team] = {}
+    for number, entry in enumerate(given):
+        team = _team(entry, f"teams[{number}]")
+        if team.name in teams:
+            raise KeyFileError(f"teams[{number}] ({team.name}): name is used twice")
+        teams[team.name] = team
     ring: dict[str, Key] = {}
     for number, entry in enumerate(entries):
-        digest, key = _key(entry, f"keys[{number}]")
+        digest, key = _key(entry, f"keys[{number}]", teams)
         if digest in ring:
             raise KeyFileError(f"keys[{number}] ({key.alias}): same value as {ring[digest].alias}")
         if any(key.alias == other.alias for other in ring.values()):

@@ -21,16 +21,19 @@ class Metrics:
         self.requests = Counter(
             "llmfleet_gate_requests",
             "Requests by the status that the client got; 499 if it left.",
-            ["key", "model", "path", "status"],
+            ["key", "team", "model", "path", "status"],
             registry=self.registry,
         )
         self.refusals = Counter(
-            "llmfleet_gate_refusals", "Requests that ended here, by reason.", ["key", "reason"], registry=self.registry
+            "llmfleet_gate_refusals",
+            "Requests that ended here, by reason.",
+            ["key", "team", "reason"],
+            registry=self.registry,
         )
         self.tokens = Counter(
             "llmfleet_gate_tokens",
             "Tokens of prompts, of those the cached ones, and of answers.",
-            ["key", "model", "type"],
+            ["key", "team", "model", "type"],
             registry=self.registry,
         )
         self.running = Gauge(

@@ -26,13 +26,14 @@ class Directory:
     def find(self, name: str) -> Model | None:
         return self._by_name.get(name)
 
-    def names(self, allowed: tuple[str, ...]) -> list[str]:
-        """Every name that a key may ask for; nothing allowed by name means all."""
-        return [name for name, model in self._by_name.items() if may_use(allowed, name, model)]
+    def names(self, *allowed: tuple[str, ...]) -> list[str]:
+        """Every name that all of these allow, as those of a key and of its team; none by name allow all."""
+        items = self._by_name.items()
+        return [name for name, model in items if all(may_use(part, name, model) for part in allowed)]
 
-    def listing(self, allowed: tuple[str, ...], anthropic: bool) -> bytes:
+    def listing(self, names: Iterable[str], anthropic: bool) -> bytes:
         """The answer of GET /v1/models."""
-        entries = [self._entry(name, anthropic) for name in self.names(allowed)]
+        entries = [self._entry(name, anthropic) for name in names]
         if anthropic:
             ends = {"first_id": entries[0]["id"], "last_id": entries[-1]["id"]} if entries else {}
             return orjson.dumps({"data": entries, "has_more": False, "first_id": None, "last_id": None, **ends})
@@ -54,5 +55,5 @@ class Directory:
 
 
 def may_use(allowed: tuple[str, ...], asked: str, model: Model) -> bool:
-    """Whether a key that names these models may use one; its name opens its aliases too."""
+    """Whether a key or a team that names these models may use one; its name opens its aliases too."""
     return not allowed or asked in allowed or model.name in allowed

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -95,6 +96,28 @@ def test_all_that_a_key_may_say() -> None:
     )
 
 
+def with_teams(teams: object, *entries: object) -> str:
+    return json.dumps({"keys": list(entries), "teams": teams})
+
+
+def test_all_that_a_team_may_say_and_its_key_of_it() -> None:
+    team = {"name": "research", "models": ["chat"], "rpm": 60, "tpm": 5, "max_parallel_requests": 2, "priority": 10}
+    key = entry(team="research", tags=["cost-7", "batch"])
+    found = keyring.parse(with_teams([team, {"name": "sales"}], key))[sha256(SECRET)]
+    assert found.team == keyring.Team("research", ("chat",), 60, 5, 2, 10)
+    assert (found.tags, found.models, found.priority) == (("cost-7", "batch"), (), 10)
+    assert keyring.parse(with_teams([], entry()))[sha256(SECRET)].team is None
+
+
+@pytest.mark.parametrize(
+    ("key", "team", "priority"),
+    [({}, {}, 0), ({}, {"priority": -3}, -3), ({"priority": 0}, {"priority": 7}, 0), ({"priority": 5}, {}, 5)],
+)
+def test_the_priority_of_a_key_wins_over_its_teams(key: dict[str, int], team: dict[str, int], priority: int) -> None:
+    text = with_teams([{"name": "research", **team}], entry(team="research", **key))
+    assert keyring.parse(text)[sha256(SECRET)].priority == priority
+
+
 def test_a_key_without_limits_is_an_inference_key_for_every_model() -> None:
     assert keyring.parse(document(entry()))[sha256(SECRET)] == keyring.Key(alias="team")
 
@@ -121,10 +144,25 @@ def test_a_key_without_limits_is_an_inference_key_for_every_model() -> None:
         (document(entry(limit=3)), "unknown fields limit"),
         (document(entry("one"), entry("two")), "same value as one"),
         (document(entry(), entry(secret="sk-other")), "alias is used twice"),
+        (document(entry(team="research")), "keys[0] (team): there is no team 'research'"),
+        (document(entry(team=["research"])), "keys[0] (team): there is no team ['research']"),
+        (document(entry(priority=1001)), "priority must be a whole number from -1000 to 1000, not 1001"),
+        (document(entry(priority=True)), "priority must be a whole number"),
+        (document(entry(priority=1.5)), "priority must be a whole number"),
+        (document(entry(tags="batch")), "tags must be a list of names"),
+        (document(entry(budget=5)), "unknown fields budget"),
+        (with_teams({}, entry()), "teams must be a list"),
+        (with_teams(["research"], entry()), "teams[0] must be an object"),
+        (with_teams([{}], entry()), "teams[0]: name is missing"),
+        (with_teams([{"name": "a", "budget": 5}]), "teams[0] (a): unknown fields budget"),
+        (with_teams([{"name": "a", "rpm": 0}]), "teams[0] (a): rpm must be"),
+        (with_teams([{"name": "a", "priority": "high"}]), "teams[0] (a): priority must be"),
+        (with_teams([{"name": "a", "models": [7]}]), "teams[0] (a): models must be a list of names"),
+        (with_teams([{"name": "a"}, {"name": "a"}]), "teams[1] (a): name is used twice"),
     ],
 )
 def test_a_bad_file_is_refused_with_the_place(bad: str, said: str) -> None:
-    with pytest.raises(keyring.KeyFileError, match=said.replace("[", r"\[")):
+    with pytest.raises(keyring.KeyFileError, match=re.escape(said)):
         keyring.parse(bad)
 
 

@@ -26,6 +26,10 @@ def test_a_key_sees_what_it_may_use() -> None:
     assert ALL.names(("chat",)) == ["chat", "gpt-4o", "team/large"]
     assert ALL.names(("gpt-4o",)) == ["gpt-4o"]
     assert ALL.names(("none",)) == []
+    # A team's models and its key's own, where both allow it.
+    assert ALL.names((), ("chat",)) == ["chat", "gpt-4o", "team/large"]
+    assert ALL.names(("gpt-4o", "guide"), ("chat",)) == ["gpt-4o"]
+    assert ALL.names(("guide",), ("chat",)) == []
     for allowed in ((), ("chat",), ("gpt-4o",), ("guide", "gpt-4o"), ("none",)):
         for name in ALL.names(()):
             model = ALL.find(name)
@@ -34,16 +38,16 @@ def test_a_key_sees_what_it_may_use() -> None:
 
 
 def test_the_list_has_the_shape_of_each_api() -> None:
-    openai = json.loads(ALL.listing((), False))
+    openai = json.loads(ALL.listing(ALL.names(()), False))
     assert openai["object"] == "list"
     assert {entry["object"] for entry in openai["data"]} == {"model"}
     assert openai["data"][0]["max_model_len"] == 4096
     assert "max_model_len" not in openai["data"][3]
-    anthropic = json.loads(ALL.listing((), True))
+    anthropic = json.loads(ALL.listing(ALL.names(()), True))
     assert (anthropic["first_id"], anthropic["last_id"], anthropic["has_more"]) == ("chat", "guide", False)
     assert {entry["type"] for entry in anthropic["data"]} == {"model"}
-    empty = json.loads(ALL.listing(("none",), True))
+    empty = json.loads(ALL.listing([], True))
     assert empty == {"data": [], "has_more": False, "first_id": None, "last_id": None}
     for anthropic_shape in (False, True):
-        entries = json.loads(ALL.listing((), anthropic_shape))["data"]
+        entries = json.loads(ALL.listing(ALL.names(()), anthropic_shape))["data"]
         assert [json.loads(ALL.entry(entry["id"], anthropic_shape)) for entry in entries] == entries

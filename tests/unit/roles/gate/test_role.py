@@ -43,6 +43,7 @@ PARAMETERS: dict[str, Any] = {
     "gate_keys_resolved": [
         {"alias": "team", "key": CLIENT_KEY, "models": ["assistant"], "rpm": 60, "tpm": None, "expires": "2030-01-31"}
     ],
+    "gate_teams": [],
     "gate_egress": ["10.0.0.1"],
     "gate_metrics_key": "sk-metrics-0123456789",
     "gate_engine_api_key": ENGINE_KEY,
@@ -131,6 +132,23 @@ def test_the_key_file_holds_hashes_alone(rendered: Rendered) -> None:
         "expires": "2030-01-31",
     }
     assert keys["prometheus"]["scope"] == "metrics"
+
+
+def test_teams_are_a_part_of_the_key_file_and_restart_nothing(rendered: Rendered, tmp_path: Path) -> None:
+    keys = [{"alias": "team", "key": CLIENT_KEY, "team": "research", "priority": 0, "tags": ["cost-7"]}]
+    teams = [{"name": "research", "rpm": "60", "models": "assistant", "tpm": None, "priority": 10}]
+    changed = render(tmp_path, gate_keys_resolved=keys, gate_teams=teams)
+    written = json.loads(changed.text["keys.json"])
+    assert written["teams"] == [{"name": "research", "rpm": 60, "models": ["assistant"], "priority": 10}]
+    found = load_file(FILES / "gate_keyring.py").parse(changed.text["keys.json"])
+    (key,) = [key for key in found.values() if key.alias == "team"]
+    assert (key.team.name, key.team.rpm, key.priority, key.tags) == ("research", 60, 0, ("cost-7",))
+    assert "teams" not in json.loads(rendered.text["keys.json"]), "nothing is new where nobody asks for it"
+    differing = {name for name, text in changed.text.items() if text != rendered.text[name]}
+    # The settings name a directory of the test, too.
+    assert differing == {"gate.json", "keys.json"}
+    (problem,) = render(tmp_path, gate_keys_resolved=keys, gate_teams=[{"name": "reserch"}]).problems
+    assert (problem["variable"], problem["remedy"]) == ("gate_keys_resolved[team].team", "did you mean reserch")
 
 
 def test_no_secret_is_outside_of_the_secrets(rendered: Rendered) -> None:

@@ -20,8 +20,12 @@ MODELS = ["chat", "gpt-4o"]
 VALUE = "sk-canary-0123456789"
 
 
-def found(keys: Any, secrets: Any = None, resolved: bool = False) -> list[str]:
-    sentences = [problem.sentence() for problem in key_checks.problems(keys, MODELS, secrets, resolved)]
+TEAMS: list[dict[str, Any]] = [{"name": "research", "rpm": "60", "priority": "-5"}, {"name": "sales", "models": "chat"}]
+
+
+def found(keys: Any, secrets: Any = None, resolved: bool = False, teams: Any = None) -> list[str]:
+    given = TEAMS if teams is None else teams
+    sentences = [problem.sentence() for problem in key_checks.problems(keys, MODELS, secrets, resolved, given)]
     assert "canary-" not in "".join(sentences)
     return sentences
 
@@ -40,6 +44,9 @@ GOOD: list[dict[str, Any]] = [
     {"expires": "2027-01-31T18:00:00.5Z"},
     {"expires": "9999-12-31"},
     {"expires": datetime.date.max},
+    {"team": "research"},
+    {"team": "sales", "priority": 0, "tags": ["cost-7", "batch"]},
+    {"priority": "-1000", "tags": "batch"},
 ]
 
 
@@ -50,7 +57,7 @@ def test_what_passes_is_taken_by_the_gateway(fields: dict[str, Any]) -> None:
     secrets = {name: f"sk-{name}-0123456789" for name in client_keys.secret_names([{"alias": "team"}], {})}
     resolved = client_keys.resolve_keys(keys, secrets)
     assert found(resolved, {"litellm_master_key": "sk-master-0123456789"}, resolved=True) == []
-    ring = load_file(HOOK).parse(json.dumps(keyring.keyring(resolved, "sk-metrics-0123456789")))
+    ring = load_file(HOOK).parse(json.dumps(keyring.keyring(resolved, "sk-metrics-0123456789", TEAMS)))
     assert {key.alias for key in ring.values()} == {"chat-page", "verify", "team", "prometheus"}
 
 
@@ -90,10 +97,53 @@ def test_what_passes_is_taken_by_the_gateway(fields: dict[str, Any]) -> None:
         ({"alias": "chat-page"}, "litellm_keys[chat-page].alias"),
         ({"alias": "a b"}, "litellm_keys[a b].alias"),
         ({"alias": None}, "litellm_keys[0].alias is missing"),
+        ({"team": "reserch"}, 'litellm_keys[team].team is "reserch": there is no such team; did you mean research.'),
+        ({"team": ["sales"]}, 'litellm_keys[team].team is ["sales"]: a text is needed'),
+        ({"team": 5}, "litellm_keys[team].team is 5: a text is needed"),
+        ({"priority": 1001}, "litellm_keys[team].priority is 1001: it is out of range; give a whole number from -1000"),
+        ({"priority": "high"}, 'litellm_keys[team].priority is "high": a whole number is needed'),
+        ({"priority": 1.5}, "litellm_keys[team].priority is 1.5: a whole number is needed"),
+        ({"priority": True}, "litellm_keys[team].priority is true: a whole number is needed"),
+        ({"tags": ["a b"]}, 'litellm_keys[team].tags[0] is "a b": it has the wrong form'),
+        ({"tags": {"a": 1}}, 'litellm_keys[team].tags is {"a": 1}: a list is needed'),
+        ({"budget": 5}, "litellm_keys[team].budget is 5: a budget needs a store of what was used"),
+        ({"Team": "research"}, 'litellm_keys[team].Team is "(hidden)": there is no such key; did you mean team.'),
     ],
 )
 def test_what_is_wrong_with_one_key(fields: dict[str, Any], start: str) -> None:
     (sentence,) = found([{"alias": "team", **fields}])
+    assert sentence.startswith(start)
+
+
+def test_a_team_where_there_are_none() -> None:
+    (sentence,) = found([{"alias": "a", "team": "research"}], teams=[])
+    assert sentence == (
+        'litellm_keys[a].team is "research": there is no such team; add it to llm_teams, or leave it out.'
+    )
+
+
+@pytest.mark.parametrize(
+    ("teams", "start"),
+    [
+        ({"name": "a"}, 'llm_teams is {"name": "a"}: a list is needed; write a list of {name: ...}.'),
+        (["research"], 'llm_teams[0] is "research": a dictionary is needed; known keys are max_parallel'),
+        ([{}], "llm_teams[0].name is missing: every team needs it; give a name, which keys name as team."),
+        ([{"name": "a b"}], 'llm_teams[a b].name is "a b": it has the wrong form; use letters, digits'),
+        ([{"name": "a"}, {"name": "a"}], 'llm_teams[a].name is "a": another team has it; give every team a name'),
+        ([{"name": "a", "rpm": 0}], "llm_teams[a].rpm is 0: it is out of range; give a whole number from 1 up."),
+        ([{"name": "a", "tpm": "x"}], 'llm_teams[a].tpm is "x": a whole number is needed'),
+        ([{"name": "a", "max_parallel_requests": -1}], "llm_teams[a].max_parallel_requests is -1: it is out of"),
+        ([{"name": "a", "priority": 5000}], "llm_teams[a].priority is 5000: it is out of range; give a whole number"),
+        ([{"name": "a", "models": ["caht"]}], 'llm_teams[a].models is "caht": there is no such model; did you mean'),
+        ([{"name": "a", "parallel": 3}], "llm_teams[a].parallel is 3: there is no such key; known are max_parallel_"),
+        (
+            [{"name": "a", "budget": {"amount": 5, "per": "month"}}],
+            'llm_teams[a].budget is {"amount": 5, "per": "month"}: a budget needs a store of what was used, which this',
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_team(teams: Any, start: str) -> None:
+    (sentence,) = found([], teams=teams)
     assert sentence.startswith(start)
 
 
