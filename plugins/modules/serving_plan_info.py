@@ -207,7 +207,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models as inventory_models
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import asked as plan_asked
-from ansible_collections.llmfleet.serving.plugins.module_utils.plan import holds, serving_plan, transition
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import beside as plan_beside
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan import holds, serving_plan
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_report
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.answers import Answers
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
@@ -239,13 +240,18 @@ def main() -> None:
         names = ("hosts", "current", "overheads", "gateways", "first_port", "replan")
         answers = Answers(given["answers"], given["releases"])
         held = holds.held(given["hosts"], given["resumed"])
-        plan = serving_plan.plan(models, **{name: given[name] for name in names}, answers=answers, held=list(held))
+        facts = {**{name: given[name] for name in names}, "answers": answers, "held": list(held)}
+        options = {name: given[name] for name in ("downtime", "serial", "reached")}
+        plan, changes, order = plan_beside.find(
+            lambda beside: serving_plan.plan(models, **facts, beside=beside),
+            models,
+            given["hosts"],
+            given["current"],
+            **options,
+        )
     except ProblemsError as error:
         module.fail_json(msg=str(error))
-    changes = plan_report.changes(plan["instances"], given["current"])
     said = plan_asked.verdicts(models, plan["instances"], changes, answers) if given["releases"] else {}
-    options = {name: given[name] for name in ("downtime", "serial", "reached")}
-    order = transition.find(plan, models, given["hosts"], given["current"], changes, **options)
     plan.update({name: order[name] for name in ("steps", "ending", "unreached")})
     plan["held"] = held
     plan["held_hosts"] = holds.hosts_held(given["hosts"])

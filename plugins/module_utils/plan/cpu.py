@@ -88,12 +88,17 @@ def place(
                 if cpu_shares.stays(kept.name, kept.cores, model, current):
                     kept.kept_cores.append(len(parse_cores(current["cpu"]["cores"])))
             else:
-                waiting.append((index, replica, allowed))
+                left = replicas.leaving_hosts(model, in_force)
+                waiting.append((index, replica, [host for host in allowed if host.name not in left]))
+    by_index = dict(models)
     for index, replica, allowed in waiting:
+        if not allowed:
+            text, remedy = "no other host is there for a second one", "add a host to llm_inference"
+            problems.append(Problem(f"llm_models[{by_index[index]['name']}].hosts", "", text, remedy))
+            continue
         choice = [host for host in allowed if len(host.placed) < len(host.cores)] or allowed
         best = min(choice, key=lambda host: (host.replicas(index), host.crowded, host.load, host.order))
         best.placed.append((index, replica))
-    by_index = dict(models)
     problems += [_too_many(host, by_index) for host in hosts if len(host.placed) > len(host.cores)]
     for host in hosts:
         host.placed.sort()

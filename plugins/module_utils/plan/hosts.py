@@ -87,11 +87,15 @@ def unserved(models: list[dict[str, Any]], hosts: dict[str, dict[str, Any]]) -> 
 
 
 def ports_of(names: dict[str, list[str]], in_force: dict[str, dict[str, Any]], first: int) -> dict[str, int]:
-    """Return the port of each instance: the one it has on that host, else the lowest free one there."""
+    """Return the port of each instance: the one it has on that host, else the lowest free one there.
+
+    What ends on a host has its port until then, and what starts there may come before that.
+    """
     ports: dict[str, int] = {}
     for host, wanted in names.items():
         kept = {n: in_force[n] for n in wanted if n in in_force and in_force[n].get("host") == host}
-        taken: set[int] = set()
+        ending = [one for name, one in in_force.items() if one.get("host") == host and name not in kept]
+        taken = {port for port in (whole(one.get("port")) for one in ending) if port}
         for name, one in kept.items():
             port = whole(one.get("port"))
             if port and port >= first and port not in taken:

@@ -46,6 +46,7 @@ def plan(
     replan: list[str] | None = None,
     answers: Answers | None = None,
     held: Collection[str] = (),
+    beside: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the plan: ``instances``, ``unplaced``, ``hosts`` (devices and their memory), ``problems``.
 
@@ -60,6 +61,8 @@ def plan(
     :param replan: models whose instances get new numbers, on the GPUs they have if they still fit there; ``all``.
     :param answers: what engines said that were asked how they would start.
     :param held: names of instances whose model stays as it is in force.
+    :param beside: names of instances in force that others are to replace: these are planned beside them, with numbers,
+        GPUs or hosts of their own.
     """
     again = set(replan or [])
     # An instance without its digest counts as changed.
@@ -67,6 +70,7 @@ def plan(
         str(one.get("name")): {**one, "request": None} if again & {"all", one.get("model")} else one
         for one in sorted(current or [], key=lambda one: _may_stay(one, models))
     }
+    in_force.update({name: {**in_force[name], replicas.LEAVES: True} for name in beside})
     free = holds.others(hosts)
     problems = [problem for name, facts in free.items() for problem in unfit(name, facts)]
     problems += unknown_hosts(models, hosts)
@@ -91,6 +95,7 @@ def plan(
     blind += [model for _index, model in gpu_models if model["name"] in frozen_models and model not in blind]
     unasked = [one for model in blind for one in _running(model, in_force, hosts)]
     _reserve(unasked, gpu_hosts)
+    _reserve([in_force[name] for name in beside], gpu_hosts, listed=False)
     sizer = Sizer(overheads or [], answers)
     placed, frozen, missing = settle(known, gpu_hosts, _frozen_hosts(hosts), in_force, sizer)
     frozen += unasked
@@ -109,6 +114,7 @@ def plan(
     cpu_placed, cpu_problems = machines.on_cpus(models, free, on_gpus, in_force, overheads or [], stay)
     instances = _instances(models, hosts, placed, frozen, cpu_placed, in_force, first_port)
     limits.set_stream_intervals(instances, models, gateways or {}, in_force)
+    instances = replicas.marked(instances, in_force)
     instances = [launches.launched(one, hosts[one["host"]].get("launch")) for one in instances]
     instances = holds.kept(instances, frozen_models, in_force)
     instances = holds.as_in_force(instances, hosts, current or [])
@@ -146,15 +152,18 @@ def _running(model: dict[str, Any], in_force: dict[str, Any], hosts: dict[str, A
     return [in_force[name] for name in names if name in in_force and in_force[name].get("host") in allowed]
 
 
-def _reserve(instances: list[dict[str, Any]], hosts: list[GpuHost]) -> None:
-    """Reserve the GPU memory of instances that keep running unchanged."""
+def _reserve(instances: list[dict[str, Any]], hosts: list[GpuHost], listed: bool = True) -> None:
+    """Reserve the GPU memory of instances that keep running unchanged.
+
+    :param listed: whether others start after them; not if they end in this run.
+    """
     found = {(host.name, device.uuid): device for host in hosts for device in host.devices}
     for one in instances:
         for uuid in one.get("gpus") or []:
             device = found.get((str(one.get("host")), uuid))
             if device is not None:
                 device.held += plan_growth.held(one) + context_bytes(one, device.total)
-                device.shared.append(str(one["name"]))
+                device.shared += [str(one["name"])] if listed else []
 
 
 def _absent(model: dict[str, Any], in_force: dict[str, Any], hosts: dict[str, Any]) -> list[int]:

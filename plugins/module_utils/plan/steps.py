@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.plan.replicas import REPLACES
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.room import Room
 
 START, REPLACE, TRAFFIC, STOP = "start", "replace", "traffic", "stop"
@@ -143,15 +144,21 @@ class Fleet:
             self.started.append(new)
 
     def _traffic(self) -> bool:
-        """Let gateways send to what was started, if something waits for it, and no more to what ends in exchange."""
+        """Let gateways send to what was started, if something waits for it, and no more to what ends in exchange.
+
+        What is replaced by an instance beside it serves on until the end, so that both can be compared meanwhile.
+        """
         models = {str(one["model"]) for one in self.started}
         waiting = [one for one in self.todo if one.old and str(one.record["model"]) in models]
-        if not any(one.new or self._needed(one) for one in waiting):
+        replaced = {(one["model"], one.get(REPLACES)) for one in self.started}
+        beside = [one for one in waiting if (one.record["model"], one.record["name"]) in replaced and self._serves(one)]
+        if not beside and not any(one.new or self._needed(one) for one in waiting):
             return False
         before = {name: self._count(name) for name in sorted(models)}
         for one in self.started:
             self.in_service.setdefault(str(one["model"]), set()).add(place(one))
-        for ending in [one for one in waiting if one.new is None and self._serves(one) and self._spare(one) > 0]:
+        exchanged = [one for one in waiting if one.new is None and one not in beside]
+        for ending in [one for one in exchanged if self._serves(one) and self._spare(one) > 0]:
             self.in_service[str(ending.record["model"])].discard(place(ending.record))
         shown, self.started = [Pending(None, one) for one in self.started], []
         self._record(TRAFFIC, shown, before, "gateways send to what was started", {})

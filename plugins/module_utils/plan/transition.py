@@ -72,8 +72,8 @@ def find(
     serial: Any = 1,
     reached: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Return ``{steps, ending, blocked, unreached}``: what is done in which order, what ends at last, what cannot be
-    done, and the hosts whose instances are not changed.
+    """Return ``{steps, ending, blocked, held_back, unreached}``: what is done in which order, what ends at last, what
+    cannot be done and the names of its instances, and the hosts whose instances are not changed.
 
     :param plan: the plan, with ``instances`` and ``hosts``.
     :param models: resolved models.
@@ -102,6 +102,7 @@ def find(
         "unreached": [] if reached is None else sorted(set(hosts) - set(reached)),
         "ending": [{"name": one["name"], "host": one["host"]} for one in fleet.ending],
         "blocked": [_problem(one, keep, room)._asdict() for one in blocked],
+        "held_back": [str(one.instance["name"]) for one in blocked],
     }
 
 

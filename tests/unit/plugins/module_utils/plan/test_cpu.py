@@ -324,9 +324,12 @@ def test_of_a_host_that_lost_cores_some_instances_leave() -> None:
 
 
 def test_ports_are_kept_and_the_lowest_free_one_is_taken() -> None:
+    """What ends has its port until gateways know what starts."""
     before = fleet({"name": "a"}, {"name": "b"}, {"name": "c"})
     after = fleet({"name": "new"}, {"name": "b"}, {"name": "c"}, {"name": "newer"}, current=before, h=host(8))
-    assert {i["name"]: i["port"] for i in after} == {"new-0": 8100, "b-0": 8101, "c-0": 8102, "newer-0": 8103}
+    assert {i["name"]: i["port"] for i in after} == {"new-0": 8103, "b-0": 8101, "c-0": 8102, "newer-0": 8104}
+    later = fleet({"name": "newest"}, {"name": "b"}, current=after[1:3], h=host(8))
+    assert {i["name"]: i["port"] for i in later} == {"newest-0": 8100, "b-0": 8101}
 
 
 def test_a_port_of_another_host_or_below_the_first_is_not_kept() -> None:

@@ -48,6 +48,7 @@ def test_nothing_to_do_has_no_steps() -> None:
         "steps": [],
         "ending": [],
         "blocked": [],
+        "held_back": [],
     }
 
 
