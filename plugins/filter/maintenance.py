@@ -33,7 +33,9 @@ class FilterModule:
             "known_holds": maintenance.known_holds,
             "maintenance_problems": maintenance.request_problems,
             "new_holds": maintenance.holds_after,
+            "no_facts_problems": maintenance.no_facts,
             "reboot_problem": maintenance.reboot_problem,
             "removal_problems": maintenance.removal_problems,
+            "rotation_problems": maintenance.rotation_problems,
         }
         return {name: plain(function) for name, function in found.items()}

@@ -22,6 +22,8 @@ from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import roll
 REBOOT, DRIVER, PACKAGES, HOLD, RELEASE = "reboot", "driver", "packages", "hold", "release"
 WORKS = (REBOOT, DRIVER, PACKAGES, HOLD, RELEASE)
 ALL, GATEWAY = "all", "gateway"
+# Name in ``llm_rotate`` of the key that gateways send to engines.
+ENGINES_KEY = "vllm_api_key"
 # How ``slurp`` says that there is no file; any other failure says nothing about holds.
 NO_FILE = "not found"
 CONTAINERS = ("docker", "podman", "containerd", "container", "kubernetes", "kubepods", "buildkit")
@@ -168,6 +170,57 @@ def removal_problems(
             f"-e llm_allow_downtime={model}"
         )
         found.append(f"{host}: {model}: {text}, and {sending}: {remedy}.")
+    return found
+
+
+def rotation_problems(
+    held: Mapping[str, Mapping[str, Any]], inference: Iterable[str], rotated: Any
+) -> list[dict[str, Any]]:
+    """Return why the key of the engines may not be generated anew yet: engines of a held host would refuse it later.
+
+    :param held: held hosts with ``{who, since, why}``.
+    :param inference: hosts with engines.
+    :param rotated: names of secrets that are generated anew, as a list or joined by commas.
+    """
+    names = rollout.names(rotated)
+    remedy = "release it first with playbooks/maintain.yml -e host={0} -e do=release, or take it out of the inventory"
+    return [
+        Problem(
+            "llm_rotate",
+            names,
+            f"{host} is held{holds.by_whom(held[host])}, and its engines would not get the new key",
+            f"{remedy.format(host)}; then rotate {ENGINES_KEY}",
+            host,
+        )._asdict()
+        for host in inference
+        if host in held and ENGINES_KEY in names
+    ]
+
+
+def no_facts(missing: list[str], held: Mapping[str, Mapping[str, Any]], maintained: str, file: str) -> list[str]:
+    """Return why nothing is planned without the facts of hosts, a sentence for each kind of host.
+
+    :param missing: hosts that neither this run nor an earlier one has facts of.
+    :param held: held hosts with ``{who, since, why}``.
+    :param maintained: the host that maintain.yml takes out, which is asked for its facts if it answers; or empty.
+    :param file: file with the facts of earlier runs.
+    """
+    known = f"neither from this run nor cached in {file}"
+    found = []
+    for host in [host for host in missing if host in held or host == maintained]:
+        state = f"it is held{holds.by_whom(held[host])}" if host in held else "it does not answer"
+        release = f"start it and release it with playbooks/maintain.yml -e host={host} -e do=release"
+        remedy = release if host in held else "start it"
+        found.append(
+            f"no facts for {host}, {known}: {state}, and what it holds is not known here. To go on, bring the file "
+            f"from the control node that knows the host, {remedy}, or take it out of the inventory."
+        )
+    others = [host for host in missing if host not in held and host != maintained]
+    if others:
+        found.append(
+            f"no facts for {', '.join(others)}, {known}. Run once without --limit, or remove hosts that are gone from "
+            "the inventory."
+        )
     return found
 
 

@@ -242,3 +242,33 @@ def test_instances_that_gateways_send_to_are_not_removed() -> None:
     )
     for free in ({"held": True}, {"left_out": []}, {"serving": []}, {"own": []}, {"downtime": "chat"}):
         assert removal(**free) == []
+
+
+def test_the_key_of_the_engines_is_not_rotated_while_a_host_with_engines_is_held() -> None:
+    held = {"gpu2": HOLD, "gw1": HOLD}
+    (problem,) = maintenance.rotation_problems(held, ["gpu1", "gpu2"], "litellm_master_key, vllm_api_key")
+    assert (problem["host"], problem["variable"]) == ("gpu2", "llm_rotate")
+    assert problem["value"] == ["litellm_master_key", "vllm_api_key"]
+    assert "held by ann@ops1 since 2026-11-27T20:00:00Z (a fan is replaced)" in problem["problem"]
+    assert "playbooks/maintain.yml -e host=gpu2 -e do=release" in problem["remedy"]
+    assert maintenance.rotation_problems(held, ["gpu1", "gpu2"], ["litellm_master_key"]) == []
+    assert maintenance.rotation_problems({"gw1": HOLD}, ["gpu1", "gpu2"], ["vllm_api_key"]) == []
+
+
+def test_hosts_without_facts_are_told_with_what_can_be_done() -> None:
+    def told(missing: list[str], maintained: str = "") -> list[str]:
+        return maintenance.no_facts(missing, {"gpu2": HOLD}, maintained, "/fleet/.llm_fleet.json")
+
+    assert told([]) == []
+    (held,) = told(["gpu2"])
+    assert held.startswith(
+        "no facts for gpu2, neither from this run nor cached in /fleet/.llm_fleet.json: it is held by"
+    )
+    assert "start it and release it with playbooks/maintain.yml -e host=gpu2 -e do=release, or take it out of" in held
+    (dead,) = told(["gpu1"], "gpu1")
+    assert ": it does not answer, and" in dead
+    assert "do=release" not in dead
+    both = told(["gpu2", "gpu3", "gpu4"])
+    assert len(both) == 2
+    assert both[1].startswith("no facts for gpu3, gpu4, neither from this run")
+    assert "Run once without --limit" in both[1]
