@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any, Callable
 
-from ansible_collections.llmfleet.serving.plugins.module_utils import problems
+from ansible_collections.llmfleet.serving.plugins.module_utils import lists, problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import holds
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import canary, changes, rollout
@@ -44,6 +44,7 @@ class FilterModule:
             "canary_step": canary.step,
             "canary_verdicts": canary.verdicts,
             "engine_service": registry.service,
+            "given_names": lists.names,
             "going_back": rollout.going_back,
             "held_models": held_models,
             "judged_instances": rollout.judged,

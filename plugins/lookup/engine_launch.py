@@ -71,6 +71,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.llmfleet.serving.plugins.module_utils import lists
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet.secrets import SecretsError, parse_stored
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import parts
 
@@ -123,8 +124,7 @@ class LookupModule(LookupBase):
             return ""
 
     def _key(self, key: Any = "", secrets_file: Any = "", rotate: Any = None, **_others: Any) -> str:
-        names = rotate.split(",") if isinstance(rotate, str) else [str(name) for name in rotate or []]
-        if not key and NAME in names:
+        if not key and NAME in lists.names(rotate):
             return ROTATED
         value = str(key or "") or self._stored(str(secrets_file or ""))
         return digest(NAME, value) if value else ""

@@ -13,11 +13,10 @@ import base64
 import json
 from typing import Any, Iterable, Mapping
 
-from ansible_collections.llmfleet.serving.plugins.module_utils import problems
+from ansible_collections.llmfleet.serving.plugins.module_utils import lists, problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import holds, transition
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.room import Room
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import rollout
 
 REBOOT, DRIVER, PACKAGES, HOLD, RELEASE = "reboot", "driver", "packages", "hold", "release"
 WORKS = (REBOOT, DRIVER, PACKAGES, HOLD, RELEASE)
@@ -37,7 +36,7 @@ def request_problems(host: Any, work: Any, fleet: list[str], answers: bool = Tru
     :param fleet: hosts of the fleet.
     :param answers: whether the host can be reached. Without that it can only be held.
     """
-    names = [one for one in host.split(",") if one.strip()] if isinstance(host, str) else list(host or [])
+    names = lists.names(host)
     found = []
     if not names:
         found.append(f"host is not given: name one host with -e host={fleet[0] if fleet else 'NAME'}.")
@@ -45,8 +44,9 @@ def request_problems(host: Any, work: Any, fleet: list[str], answers: bool = Tru
         found.append(
             f"host is {problems.shown(host)}: one host at a time is maintained; run the playbook once for each."
         )
-    elif names[0] not in fleet:
-        found.append(f"host is {names[0]}: there is no such host in the fleet; {problems.nearest(names[0], fleet)}.")
+    elif host not in fleet:
+        # The playbook compares it as it is, so a comma or a space beside the name is as wrong as another name.
+        found.append(f"host is {host}: there is no such host in the fleet; {problems.nearest(names[0], fleet)}.")
     if work not in WORKS:
         said = f"do is {work}: there is no such work" if work else "do is not given"
         found.append(f"{said}: add -e do=, one of {', '.join(WORKS)}.")
@@ -94,7 +94,7 @@ def outage(
     :param downtime: models that may be away, as a list or joined by commas; ``gateway``; ``all``.
     :param report: ``hosts`` of a plan: GPUs with their memory.
     """
-    away = set(rollout.names(downtime))
+    away = set(lists.names(downtime))
     here = [one for one in current if one["host"] == host]
     serving = [one for one in current if transition.in_service(one, machines)]
     keep = transition.floors(models, serving, away)
@@ -154,7 +154,7 @@ def removal_problems(
     :param left_out: gateways that the run leaves out.
     :param downtime: models that may be away, as a list or joined by commas; ``all``.
     """
-    away = set(rollout.names(downtime))
+    away = set(lists.names(downtime))
     names = set(serving)
     if held or not left_out:
         return []
@@ -182,7 +182,7 @@ def rotation_problems(
     :param inference: hosts with engines.
     :param rotated: names of secrets that are generated anew, as a list or joined by commas.
     """
-    names = rollout.names(rotated)
+    names = lists.names(rotated)
     remedy = "release it first with playbooks/maintain.yml -e host={0} -e do=release, or take it out of the inventory"
     return [
         Problem(

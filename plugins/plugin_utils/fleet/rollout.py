@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 from typing import Any, Iterable
 
+from ansible_collections.llmfleet.serving.plugins.module_utils import lists
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import holds, transition
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.steps import REPLACE, START
@@ -21,15 +22,9 @@ from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import chan
 ALL = "all"
 
 
-def names(asked: Any) -> list[str]:
-    """Return names of models that are given as a list, or joined by commas."""
-    given = asked.split(",") if isinstance(asked, str) else list(asked or [])
-    return [name for name in (str(one).strip() for one in given) if name]
-
-
 def chosen(asked: Any, known: Iterable[str]) -> list[str]:
     """Return the models that are asked for; ``all`` is every model."""
-    found = names(asked)
+    found = lists.names(asked)
     return list(known) if ALL in found else found
 
 
@@ -39,12 +34,12 @@ def name_problems(asked: Any, known: Iterable[str], verb: str) -> list[str]:
     :param verb: what is to be done with them, as in a message: ``roll out``.
     """
     models = list(known)
-    if not names(asked):
+    if not lists.names(asked):
         return [
             f"model is not given: name what to {verb} with -e model={models[0] if models else 'NAME'}, or -e model=all"
         ]
     found = []
-    for name in names(asked):
+    for name in lists.names(asked):
         if name not in (*models, ALL):
             near = difflib.get_close_matches(name, models, 1)
             remedy = f"did you mean {near[0]}" if near else f"llm_models has {', '.join(models) or 'none'}"
@@ -207,7 +202,7 @@ def released_services(instances: list[dict[str, Any]], held: dict[str, Any], res
     :param held: by name of the instance, who holds it.
     :param resumed: models that are released, a list or joined by commas; ``all``.
     """
-    free = {*names(resumed)}
+    free = {*lists.names(resumed)}
     return [registry.service(one) for one in instances if one["name"] in held and free & {ALL, one["model"]}]
 
 

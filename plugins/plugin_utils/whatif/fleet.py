@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple
 
+from ansible_collections.llmfleet.serving.plugins.module_utils import lists
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_report
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, ProblemsError, nearest
@@ -57,8 +58,8 @@ def without(hosts: dict[str, dict[str, Any]], names: Any) -> dict[str, dict[str,
     :param names: names of hosts, as a list or joined by commas.
     :raises ProblemsError: one of them is not there.
     """
-    lost = [str(name).strip() for name in (names.split(",") if isinstance(names, str) else names or [])]
-    unknown = [name for name in lost if name and name not in hosts]
+    lost = lists.names(names)
+    unknown = [name for name in lost if name not in hosts]
     if unknown:
         text = f"{', '.join(unknown)} is not in the group llm_inference"
         raise ProblemsError([Problem("remove_hosts", names, text, nearest(unknown[0], hosts))])

@@ -32,6 +32,7 @@ HOLD = {"who": "ann@ops1", "since": "2026-11-27T20:00:00Z", "why": "a fan is rep
         ("gpu1,gpu2", "hold", True, ['host is "gpu1,gpu2": one host at a time is maintained']),
         (["gpu1", "gpu2"], "hold", True, ['host is ["gpu1", "gpu2"]: one host at a time is maintained']),
         ("gpu7", "reboot", True, ["host is gpu7: there is no such host in the fleet; did you mean gpu"]),
+        ("gpu1,", "reboot", True, ["host is gpu1,: there is no such host in the fleet; did you mean gpu1"]),
         ("gpu1", "", True, ["do is not given: add -e do=, one of reboot, driver, packages, hold, release."]),
         ("gpu1", "dance", True, ["do is dance: there is no such work: add -e do=, one of reboot"]),
         ("", "dance", True, ["host is not given", "do is dance"]),
