@@ -58,6 +58,11 @@ def limits_note(
     return gate_limits_note.note(plain(keys), plain(models), plain(hosts), plain(teams or []))
 
 
+def priorities_note(models: list[dict[str, Any]], policy: str) -> str:
+    """Tell for which models priorities of keys mean nothing."""
+    return gate_limits_note.priorities(plain(models), policy)
+
+
 def nginx_doors(
     api: dict[str, Any],
     chat: dict[str, Any],
@@ -84,6 +89,7 @@ class FilterModule:
             "gate_problems": gate_problems,
             "gate_settings": gate_settings,
             "limits_note": limits_note,
+            "priorities_note": priorities_note,
             "litellm_config": litellm_config,
             "nginx_doors": nginx_doors,
             "nginx_problems": nginx_problems,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import plain
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.inventory import renamed
 
 
@@ -16,9 +18,14 @@ def renamed_variables(variables: Any, host: str) -> list[dict[str, Any]]:
     return [problem._asdict() for problem in renamed.problems(map(str, variables), host)]
 
 
+def scheduling_policy(keys: Any, teams: Any = None) -> str:
+    """Choose how engines order waiting requests."""
+    return client_keys.scheduling_policy(plain(keys), plain(teams))
+
+
 class FilterModule:
     """Filters over what an inventory sets."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
-        return {"renamed_variables": renamed_variables}
+        return {"renamed_variables": renamed_variables, "scheduling_policy": scheduling_policy}

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
-from gate_process import Gate, Stub, in_one_minute, many, refused, said, within
+from gate_process import CHAT, COMPLETIONS, Gate, Stub, in_one_minute, many, refused, said, within
 
 Start = Callable[..., Gate]
 
@@ -100,3 +102,61 @@ def test_usage_says_team_and_tags(start: Start) -> None:
     assert found == [("tagged", "research", ["cost-7", "batch"]), ("plain", "research", []), ("team", None, [])]
     assert gate.metric("llmfleet_gate_tokens_total", team="research", type="completion") == 32
     assert "cost-7" not in gate.get("/metrics", gate.key_of("scraper")).body.decode()
+
+
+PRIORITISED = [{"name": "chat", "priorities": True}, {"name": "plain"}, {"name": "far", "translated": True}]
+# Bodies by path, and whether an engine gets the field too.
+BODIES: list[tuple[str, dict[str, Any], bool]] = [
+    (CHAT, said("hi"), True),
+    (CHAT, said("hi", stream=True), True),
+    (COMPLETIONS, {"model": "chat", "prompt": "hi"}, True),
+    ("/v1/embeddings", {"model": "chat", "input": "hi"}, True),
+    ("/v1/score", {"model": "chat", "text_1": "a", "text_2": "b"}, True),
+    ("/v1/rerank", {"model": "chat", "query": "a", "documents": ["b"]}, True),
+    ("/v1/messages", said("hi", max_tokens=5), False),
+    ("/v1/responses", {"model": "chat", "input": "hi"}, False),
+    ("/tokenize", {"model": "chat", "prompt": "hi"}, False),
+]
+
+
+def sent(stub: Stub) -> tuple[str | None, Any]:
+    """Header and field of the last request with which the gate says who comes first."""
+    _path, headers, body = stub.last()
+    return headers.get("x-vllm-priority"), json.loads(body).get("priority")
+
+
+@pytest.mark.parametrize(("path", "body", "field"), BODIES)
+def test_the_gate_says_who_comes_first_and_no_client(
+    start: Start, stub: Stub, path: str, body: dict[str, Any], field: bool
+) -> None:
+    gate = start(models=PRIORITISED, extra_fields=["priority"])
+    gate.teams.append({"name": "batch", "priority": 10})
+    late, soon = gate.key("late", team="batch"), gate.key("soon", team="batch", priority=-5)
+    within(3, lambda: gate.get("/v1/models", soon).status == 200, "the keys are known")
+    mine = {"X-Vllm-Priority": "-999"}
+    for key, priority in ((late, 10), (soon, -5), ("", None)):
+        gate.post(path, body, key, headers=mine)
+        assert sent(stub) == (priority and str(priority), priority if field else None), path
+        answer = gate.post(path, {**body, "priority": -999}, key)
+        assert (answer.status, b"priority is not accepted here" in answer.body) == (400, True)
+    for name in ("plain", "far"):
+        # Their engines do not look at it, or are somebody else's.
+        gate.post(path, {**body, "model": name}, soon, headers=mine)
+        assert sent(stub) == (None, None)
+
+
+def test_a_priority_changes_within_a_second(start: Start, stub: Stub) -> None:
+    gate = start(models=PRIORITISED)
+    (key,) = in_team(gate, "member", priority=10)
+
+    def told(priority: str | None) -> bool:
+        assert gate.chat("hi", key).status == 200
+        return sent(stub)[0] == priority
+
+    assert told("10")
+    gate.teams[0]["priority"] = -3
+    gate.write_keys()
+    within(1, lambda: told("-3"), "the team's new one")
+    gate.keys["member"]["priority"] = 0
+    gate.write_keys()
+    within(1, lambda: told(None), "the key's own")

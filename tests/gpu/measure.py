@@ -134,6 +134,7 @@ def settings(folder: Path, names: list[str]) -> dict[str, Any]:
         "max_choices": 1,
         "max_prompts": 32,
         "media_domains": [],
+        "scheduling_policy": "fcfs",
         "egress": {},
     }
 

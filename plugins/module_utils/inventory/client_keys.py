@@ -10,13 +10,26 @@ import hashlib
 import re
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import schema
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import rules, schema
 
 # The collection's own keys, in addition to those of the inventory: the chat page, the last step of site.yml, and
 # Prometheus.
 CHAT_PAGE, VERIFY, METRICS = "chat-page", "verify", "prometheus"
 INTERNAL = (CHAT_PAGE, VERIFY)
 KEY_FIELDS = ("models", "rpm", "tpm", "max_parallel_requests", "expires", "team", "priority", "tags")
+
+
+# vLLM's scheduling policies, its own default first.
+IN_ORDER, BY_PRIORITY = "fcfs", "priority"
+
+
+def scheduling_policy(keys: Any, teams: Any) -> str:
+    """Return the policy by which engines begin waiting requests: by priority where a key or a team has one that is not
+    0. What is no list of keys or teams is refused elsewhere, and has none.
+    """
+    entries = [entry for part in (keys, teams) if isinstance(part, list) for entry in part]
+    given = (entry.get("priority") for entry in entries if isinstance(entry, dict))
+    return BY_PRIORITY if any(rules.whole_number(value) for value in given) else IN_ORDER
 
 
 def secret_name(alias: str) -> str:

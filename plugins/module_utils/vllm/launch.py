@@ -19,6 +19,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import specs
 SETTINGS = ("compile", "log_level", "drain_timeout", "api_paths", "max_choices", "max_prompts", "media_domains")
 # What a spec says of waiting, filters and order restarts nothing.
 NOT_STARTED_WITH = ("ready", "egress", "after", "secrets", "generation")
+POLICY = "scheduling-policy"
 DIGITS = 12
 
 
@@ -45,13 +46,17 @@ def _setting(name: str, value: Any) -> Any:
 def launch(instance: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an instance is started with: ``package`` and ``unit`` of its host; ``args``,
     ``env`` (digests of values) and ``settings`` of all instances, without those that the instance has of its own; and
-    ``definition``, the digest of the whole service spec.
+    ``definition``, the digest of the whole service spec. ``scheduling`` is the policy by which it begins waiting
+    requests, if it is not that of vLLM.
 
     :param told: ``llm_engine_launch.vllm`` of the host, with values of ``env`` as :func:`concealed` gives them.
     """
     own = {**instance, "env": concealed(instance.get("env") or {}), "start_after": None}
     model = f"{told['models_root']}/{instance['source']}@{instance.get('revision') or ''}"
+    policy = str(told.get("scheduling_policy") or specs.IN_ORDER)
     named = {name: _setting(name, told[name]) for name in SETTINGS}
+    named |= {} if policy == specs.IN_ORDER else {"scheduling_policy": policy}
+    scheduling = {**told["args"], **instance["args"]}.get(POLICY, policy)
     settings = {
         **named,
         **{name: told[name] for name in ("args", "env", "config_root", "state_root", "run_root")},
@@ -63,6 +68,7 @@ def launch(instance: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, An
         "ready_deadline": 0,
         "start_deadlines": {},
         "egress": [],
+        "scheduling_policy": policy,
     }
     (spec,) = specs.specs([own], settings)
     started = {name: value for name, value in spec.items() if name not in NOT_STARTED_WITH}
@@ -73,4 +79,5 @@ def launch(instance: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, An
         "env": {name: value for name, value in told["env"].items() if name not in own["env"]},
         "settings": named,
         "definition": digest(started),
+        **({} if scheduling == specs.IN_ORDER else {"scheduling": str(scheduling)}),
     }

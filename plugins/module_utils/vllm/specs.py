@@ -38,6 +38,8 @@ KEYS = "accepted_keys"
 OWN_KEY = "VLLM_API_KEY"
 # What each process of an engine imports when it starts, so that its log has no prompts.
 LOG = ("llmfleet_engine_log", "sitecustomize")
+# The policy by which vLLM begins waiting requests if it is not told another one (config/scheduler.py).
+IN_ORDER = "fcfs"
 # vLLM fetches from any host if none is named. No host can have this name (RFC 2606).
 NO_MEDIA = ["none.invalid"]
 # Seconds beyond the drain after which a stopping engine is killed.
@@ -50,7 +52,7 @@ def specs(instances: list[dict[str, Any]], settings: dict[str, Any]) -> list[dic
     :param settings: ``python``, ``search_path``, ``paths`` (directory of each model), ``readable`` (directories),
         ``config_root``, ``state_root``, ``run_root``, ``args`` and ``env`` of every instance, ``compile``,
         ``log_level``, ``drain_timeout``, ``ready_deadline``, ``start_deadlines`` by name of the instance,
-        ``api_paths``, ``max_choices``, ``max_prompts``, ``media_domains``, ``egress``.
+        ``api_paths``, ``max_choices``, ``max_prompts``, ``media_domains``, ``scheduling_policy``, ``egress``.
     """
     return [_spec(instance, settings) for instance in instances]
 
@@ -108,6 +110,8 @@ def own_flags(instance: dict[str, Any], path: str, settings: dict[str, Any]) -> 
         "port": instance["port"],
         **planned_flags(instance),
         "stream-interval": instance.get("stream_interval"),
+        # vLLM's own default is no flag, so nothing restarts for it.
+        "scheduling-policy": None if settings["scheduling_policy"] == IN_ORDER else settings["scheduling_policy"],
         "enforce-eager": None if settings["compile"] else True,
         "shutdown-timeout": int(settings["drain_timeout"]),
         "disable-access-log-for-endpoints": "/health,/metrics",

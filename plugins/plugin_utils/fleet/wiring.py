@@ -22,6 +22,8 @@ FLEET_FIELDS = ("host", "address")
 # the gate that says 429, with its reason.
 CONNECTION_SLACK = 1.25
 CONNECTION_RESERVE = 16
+# The policy of engines that begin waiting requests by their priorities, as the launch of an instance has it.
+BY_PRIORITY = "priority"
 
 
 def litellm_deployments(
@@ -58,7 +60,8 @@ def gate_models(instances: list[dict[str, Any]], models: list[dict[str, Any]]) -
     """Return one model of the gate per model that has an instance, in the order of the models.
 
     ``context`` is in tokens and 0 where nobody knows it. ``replicas`` are those that the gate requests a small JSON
-    answer of, so they are none for a model that generates no text.
+    answer of, so they are none for a model that generates no text. ``priorities`` tells whether all its instances are
+    started so that they begin waiting requests by their priorities.
     """
     served = {instance["model"] for instance in instances}
     return [
@@ -71,6 +74,7 @@ def gate_models(instances: list[dict[str, Any]], models: list[dict[str, Any]]) -
             "tpm": model["limits"]["tpm"],
             "request_defaults": model["request_defaults"],
             "replicas": replicas(model, instances) if model["mode"] == "chat" else [],
+            "priorities": by_priority(model, instances),
         }
         for model in models
         if model["name"] in served
@@ -80,6 +84,12 @@ def gate_models(instances: list[dict[str, Any]], models: list[dict[str, Any]]) -
 def replicas(model: dict[str, Any], instances: list[dict[str, Any]]) -> list[int]:
     """Return the numbers of a model's replicas."""
     return [int(instance["replica"]) for instance in instances if instance["model"] == model["name"]]
+
+
+def by_priority(model: dict[str, Any], instances: list[dict[str, Any]]) -> bool:
+    """Return whether every instance of a model begins waiting requests by their priorities."""
+    own = [instance.get("launch") or {} for instance in instances if instance["model"] == model["name"]]
+    return all(launch.get("scheduling") == BY_PRIORITY for launch in own)
 
 
 def provider(model: dict[str, Any], instances: list[dict[str, Any]]) -> str:

@@ -28,6 +28,7 @@ def model(entry: dict[str, Any]) -> dict[str, Any]:
         **{name: int(entry[name]) for name in LIMITS if entry.get(name)},
         **({"request_defaults": defaults} if defaults else {}),
         **({"replicas": [str(number) for number in entry["replicas"]]} if entry.get("replicas") else {}),
+        **({"priorities": True} if entry.get("priorities") else {}),
     }
 
 

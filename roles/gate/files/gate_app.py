@@ -44,6 +44,11 @@ VERSION = re.compile(r"[0-9A-Za-z._-]{1,32}")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 # Streams of these have chunks with the usage so far.
 CHUNKED = frozenset(("/v1/chat/completions", "/v1/completions"))
+# vLLM obeys the header on every path that generates text, and LiteLLM passes it on; a field of that name LiteLLM's own
+# router would take for its queue. On paths that generate none vLLM reads the field alone.
+PRIORITY_HEADER = "x-vllm-priority"
+PRIORITY_FIELD = "priority"
+WITH_PRIORITY = CHUNKED | {"/v1/embeddings", "/v1/rerank", "/v1/score"}
 # Bodies that end early, or whose framing or parts are broken.
 UNREADABLE = (aiohttp.ClientError, web.RequestPayloadError, http.HttpProcessingError, ValueError, AssertionError)
 # More objects and lists than any request has; a few bytes each, they would keep the parser for seconds.
@@ -94,7 +99,8 @@ class Gate:
         self._body_limits = BodyLimits(
             choices=settings.max_choices,
             prompts=settings.max_prompts,
-            extra_fields=frozenset(settings.extra_fields),
+            # Who comes first is said by the key, whatever an operator lets through.
+            extra_fields=frozenset(settings.extra_fields) - {PRIORITY_FIELD},
             tools=settings.max_tools,
             grammar_bytes=settings.max_grammar_bytes,
             grammar_entries=settings.max_grammar_entries,
@@ -211,7 +217,7 @@ class Gate:
 
         forward.book = book
         try:
-            await self._address(request, model, body, forward, key.alias)
+            await self._address(request, model, body, forward, key)
             return await self.relay.send(request, forward)
         finally:
             forward.end()
@@ -279,11 +285,12 @@ class Gate:
         check_form(endpoint, fields, self._body_limits)
         return dict(fields), form
 
-    async def _address(
-        self, request: web.BaseRequest, model: Model, body: object, forward: Forward, alias: str
-    ) -> None:
+    async def _address(self, request: web.BaseRequest, model: Model, body: object, forward: Forward, key: Key) -> None:
         """Make the request that an engine or the translator gets."""
-        path, headers = forward.path, forward.headers
+        path, headers, alias = forward.path, forward.headers, key.alias
+        priority = key.priority if model.priorities else 0
+        if priority:
+            headers[PRIORITY_HEADER] = str(priority)
         native = path not in self.settings.translated_paths and not model.translated
         forward.server = self.relay.engines if native else self.relay.translator
         forward.target = f"/{model.name}{path}" if native else path
@@ -310,6 +317,8 @@ class Gate:
                 # Whoever names a salt stays within the own key's cache.
                 given = str(sent.get("cache_salt", ""))
                 sent["cache_salt"] = hashlib.sha256(f"{alias}\0{given}".encode()).hexdigest()
+            if priority and native and path in WITH_PRIORITY:
+                sent[PRIORITY_FIELD] = priority
             forward.body = orjson.dumps(sent)
 
     @staticmethod

@@ -52,6 +52,8 @@ class Model:
     translated: bool = False
     # Numbers of its engines that are asked for a JSON answer from time to time; none for what generates no text.
     replicas: tuple[str, ...] = ()
+    # Whether all its engines begin waiting requests in the order of their priorities.
+    priorities: bool = False
 
 
 @dataclass(frozen=True)

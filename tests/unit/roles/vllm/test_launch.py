@@ -79,6 +79,7 @@ VARIABLES: dict[str, tuple[Any, str]] = {
     "vllm_max_choices": (4, "max_choices: 8 -> 4"),
     "vllm_max_prompts": (4, "max_prompts: 32 -> 4"),
     "vllm_media_domains": (["media.example"], 'media_domains: [] -> ["media.example"]'),
+    "vllm_scheduling_policy": ("priority", 'scheduling_policy: missing -> "priority"'),
     "service_config_root": ("/etc/other", "its unit is written in another way"),
     "service_state_root": ("/var/lib/other", "its unit is written in another way"),
     "service_run_root": ("/run/other", "its unit is written in another way"),
@@ -292,6 +293,7 @@ def test_the_plan_tells_what_a_field_changes(told: dict[str, dict[str, Any]], fi
             "api_key": "k",
             "egress": [],
             "media_domains": [],
+            "scheduling_policy": "fcfs",
         },
     )
 
@@ -356,3 +358,26 @@ def test_values_that_repeat_a_default_of_a_role_are_that_default() -> None:
 def _spelled(value: str) -> str:
     """Return a value of a template in one spelling: quotes, and an expression in a text, make no difference."""
     return re.sub(r"[\"'{} ~]", "", value)
+
+
+@pytest.mark.parametrize(
+    ("policy", "everywhere", "own", "scheduling"),
+    [
+        ("fcfs", {}, {}, None),
+        ("priority", {}, {}, "priority"),
+        ("priority", {}, {"scheduling-policy": "fcfs"}, None),
+        ("fcfs", {"scheduling-policy": "priority"}, {}, "priority"),
+        ("fcfs", {}, {"scheduling-policy": "priority"}, "priority"),
+    ],
+)
+def test_a_launch_says_how_waiting_requests_are_ordered(
+    told: dict[str, dict[str, Any]],
+    policy: str,
+    everywhere: dict[str, str],
+    own: dict[str, str],
+    scheduling: str | None,
+) -> None:
+    launch = copy.deepcopy(told[""]["launch"])
+    launch["vllm"] |= {"scheduling_policy": policy, "args": everywhere}
+    (found,) = filters.launched_instances([{**CHAT, "args": own}], launch)
+    assert found["launch"].get("scheduling") == scheduling

@@ -56,6 +56,7 @@ ROOTS = {
     "vllm_max_choices": 8,
     "vllm_max_prompts": 32,
     "vllm_media_domains": [],
+    "vllm_scheduling_policy": "fcfs",
 }
 PLAY = [
     {

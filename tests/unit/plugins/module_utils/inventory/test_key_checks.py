@@ -182,3 +182,19 @@ def test_the_role_names_its_own_variable_and_takes_the_collections_keys() -> Non
 def test_no_value_is_in_the_text_for_a_run() -> None:
     keys = [{"alias": ["sk-canary"]}, {"value": VALUE, "rpm": 0}, {"alias": "b", "valeu": VALUE}]
     assert "canary-" not in render(key_checks.problems(keys, MODELS))
+
+
+@pytest.mark.parametrize(
+    ("keys", "teams", "policy"),
+    [
+        ([], [], "fcfs"),
+        ([{"alias": "a"}, {"alias": "b", "priority": 0}], [{"name": "t", "priority": "0"}], "fcfs"),
+        ([{"alias": "a", "priority": -1}], [], "priority"),
+        ([{"alias": "a"}], [{"name": "t", "priority": "10"}], "priority"),
+        # What is wrong is told by the checks.
+        ([{"priority": "high"}, "a", {"priority": [1]}], {"priority": 5}, "fcfs"),
+        (None, "x", "fcfs"),
+    ],
+)
+def test_engines_order_requests_by_priority_where_somebody_has_one(keys: Any, teams: Any, policy: str) -> None:
+    assert client_keys.scheduling_policy(keys, teams) == policy

@@ -267,6 +267,19 @@ def test_the_gate_asks_each_replica_of_a_model_that_generates_text() -> None:
     assert routes == {"demo": [0], "big": [0, 1], "vectors": [0]}
 
 
+def test_the_gate_knows_whose_engines_order_requests_by_priority() -> None:
+    instances, some = plan(DEMO, BIG)
+    assert {one["name"]: one["priorities"] for one in wiring.gate_models(instances, some)} == {
+        "demo": False,
+        "big": False,
+    }
+    for instance in instances[:2]:
+        instance["launch"] = {"scheduling": "priority"}
+    found = {one["name"]: gate_settings.model(one).get("priorities") for one in wiring.gate_models(instances, some)}
+    # One replica of the second model does not.
+    assert found == {"demo": True, "big": None}
+
+
 def test_a_model_without_instance_is_nowhere() -> None:
     _, some = plan(DEMO)
     assert wiring.litellm_deployments([], some, "") == wiring.south_upstreams([], some) == []

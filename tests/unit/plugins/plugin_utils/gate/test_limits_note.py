@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.gate.limits_note import note
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.gate.limits_note import note, priorities
 
 TWO = ["gw1", "gw2"]
 TEAM = {"alias": "team", "rpm": 20, "tpm": "40000", "max_parallel_requests": 2}
@@ -42,3 +42,23 @@ def test_nothing_is_told_where_limits_are_exact(keys: Any, some: Any, gateways: 
 @pytest.mark.parametrize("key", [{"alias": "a", "rpm": "many"}, {"rpm": True}, "a", None])
 def test_what_is_no_limit_is_left_to_the_check_of_keys(key: Any) -> None:
     assert note([key], [], TWO) == ""
+
+
+@pytest.mark.parametrize(
+    ("obeying", "policy", "said"),
+    [
+        ({"chat": True, "embed": True}, "priority", ""),
+        ({"chat": False, "embed": False}, "fcfs", ""),
+        ({"chat": True, "embed": False}, "priority", "embed: not all of its engines"),
+        ({"chat": False, "embed": False}, "priority", "chat, embed: not all of their engines"),
+    ],
+)
+def test_models_whose_engines_know_no_priorities_are_named(obeying: dict[str, bool], policy: str, said: str) -> None:
+    found = priorities([{"name": name, "priorities": value} for name, value in obeying.items()], policy)
+    assert said in found
+    assert bool(found) is bool(said)
+
+
+def test_a_team_is_named_too() -> None:
+    found = note([], [], TWO, [{"name": "research", "rpm": 10, "models": ["chat"]}])
+    assert "team research: rpm 20 (2 x 10)" in found
