@@ -9,7 +9,8 @@ rig.py FOLDER HOST=ADDRESS... -- COMMAND    as root; runs the command beside the
 A host is a set of Linux namespaces: its address is on a bridge that the command's network has, too. Programs and
 packages are those of this machine, and so are the environments in /opt/llmfleet, which the demo has installed. What a
 host says about its memory stands in for a machine of its own, so that a run does not depend on what else runs here. The
-command finds FOLDER/HOST/python, which runs Python on a host: Ansible's interpreter for it.
+command finds FOLDER/hosts/HOST/python, which runs Python on a host: Ansible's interpreter for it. What enters a host is
+in the file `enter` beside it, for the connection namespaces.py, by which a host can be lost.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class Host:
         enter = f"nsenter --target {self.pid} --mount --uts --net --pid --"
         wrapper.write_text(f'#!/bin/sh\nexec {enter} /usr/bin/python3 "$@"\n')
         wrapper.chmod(0o755)
+        (self.root / "enter").write_text(enter)
 
     def _first_process(self) -> int:
         """Return the process that is the first one of the host, as this machine numbers it."""

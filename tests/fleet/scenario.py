@@ -62,6 +62,7 @@ class Scenario:
                 env={
                     **os.environ,
                     "ANSIBLE_ROLES_PATH": str(ROOT / "tests/engine_echo/roles"),
+                    "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "tests/fleet/connection"),
                     "ANSIBLE_NOCOLOR": "1",
                     "FLEET_FOLDER": str(self.folder),
                     "FLEET_ENGINE": str(ROOT / "tests/engine_echo"),
@@ -127,6 +128,12 @@ class Scenario:
         command = [self.folder / "hosts" / host / "python", "-c", code]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
+    def stand_in_for_reboots(self, host: str) -> None:
+        """Have a host be rebooted as far as namespaces can."""
+        root = self.folder / "hosts" / host
+        program = Path(__file__).with_name("reboot.py")
+        subprocess.run([root / "python", program, root, "prepare"], check=True)
+
     def processes(self, host: str) -> str:
         """Return the process of the engine on a host, and what it was started with."""
         return self.on(host, PROCESSES).strip()
@@ -180,6 +187,9 @@ def main() -> None:
         fleet.play("refused", maintain, host="serving2", do="hold")
         fleet.play("while_out", "site.yml")
         fleet.play("in", maintain, host="serving1", do="release")
+        fleet.stand_in_for_reboots("serving1")
+        fleet.kill_in("cut", maintain, "PLAY [Run the work on the host", host="serving1", do="reboot")
+        fleet.play("rebooted", maintain, host="serving1", do="reboot")
         # A trial finds nothing wrong with it: most requests that come through a gateway fail.
         faulty = {"llm_fleet_prefix": "bad:", "llm_fleet_args": {"fail-rate": 0.8}}
         fleet.play("faulty", rollout, model="chat", **faulty)

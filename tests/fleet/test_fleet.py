@@ -76,7 +76,8 @@ def told() -> dict[str, dict[str, Any]]:
 
 
 def test_no_request_failed_while_good_changes_were_made(told: dict[str, dict[str, Any]]) -> None:
-    for name in ("rotated", "killed", "rolled", "broken", "held", "rollback", "out", "refused", "while_out", "in"):
+    good = ("rotated", "killed", "rolled", "broken", "held", "rollback", "out", "refused", "while_out", "in")
+    for name in (*good, "cut", "rebooted"):
         run = told[name]
         print(f"{name}: {run['requests']} requests, {len(run['failed'])} failed, {run['seconds']} s")
         assert run["requests"] > 20, name
@@ -161,6 +162,17 @@ def test_a_host_is_held_out_of_the_traffic_until_it_is_released(told: dict[str, 
     assert told["in"]["code"] == 0, told["in"]["log"]
     assert told["in"]["ledger"]["serving1"][-1]["kind"] == "release"
     assert told["in"]["processes"] == out["processes"]
+
+
+def test_a_host_reboots_out_of_the_traffic_after_a_run_that_was_killed_before(told: dict[str, dict[str, Any]]) -> None:
+    before, cut, rebooted = told["in"], told["cut"], told["rebooted"]
+    assert cut["code"] != 0
+    assert rebooted["code"] == 0, rebooted["log"]
+    assert "has ended without releasing this host, at: reboot serving1; this run goes on after it" in rebooted["all"]
+    assert rebooted["processes"]["serving1"].partition(" ")[0] not in ("", before["processes"]["serving1"].split()[0])
+    assert rebooted["processes"]["serving2"] == before["processes"]["serving2"]
+    assert rebooted["ledger"]["serving1"][-1]["verdict"] == "reboot"
+    assert "serving1 is in the traffic again." in rebooted["all"]
 
 
 def test_a_version_that_fails_with_real_traffic_alone_goes_back_by_itself(told: dict[str, dict[str, Any]]) -> None:
