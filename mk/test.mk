@@ -4,7 +4,7 @@
 # installed, because a host takes over the environments that it has built; it is stopped then, because their engines need the memory. molecule-container
 # (images of 8 GB are built, pushed and pulled), first-command (three more demos) and clients (2 GB of packages of others) are not among them, which is
 # reported at the end.
-TEST_STEPS ?= bench unit gate demo,again+sanity,lint,plan,prod changes,readme+docs-check,doctor,importer,compat,collection \
+TEST_STEPS ?= bench unit gate,usage demo,again+sanity,lint,plan,prod changes,readme+docs-check,doctor,importer,compat,collection \
   chain browser metrics engine+prometheus,outside nginx leaks demo-stop molecule+molecule-gpu,fleet demo-clean
 PYTEST = .venv/test/bin/python -m pytest
 PURE = ansible_collections.llmfleet.serving.plugins
@@ -19,7 +19,7 @@ SCENARIOS ?= all
 UNLESS_GREEN = $(if $(filter changed,$(SCENARIOS)),--unless-green)
 SCENARIO = .venv/test/bin/python tests/bench/scenario.py $(UNLESS_GREEN)
 
-.PHONY: test ready bench lint unit gate plan doctor prod docs-check importer sanity collection compat again changes readme chain clients browser metrics engine nginx prometheus outside leaks fleet molecule molecule-gpu molecule-container first-command
+.PHONY: test ready bench lint unit gate usage usage-million plan doctor prod docs-check importer sanity collection compat again changes readme chain clients browser metrics engine nginx prometheus outside leaks fleet molecule molecule-gpu molecule-container first-command
 
 ready: ## Fail where the service of another checkout is on this machine
 	@tests/ready.sh $(DEMO_INVENTORY)
@@ -38,6 +38,14 @@ unit: .venv/test/.complete ## Unit tests with 95 % of plugins and of the program
 
 gate: .venv/test/.complete ## The gate in front of a stub: keys, bodies, limits, streams, usage, restarts, attacks, fuzzing (no demo is needed)
 	@$(PYTEST) tests/gate
+
+usage: .venv/test/.complete ## The booking of usage in a real PostgreSQL: kill -9 of program and server, outages, two gateways, reports (no demo is needed)
+	@scripts/bootstrap.sh postgresql
+	@$(PYTEST) tests/usage -m 'not slow'
+
+usage-million: .venv/test/.complete ## A million booked minutes: time of the report of a month and size (minutes)
+	@scripts/bootstrap.sh postgresql
+	@$(PYTEST) -s tests/usage -m slow
 
 plan: .venv/test/.complete ## playbooks/plan.yml over hosts whose nvidia-smi replays recorded output
 	@$(PYTEST) tests/plan --numprocesses=auto

@@ -44,12 +44,15 @@ LAYERS: dict[str, set[str]] = {
     "gate": {"inventory"},
     "litellm": set(),
     "nginx": {"inventory"},
+    "database": set(),
+    "usage": set(),
     "doctor": {"checkpoint", "nvidia"},
     # What Ansible calls.
     "action": {"fleet", "whatif"},
     "filter": {
         "checkpoint",
         "container_engine",
+        "database",
         "doctor",
         "engines",
         "fleet",
@@ -61,6 +64,7 @@ LAYERS: dict[str, set[str]] = {
         "nvidia",
         "plan",
         "service",
+        "usage",
         "verify",
         "vllm",
     },
@@ -75,6 +79,7 @@ LAYERS: dict[str, set[str]] = {
         "nvidia",
         "plan",
         "service",
+        "usage",
         "verify",
     },
 }

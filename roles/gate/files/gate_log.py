@@ -33,6 +33,8 @@ class UsageLog:
 
     def _open(self) -> None:
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        # Whoever books usage is in the gate's group; the mask of a service takes the group's right away.
+        os.fchmod(self._file, 0o640)
         self._size = os.fstat(self._file).st_size
 
     def write(self, entry: Mapping[str, object]) -> None:
