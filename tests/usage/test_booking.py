@@ -184,3 +184,27 @@ def test_the_report_of_the_database_is_that_of_the_log(
     assert "llm-postgresql" in failed["msg"]
     with pytest.raises(subprocess.CalledProcessError):
         server.ask("SELECT 1;")
+
+
+@pytest.mark.slow
+def test_the_report_of_a_month_with_a_million_minutes(server: Server, tmp_path: Path, book: Make) -> None:
+    """A million rows in a month: 40 000 minutes of 25 keys; the sizes are printed."""
+    from ansible_collections.llmfleet.serving.plugins.module_utils.usage import report
+
+    gate = Gate(tmp_path)
+    gate.write(10)
+    book(gate.path).start()
+    booked(server, gate)
+    server.ask(
+        "INSERT INTO usage.minutes SELECT '2026-11-01 00:00+00'::timestamptz + minute * interval '1 minute', 'b',"
+        " 'team-' || key, 'team', '', 'chat', '', 'answered', 3, 3000, 600, 1000, 0.0054, 12.5, 1.5, 3, 0"
+        " FROM generate_series(0, 39999) AS minute, generate_series(1, 25) AS key; ANALYZE usage.minutes;"
+    )
+    for by in (["key", "model"], ["team", "day"], ["month"]):
+        began = time.monotonic()
+        rows = server.ask(report.query(by, "2026-11"))
+        seconds = time.monotonic() - began
+        print(f"by {', '.join(by)}: {len(rows)} rows in {seconds:.2f} s")
+        assert seconds < 2
+    sizes = "pg_size_pretty(pg_table_size(t)), pg_size_pretty(pg_indexes_size(t))"
+    print("table and index:", server.ask(f"SELECT {sizes} FROM (SELECT 'usage.minutes_2026_11'::regclass AS t) AS t;"))
