@@ -1,7 +1,7 @@
 # Copyright (c) 2026, llmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A model that its floor forbids to change in place gets a second instance where there is room, then loses the first."""
+"""A model that its floor forbids to change in place gets a second instance where there is room, then loses it."""
 
 from __future__ import annotations
 
