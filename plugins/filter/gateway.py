@@ -10,7 +10,7 @@ from typing import Any, Callable
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import key_checks, rules
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import plain
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.gate import keyring, settings
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.gate import cache, keyring, settings
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.gate import limits_note as gate_limits_note
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.litellm import config
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.nginx import doors
@@ -46,6 +46,11 @@ def gate_problems(
     names = settings.names(plain(models), plain(other_models))
     found = key_checks.problems(keys, names, plain(secrets), resolved=True, teams=plain(teams))
     return [problem._replace(host=str(host))._asdict() for problem in found]
+
+
+def cache_problems(hosts: list[str], fleet: list[str], url: str) -> list[dict[str, Any]]:
+    """Find what is wrong with the cache that gateways share."""
+    return [problem._asdict() for problem in cache.problems(plain(hosts), plain(fleet), str(url))]
 
 
 def limits_note(
@@ -85,6 +90,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters."""
         return {
+            "cache_problems": cache_problems,
             "gate_keyring": gate_keyring,
             "gate_problems": gate_problems,
             "gate_settings": gate_settings,

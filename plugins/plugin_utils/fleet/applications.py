@@ -202,7 +202,6 @@ def services(rows: Iterable[Row], host: str) -> list[dict[str, Any]]:
         url = ""
         if _here(row, host):
             shown = str(row["summary"])
-            whole = shown.startswith(("http://", "https://"))
-            url = shown if whole else f"http://{authority(str(row['listen']), int(row['port']))}{shown}"
+            url = shown if "://" in shown else f"http://{authority(str(row['listen']), int(row['port']))}{shown}"
         found.append({"name": _service(row), "url": url})
     return found

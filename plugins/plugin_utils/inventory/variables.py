@@ -131,7 +131,7 @@ BY_NAME: dict[str, rules.Rule] = {
     "gate_translated_paths": parts.listing(rules.API_PATH),
     **dict.fromkeys(("gate_egress", "litellm_egress", "open_webui_egress", "vllm_egress"), _REACHED),
     **dict.fromkeys(("llm_egress_networks", "llm_private_networks"), _REACHED),
-    "litellm_redis_url": _REDIS,
+    **dict.fromkeys(("litellm_redis_url", "llm_cache_url"), _REDIS),
     "llm_address": rules.address,
     **dict.fromkeys(("llm_allow_downtime", "llm_replan", "llm_resume", "llm_rotate"), _names),
     **dict.fromkeys(("llm_canary_aborts", "llm_canary_errors"), rules.number(0, 1, whole=False)),

@@ -21,6 +21,7 @@ import signal
 import sys
 
 import gate_settings
+import gate_store
 import uvloop
 from gate_app import Gate, serve
 
@@ -40,19 +41,29 @@ def read_key(path: str) -> str:
     return key
 
 
+def read_store_url(settings: gate_settings.Settings) -> str:
+    """The URL of the store of limits; empty where there is none."""
+    if not settings.store_url_file:
+        return ""
+    with open(settings.store_url_file, encoding="utf-8") as file:
+        url = file.read().strip()
+    gate_store.place(url)
+    return url
+
+
 async def run(path: str) -> None:
     """Serve until SIGTERM or SIGINT."""
     translator_key = os.environ.get("GATE_TRANSLATOR_KEY", "")
     if not translator_key:
         raise gate_settings.SettingsError("GATE_TRANSLATOR_KEY must be in the environment")
     settings = read(path)
-    gate = Gate(settings, read_key(settings.engine_key_file), translator_key)
+    gate = Gate(settings, read_key(settings.engine_key_file), translator_key, read_store_url(settings))
     stopping, changed = asyncio.Event(), asyncio.Event()
 
     def reload() -> None:
         try:
             settings = read(path)
-            gate.configure(settings, read_key(settings.engine_key_file))
+            gate.configure(settings, read_key(settings.engine_key_file), read_store_url(settings))
             changed.set()
         except (OSError, ValueError) as error:
             LOG.error("%s cannot be used (%s); the settings read before stay in force", path, error)

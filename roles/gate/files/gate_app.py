@@ -35,6 +35,7 @@ from gate_relay import Forward, Relay
 from gate_requests import ENDPOINTS, Endpoint, check_body, check_form, check_query
 from gate_requests import Limits as BodyLimits
 from gate_settings import Model, Settings
+from gate_shared import AWAY, Shared, StoreAwayError
 
 LOG = logging.getLogger("gate")
 HEALTH, METRICS, MODELS = "/health", "/metrics", "/v1/models"
@@ -73,18 +74,19 @@ class RefusalError(Exception):
 class Gate:
     """The handler of the server, and what it knows."""
 
-    def __init__(self, settings: Settings, engine_key: str, translator_key: str) -> None:
+    def __init__(self, settings: Settings, engine_key: str, translator_key: str, store_url: str = "") -> None:
         self._translator_key = translator_key
         self.limits = Limits(settings.key_share)
         self.metrics = Metrics()
+        self.shared = Shared(self.limits, self.metrics.store)
         self.log = UsageLog(settings.usage_log, settings.usage_log_bytes, settings.usage_log_files)
         self.keyring = Keyring(settings.keys_file)
         self.relay = Relay()
         self.prober: Prober | None = None
-        self.configure(settings, engine_key)
+        self.configure(settings, engine_key, store_url)
 
-    def configure(self, settings: Settings, engine_key: str) -> None:
-        """Take new settings and the key of the engines; requests in flight and their counts go on."""
+    def configure(self, settings: Settings, engine_key: str, store_url: str = "") -> None:
+        """Take new settings, the key of the engines and the URL of the store; requests in flight and counts go on."""
         self._engine_key = engine_key
         self.log.configure(settings.usage_log, settings.usage_log_bytes, settings.usage_log_files)
         if settings.keys_file != self.keyring.path:
@@ -96,6 +98,7 @@ class Gate:
         self.settings = settings
         self.directory = Directory(settings.models)
         self.limits.key_share = settings.key_share
+        self.shared.configure(store_url, settings.store_ca_file, settings.without_store == "closed")
         self._body_limits = BodyLimits(
             choices=settings.max_choices,
             prompts=settings.max_prompts,
@@ -108,6 +111,7 @@ class Gate:
 
     def begin(self) -> Prober:
         """Begin to ask replicas by itself; the loop runs now."""
+        self.shared.begin()
         self.prober = Prober(self.metrics)
         self.prober.configure(self.settings, self._engine_key)
         return self.prober
@@ -198,10 +202,15 @@ class Gate:
         if key.team and not may_use(key.team.models, name, model):
             raise RefusalError(403, f"The team {key.team.name} may not use {name}.", "model_not_allowed", "model")
         try:
-            slot = self.limits.admit(sides(key, model), time.time())
+            slot = await self.shared.admit(sides(key, model))
         except LimitReachedError as reached:
             headers = {"retry-after": str(reached.retry_after)}
             refusal = RefusalError(429, reached.message, reached.limit, headers=headers)
+            refusal.model = model.name
+            raise refusal from None
+        except StoreAwayError:
+            message = "The gateway cannot count requests at this moment."
+            refusal = RefusalError(503, message, "limits_unavailable", headers={"retry-after": str(AWAY)})
             refusal.model = model.name
             raise refusal from None
         forward = Forward(path, {})
@@ -212,7 +221,7 @@ class Gate:
         def book() -> None:
             gauge.dec()
             now = time.time()
-            self.limits.end(slot, forward.usage.total, now)
+            self.shared.end(slot, forward.usage.total)
             self._book(forward, slot, key, started, now)
 
         forward.book = book
@@ -498,6 +507,7 @@ async def serve(gate: Gate, stopping: asyncio.Event, changed: asyncio.Event) -> 
     )
     runner = web.ServerRunner(server, shutdown_timeout=gate.settings.stop_timeout)
     await runner.setup()
+    await gate.shared.tried()
     try:
         at: tuple[str, int] | None = None
         site: web.TCPSite | None = None
@@ -514,5 +524,6 @@ async def serve(gate: Gate, stopping: asyncio.Event, changed: asyncio.Event) -> 
         with contextlib.suppress(asyncio.CancelledError):
             await runner.cleanup()
         await prober.close()
+        await gate.shared.close()
         gate.relay.close()
         gate.log.close()

@@ -3,17 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Limits of keys, teams and models: requests and tokens of a minute, and requests at once.
 
-One process counts, so the counts are exact. A minute is one of the clock; tokens are booked when they are known, so a
-key may exceed its tokens by those of its requests in flight. A refused request uses up nothing.
+One process counts here, so its counts are exact; gate_shared.py counts for several. A minute is one of the clock. As
+tokens are booked when they are known, a key may exceed its tokens by those of its requests in flight. A refused request
+uses up nothing.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 MINUTE = 60.0
 TITLES = {"key": "The API key", "team": "The team", "model": "The model"}
@@ -57,6 +58,30 @@ class Side:
         return f"{TITLES[self.kind]} {self.name}"
 
 
+class Row(NamedTuple):
+    """A count with its limits: that of a side, or of a key's requests in flight at the model `share_of`."""
+
+    name: str
+    title: str
+    rpm: int | None = None
+    tpm: int | None = None
+    parallel: int | None = None
+    share_of: str = ""
+
+    def reached(self, limit: str, now: float) -> LimitReachedError:
+        """What a request is told whose limit is reached: `rpm`, `tpm` or `parallel`."""
+        wait = max(1, math.ceil(MINUTE - now % MINUTE))
+        if limit == "rpm":
+            return LimitReachedError(f"{self.title} has had its {self.rpm} requests of this minute.", "rpm", wait)
+        if limit == "tpm":
+            return LimitReachedError(f"{self.title} has had its {self.tpm} tokens of this minute.", "tpm", wait)
+        if not self.share_of:
+            message = f"{self.title} has its {self.parallel} requests at once."
+            return LimitReachedError(message, "max_parallel_requests", 1)
+        message = f"{self.title} has its share of {self.parallel} requests at once of the model {self.share_of}."
+        return LimitReachedError(message, "key_share", 1)
+
+
 @dataclass(frozen=True)
 class Slot:
     """One request in flight: for whom it counts until it ends, its key first and its model last."""
@@ -64,6 +89,13 @@ class Slot:
     counted: tuple[str, ...]
     key: str
     model: str
+    # What all gates count of it together.
+    rows: tuple[Row, ...] = ()
+
+
+def shared(key: str, model: str) -> str:
+    """The name of the count of a key's requests at a model; both may have slashes."""
+    return f"share/{len(key)}/{key}/{model}"
 
 
 class Minute:
@@ -89,38 +121,64 @@ class Limits:
     def __init__(self, key_share: float = 0.5) -> None:
         self.key_share = key_share
         self._requests, self._tokens = Minute(), Minute()
+        # Of each side, and of each key at each model, for keys that have a share of its slots.
         self._running: Counter[str] = Counter()
-        # Of each key and model, for keys that have a share of its slots.
-        self._shares: Counter[tuple[str, str]] = Counter()
 
     def admit(self, sides: Sequence[Side], now: float) -> Slot:
         """Count a request for all its sides, or raise LimitReachedError and count nothing.
 
         The first side is the key, the last one the model.
         """
-        key, model = sides[0], sides[-1]
         requests, tokens = self._requests.counts(now), self._tokens.counts(now)
-        wait = max(1, math.ceil(MINUTE - now % MINUTE))
-        for side in sides:
-            rpm, tpm = side.limits.rpm, side.limits.tpm
-            if rpm is not None and requests[side.counted] >= rpm:
-                raise LimitReachedError(f"{side.title} has had its {rpm} requests of this minute.", "rpm", wait)
-            if tpm is not None and tokens[side.counted] >= tpm:
-                raise LimitReachedError(f"{side.title} has had its {tpm} tokens of this minute.", "tpm", wait)
-        for side in sides:
-            most = side.limits.max_parallel_requests
-            if most is not None and self._running[side.counted] >= most:
-                raise LimitReachedError(f"{side.title} has its {most} requests at once.", "max_parallel_requests", 1)
-        share = self.share(key.limits, model.limits)
-        if share is not None and self._shares[key.name, model.name] >= share:
-            message = f"{key.title} has its share of {share} requests at once of the model {model.name}."
-            raise LimitReachedError(message, "key_share", 1)
+        rows = self.rows(sides)
+        for row in rows:
+            if row.rpm is not None and requests[row.name] >= row.rpm:
+                raise row.reached("rpm", now)
+            if row.tpm is not None and tokens[row.name] >= row.tpm:
+                raise row.reached("tpm", now)
+        for row in rows:
+            if row.parallel is not None and self._running[row.name] >= row.parallel:
+                raise row.reached("parallel", now)
+        return self.take(sides, now)
+
+    def take(self, sides: Sequence[Side], now: float) -> Slot:
+        """Count a request, whatever the limits are."""
+        key, model = sides[0], sides[-1]
+        requests = self._requests.counts(now)
         slot = Slot(tuple(side.counted for side in sides), key.name, model.name)
         for counted in slot.counted:
             requests[counted] += 1
             self._running[counted] += 1
-        self._shares[slot.key, slot.model] += 1
+        self._running[shared(slot.key, slot.model)] += 1
         return slot
+
+    def rows(self, sides: Sequence[Side]) -> tuple[Row, ...]:
+        """The counts of a request that have a limit, in the order in which they are checked."""
+        rows = []
+        for side in sides:
+            limits = side.limits
+            given = (limits.rpm, limits.tpm, limits.max_parallel_requests)
+            if given != (None, None, None):
+                rows.append(Row(side.counted, side.title, *given))
+        key, model = sides[0], sides[-1]
+        share = self.share(key.limits, model.limits)
+        if share is not None:
+            name = shared(key.name, model.name)
+            rows.append(Row(name, key.title, parallel=share, share_of=model.name))
+        return tuple(rows)
+
+    def learn(self, name: str, requests: int | None, tokens: int | None, now: float) -> None:
+        """Take what all gates together have counted in this minute."""
+        if requests is not None:
+            self._requests.counts(now)[name] = requests
+        if tokens is not None:
+            self._tokens.counts(now)[name] = tokens
+
+    def known(self, now: float) -> Iterator[tuple[str, int, int]]:
+        """Name, requests and tokens of each count of this minute."""
+        requests, tokens = self._requests.counts(now), self._tokens.counts(now)
+        for name in sorted({*requests, *tokens}):
+            yield name, requests[name], tokens[name]
 
     def share(self, key: Limited, model: Limited) -> int | None:
         """Requests at once of a key that has no limit of its own, so that no key holds a whole model."""
@@ -133,9 +191,7 @@ class Limits:
         booked = self._tokens.counts(now)
         for counted in slot.counted:
             booked[counted] += tokens
+        for counted in (*slot.counted, shared(slot.key, slot.model)):
             self._running[counted] -= 1
             if not self._running[counted]:
                 del self._running[counted]
-        self._shares[slot.key, slot.model] -= 1
-        if not self._shares[slot.key, slot.model]:
-            del self._shares[slot.key, slot.model]

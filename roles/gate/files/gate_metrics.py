@@ -57,6 +57,12 @@ class Metrics:
             "llmfleet_gate_usage_entries_lost", "Lines of the usage log not written.", registry=self.registry
         )
 
+        self._store_up = Gauge(
+            "llmfleet_gate_limit_store_up",
+            "Whether the store in which gates count limits together answers.",
+            registry=None,
+        )
+        self._has_store = False
         replica = ["model", "replica"]
         self._probe_success = Gauge(
             "llmfleet_gate_probe_success",
@@ -90,6 +96,14 @@ class Metrics:
         self._probe_seconds.labels(model, replica).set(seconds)
         if success:
             self._probe_time.labels(model, replica).set(time.time())
+
+    def store(self, up: bool | None) -> None:
+        """Take whether the store of limits answers; None where there is none, and then nothing is said of it."""
+        if up is not None:
+            self._store_up.set(up)
+        if self._has_store != (up is not None):
+            self._has_store = up is not None
+            (self.registry.register if self._has_store else self.registry.unregister)(self._store_up)
 
     def forget_probe(self, model: str, replica: str) -> None:
         """Say nothing any more of a replica that is gone."""

@@ -73,6 +73,11 @@ class Settings:
     key_share: float = 0.5
     # Whether a key's requests find only their own beginnings in an engine's cache.
     separate_caches: bool = False
+    # The file with the URL of the store in which gates count limits together, none if empty; the file of its CAs, those
+    # of the system if empty; and what is done while it does not answer: `open` counts here alone, `closed` refuses.
+    store_url_file: str = ""
+    store_ca_file: str = ""
+    without_store: str = "open"
     max_choices: int = 8
     max_prompts: int = 32
     max_tools: int = 512
@@ -175,6 +180,8 @@ def parse(text: str) -> Settings:
             raise SettingsError(f"settings: {name} must be an http address without a path's last slash")
     for name in ("translated_paths", "extra_fields"):
         _names(values, name, "settings")
+    if values.get("without_store", "open") not in ("open", "closed"):
+        raise SettingsError(f"settings: without_store must be open or closed, not {values['without_store']!r}")
     models: list[Model] = []
     for number, entry in enumerate(values.get("models", ())):
         where = f"models[{number}]"

