@@ -41,7 +41,7 @@ def test_lines_are_summed_by_minute(tmp_path: Path, server: Server, book: Make) 
 
 
 def test_kill_9_of_the_program_and_of_the_server(tmp_path: Path, server: Server, book: Make) -> None:
-    """Twenty times while lines are written; a killed psql, and a commit of which nobody heard, are among them."""
+    """Twenty times, ten of them of the server too, while lines are written; some kills hit psql or a commit."""
     gate, booking = Gate(tmp_path, most_bytes=200_000, most_files=400), book(f"{tmp_path}/usage.jsonl")
     stopped = threading.Event()
 
