@@ -28,7 +28,7 @@ ready: ## Fail where the service of another checkout is on this machine
 test: export SCENARIOS = changed
 test: ready .venv/test/.complete .venv/control/.complete ## Prove the collection: every step below, the first failure stops
 	@.venv/test/bin/python tests/run.py $(TEST_STEPS)
-	@echo 'Not run, because they take as long as the rest together: make molecule-container first-command; because it installs 2 GB of other people'\''s clients: make clients'
+	@echo 'Not run, because they take as long as the rest together: make molecule-container first-command; because it installs 2 GB of other people'\''s clients: make clients; because it measures alone: make usage-million'
 
 lint: .venv/test/.complete ## ansible-lint, yamllint, ruff, mypy, shellcheck, bandit, detect-secrets, changelog fragments
 	@tests/lint/run.sh
