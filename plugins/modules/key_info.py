@@ -30,11 +30,11 @@ EXAMPLES = r"""
   llmfleet.serving.key_info:
     host: "{{ inventory_hostname }}"
   become: true
-  register: keys
+  register: found
 """
 
 RETURN = r"""
-keys:
+client_keys:
   description: >-
     The keys by alias, each with C(alias), C(scope), C(team), C(models) and C(team_models) (an empty list means all),
     the limits C(rpm), C(tpm) and C(max_parallel_requests), C(priority) (its own, else that of its team, else 0),
@@ -128,7 +128,7 @@ def main() -> None:
     keys = [key(entry, teams, now) for entry in document["keys"]]
     module.exit_json(
         changed=False,
-        keys=sorted(keys, key=lambda one: str(one["alias"])),
+        client_keys=sorted(keys, key=lambda one: str(one["alias"])),
         teams=sorted(teams.values(), key=lambda one: str(one["name"])),
     )
 

@@ -65,7 +65,13 @@ class Server:
     def run(self, sql: str) -> str:
         """Run SQL, and return what it prints."""
         done = subprocess.run(
-            self._command, input=sql, env=self._environment, capture_output=True, text=True, timeout=SECONDS
+            self._command,
+            input=sql,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
         )
         if done.returncode:
             raise SystemExit(f"PostgreSQL: {done.stderr.strip() or 'psql failed'}")

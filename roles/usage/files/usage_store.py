@@ -93,6 +93,7 @@ class Store:
                 env=self._environment,
                 capture_output=True,
                 timeout=self._seconds,
+                check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise StoreError(f"psql does not run to its end ({type(error).__name__})") from None

@@ -31,8 +31,8 @@ def test_it_tells_what_the_gates_own_file_says(
     text = json.dumps(keyring.keyring(KEYS, "sk-metrics-0123456789", TEAMS))
     (tmp_path / "keys.json").write_text(text)
     result = run_module(key_info.main, {"path": str(tmp_path / "keys.json")}, monkeypatch, capsys)
-    assert [key["alias"] for key in result["keys"]] == ["a", "b", "old", "prometheus"]
-    own, plain, old, metrics = result["keys"]
+    assert [key["alias"] for key in result["client_keys"]] == ["a", "b", "old", "prometheus"]
+    own, plain, old, metrics = result["client_keys"]
     assert (own["priority"], own["models"], own["team_models"]) == (0, ["chat"], ["chat", "code"])
     assert (plain["priority"], plain["rpm"], plain["tpm"], plain["tags"]) == (10, 60, None, ["cost-7"])
     assert (old["expired"], old["blocked"], old["team"]) == (True, True, None)
@@ -41,7 +41,7 @@ def test_it_tells_what_the_gates_own_file_says(
     assert team == {**TEAMS[0], "rpm": None, "max_parallel_requests": None}
     ring = GATE.parse(text)
     assert {one.alias: one.priority for one in ring.values()} == {
-        one["alias"]: one["priority"] for one in result["keys"]
+        one["alias"]: one["priority"] for one in result["client_keys"]
     }
     assert not [digest for digest in ring if digest in json.dumps(result)]
     assert "0123456789" not in json.dumps(result)
