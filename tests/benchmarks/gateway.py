@@ -268,6 +268,8 @@ def gate_parameters(bin_folder: Path, backend: str, translator: str) -> dict[str
         "gate_max_choices": 8,
         "gate_max_prompts": 32,
         "gate_teams": [],
+        "gate_store_url": "",
+        "gate_store_ca_file": "",
         "gate_keys_resolved": [{"alias": "benchmark", "key": KEY, **LIMITS}],
         "gate_models": [{"name": "chat", "context": 8192, "max_parallel_requests": 1000}],
     }
