@@ -30,7 +30,7 @@ demo-stop: .venv/control/.complete ## Stop the demo; `make demo` starts it again
 
 demo-clean: .venv/control/.complete ## Remove everything the demo put on this machine
 	@$(PLAYBOOK) playbooks/remove.yml -e llm_confirm=remove
-	@rm -rf $(DEMO_INVENTORY)/.llm_secrets.yml $(DEMO_INVENTORY)/.llm_fleet.json .venv/control
+	@rm -rf $(addprefix $(DEMO_INVENTORY)/,.llm_secrets.yml .llm_fleet.json .llm_benchmarks) .venv/control
 	@[ ! -e $(CLIENT_CA) ] || { rm -f $(CLIENT_CA); echo 'In a shell with the variables of demo-env: unset $(CLIENT_CA_VARIABLES)'; }
 	@[ -e .venv/test ] || rm -rf .venv/uv .venv/python
 	@rmdir --ignore-fail-on-non-empty .venv

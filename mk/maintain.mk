@@ -21,7 +21,7 @@ image-digests: .venv/control/.complete ## Write the digests that images lack: IM
 	@.venv/control/bin/python scripts/image_digests.py $(IMAGES) $(if $(MOVED),--moved)
 
 # One run of all takes hours: SAMPLE=200, MINUTES=10, MODEL='Qwen/*' and CARD='*L4' ask less, SEED gives another order.
-dry-matrix: .venv/test/.complete ## Compare arithmetic and dry start: catalogue, 13 cards, TP, KV dtypes, prefix caching, drafters
+dry-matrix: .venv/test/.complete ## Compare arithmetic and dry start: catalogue, 13 cards, TP, PP, KV dtypes, prefix caching, drafters, adapters
 	@.venv/test/bin/python tests/vllm/matrix.py --seed '$(SEED)' $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(MINUTES),--minutes $(MINUTES)) \
 	  $(if $(MODEL),--model '$(MODEL)') $(if $(CARD),--card '$(CARD)')
 

@@ -1,10 +1,11 @@
 # These targets test the collection. A step is a target; `make test` stops at the first that fails. Words run one after the other; in a word, "+"
 # separates lanes that run side by side and "," the steps of a lane, see tests/run.py. Steps run side by side if they keep one core busy, or wait for
-# something else half of their time, and measure no times; those that do (chain, gate, nginx and similar ones) run alone. Scenarios run while the demo is
+# something else half of their time, and measure no times; those that do (chain, nginx and similar ones) run alone. The gate's limits of time leave out
+# those in which programs wait for a processor (tests/support/patience.py). Scenarios run while the demo is
 # installed, because a host takes over the environments that it has built; it is stopped then, because their engines need the memory. molecule-container
 # (images of 8 GB are built, pushed and pulled), first-command (three more demos) and clients (2 GB of packages of others) are not among them, which is
 # reported at the end.
-TEST_STEPS ?= bench unit gate,usage demo,again+sanity,lint,plan,prod changes,readme+docs-check,doctor,importer,compat,collection \
+TEST_STEPS ?= bench unit+gate usage demo,again+sanity,lint,plan,prod changes,readme+docs-check,doctor,importer,compat,collection \
   chain browser metrics engine+prometheus,outside nginx leaks demo-stop molecule+molecule-gpu,fleet demo-clean
 PYTEST = .venv/test/bin/python -m pytest
 PURE = ansible_collections.llmfleet.serving.plugins
@@ -78,7 +79,7 @@ again: .venv/control/.complete $(NEWER_CORES:%=%/.complete) ## The tarball and n
 fleet: .venv/control/.complete .venv/test/.complete ## Rollouts of a fleet of three hosts that are namespaces of this machine, under a client (root, demo)
 	@.venv/test/bin/python tests/bench/green.py $(UNLESS_GREEN) fleet $(PYTEST) -s tests/fleet
 
-changes: .venv/control/.complete .venv/test/.complete ## The demo with a rotated key, stopped, and brought back by a run that is killed and run again
+changes: .venv/control/.complete .venv/test/.complete ## The demo with a rotated key, stopped, brought back by a run that is killed and run again, with a cache and a database meanwhile
 	@$(PYTEST) tests/changes
 
 readme: .venv/test/.complete ## Run the commands that the README and docs/ promise, against the demo
@@ -102,7 +103,7 @@ metrics: .venv/control/.complete .venv/test/.complete ## The demo's Prometheus h
 engine: .venv/test/.complete ## The plan's arithmetic against the demo's real vLLM: context and KV cache of three kinds of model, 20 dry starts
 	@$(PYTEST) tests/vllm
 
-outside: .venv/test/.complete ## In networks of their own: Open WebUI sends nothing to the outside, the filter of a service lets nothing else out, the firewall lets peers in
+outside: .venv/test/.complete .venv/canaille/.complete ## In networks of their own: Open WebUI sends nothing to the outside, people log in through a provider, the filter of a service lets nothing else out, the firewall lets peers in
 	@$(PYTEST) tests/open_webui
 	@scripts/bootstrap.sh nftables
 	@$(PYTEST) tests/egress tests/firewall

@@ -46,12 +46,16 @@ LAYERS: dict[str, set[str]] = {
     "nginx": {"inventory"},
     "database": set(),
     "usage": set(),
+    "benchmark": set(),
+    "dashboards": set(),
     "doctor": {"checkpoint", "nvidia"},
     # What Ansible calls.
     "action": {"fleet", "whatif"},
     "filter": {
+        "benchmark",
         "checkpoint",
         "container_engine",
+        "dashboards",
         "database",
         "doctor",
         "engines",

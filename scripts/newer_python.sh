@@ -28,6 +28,14 @@ for python in "${PYTHON:-/usr/bin/python3}" /usr/bin/python3.13 "$program"; do
   fi
 done
 
+# Environments of two cores may be made at once, and the second takes what the first has unpacked.
+mkdir -p "$root/.cache"
+exec 9>"$root/.cache/python3.13.lock"
+flock 9
+if new_enough "$program"; then
+  echo "$program"
+  exit 0
+fi
 "$root/scripts/bootstrap.sh" patchelf >&2
 echo "newer python: unpacking Debian 13's python3.13 into .cache/python3.13" >&2
 rm -rf "$folder"

@@ -22,6 +22,8 @@ LLM_OTHER_KEY=$(secret litellm_key_guide_only)
 LLM_MASTER_KEY=$(secret litellm_master_key)
 export LLM_CHAT_PASSWORD LLM_LIMITED_KEY LLM_OTHER_KEY LLM_MASTER_KEY
 export LLM_CHAT_URL=https://localhost:8444
+LLM_DASHBOARDS_PASSWORD=$(secret dashboards_password)
+export LLM_DASHBOARDS_PASSWORD LLM_DASHBOARDS_URL=https://localhost:8445/
 export LLM_CHAT_EMAIL=admin@localhost
 export LLM_PROMETHEUS_URL=http://127.0.0.1:9090
 export LLM_MODEL=chat

@@ -60,7 +60,7 @@ class ActionModule(ActionBase):
                 raise ProblemsError([Problem("model", source, _said(read), "give its config.json, or its folder")])
             return dict(read["model_info"])
 
-        given["remembered"] = self._remembered(given["fleet_file"]) if ask.wants_fleet(given) else {}
+        given["remembered"] = self._remembered(given["fleet_file"]) if given["fleet_file"] else {}
         try:
             answer, text = ask.ask(given, reading.Reader(os.getcwd(), hub))
         except ProblemsError as error:

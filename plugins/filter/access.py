@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import status, status_page, summary, wiring
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import client_keys, rules
+from ansible_collections.llmfleet.serving.plugins.module_utils.problems import plain
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import login, status, status_page, summary, wiring
+
+
+def login_problems(values: dict[str, Any], host: str = "") -> list[dict[str, Any]]:
+    """Return why people could not log in to the chat page; see plugin_utils/fleet/login.py."""
+    given = plain(values)
+    if login.OWN_LOG_IN in given:
+        given[login.OWN_LOG_IN] = not rules.off(given[login.OWN_LOG_IN])
+    return [problem._asdict() for problem in login.problems(given, str(host))]
 
 
 class FilterModule:
@@ -23,6 +32,7 @@ class FilterModule:
             "fleet_summary": summary.fleet_summary,
             "hops": wiring.hops,
             "listeners": wiring.listeners,
+            "login_problems": login_problems,
             "resolve_keys": client_keys.resolve_keys,
             "status_page": status_page.status_page,
             "status_table": status.status_table,

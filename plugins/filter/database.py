@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ansible_collections.llmfleet.serving.plugins.module_utils import problems
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.database import connection, memory
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.usage import text
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.database import connection, memory, restore
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.usage import text, trace
 
 
 def postgresql_memory(memory_mib: Any, share: Any, connections: Any) -> dict[str, str]:
@@ -33,6 +33,13 @@ def database_problems(members: list[str], fleet: list[str], gateways: list[str],
     return [problem._asdict() for problem in connection.problems(list(members), list(fleet), list(gateways), str(url))]
 
 
+def restore_problems(seen: Any, behind: dict[str, Any], loses: list[str], usage: Any) -> list[dict[str, Any]]:
+    """Return what a restore would lose; see plugin_utils/database/restore.py."""
+    lines = {str(host): int(number) for host, number in behind.items() if number is not None}
+    found = restore.problems(problems.plain(seen), lines, list(loses), str(usage))
+    return [problem._asdict() for problem in found]
+
+
 def usage_problems(by: Any, month: Any, form: Any) -> list[dict[str, Any]]:
     """Return what is wrong with the words of a report; see plugin_utils/usage/text.py."""
     return [problem._asdict() for problem in text.problems(by, month, form)]
@@ -41,6 +48,16 @@ def usage_problems(by: Any, month: Any, form: Any) -> list[dict[str, Any]]:
 def usage_text(results: list[dict[str, Any]], by: Any, form: Any) -> str:
     """Return what was used as a text; see plugin_utils/usage/text.py."""
     return text.text(problems.plain(results), by, form)
+
+
+def request_problems(request: Any, form: Any) -> list[dict[str, Any]]:
+    """Return what is wrong with the words by which a request is explained; see plugin_utils/usage/trace.py."""
+    return [problem._asdict() for problem in trace.problems(request, form)]
+
+
+def request_text(results: dict[str, Any], instances: list[dict[str, Any]], request: Any, form: Any) -> str:
+    """Return where the time of a request went; see plugin_utils/usage/trace.py."""
+    return trace.text(problems.plain(results), problems.plain(instances), str(request), str(form))
 
 
 class FilterModule:
@@ -55,7 +72,10 @@ class FilterModule:
             "database_problems": database_problems,
             "postgresql_memory": postgresql_memory,
             "postgresql_networks": connection.networks,
-            "usage_names": text.names,
+            "request_problems": request_problems,
+            "request_text": request_text,
+            "restore_problems": restore_problems,
+            "usage_names": text.columns,
             "usage_problems": usage_problems,
             "usage_text": usage_text,
         }

@@ -13,7 +13,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.llmfleet.serving.plugins.module_utils import problems
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import check as inventory_check
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models, rules
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import limits, proofs
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import (
     answered,
@@ -217,13 +217,16 @@ def inventory_problems(
     secrets: Any = None,
     engines: Any = None,
     teams: Any = None,
+    cache: Any = True,
 ) -> list[dict[str, Any]]:
     """Find all problems of an inventory."""
     try:
         registry.load(engines)
     except problems.ProblemsError as error:
         return [problem._asdict() for problem in error.problems]
-    found = inventory_check.check(llm_models, keys, catalog, extra, defaults, machines, secrets, teams)
+    found = inventory_check.check(
+        llm_models, keys, catalog, extra, defaults, machines, secrets, teams, not rules.off(cache)
+    )
     return [problem._asdict() for problem in found]
 
 

@@ -10,10 +10,10 @@ from typing import Any, Callable
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import key_checks, rules
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import plain
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.gate import cache, keyring, settings
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.gate import cache, keyring, keys_text, settings
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.gate import limits_note as gate_limits_note
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.litellm import config
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.nginx import doors
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.nginx import doors, login
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.nginx import problems as nginx
 
 
@@ -48,9 +48,21 @@ def gate_problems(
     return [problem._replace(host=str(host))._asdict() for problem in found]
 
 
-def cache_problems(hosts: list[str], fleet: list[str], url: str) -> list[dict[str, Any]]:
+def cache_problems(
+    hosts: list[str], fleet: list[str], url: str, keeping: list[str] | None = None
+) -> list[dict[str, Any]]:
     """Find what is wrong with the cache that gateways share."""
-    return [problem._asdict() for problem in cache.problems(plain(hosts), plain(fleet), str(url))]
+    return [problem._asdict() for problem in cache.problems(plain(hosts), plain(fleet), str(url), plain(keeping))]
+
+
+def keys_problems(form: Any) -> list[dict[str, Any]]:
+    """Return what is wrong with the form of a report of keys."""
+    return [problem._asdict() for problem in keys_text.problems(form)]
+
+
+def keys_as_text(results: dict[str, Any], form: Any) -> str:
+    """Tell which keys and teams are in force."""
+    return keys_text.text(plain(results), str(form))
 
 
 def limits_note(
@@ -74,9 +86,17 @@ def nginx_doors(
     north: Any = True,
     aliases: dict[str, list[str]] | None = None,
     own_listen: str = "",
+    dashboards: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the open doors of the proxy with their names and ports."""
-    return doors.doors(plain(api), plain(chat), not rules.off(north), plain(aliases), str(own_listen))
+    return doors.doors(
+        plain(api), plain(chat), not rules.off(north), plain(aliases), str(own_listen), plain(dashboards or {})
+    )
+
+
+def nginx_login(user: str, password: str) -> str:
+    """Return a line of the file of users."""
+    return login.login(str(user), str(password))
 
 
 def nginx_problems(values: dict[str, Any], host: str = "", names: dict[str, str] | None = None) -> list[dict[str, Any]]:
@@ -94,9 +114,12 @@ class FilterModule:
             "gate_keyring": gate_keyring,
             "gate_problems": gate_problems,
             "gate_settings": gate_settings,
+            "keys_problems": keys_problems,
+            "keys_text": keys_as_text,
             "limits_note": limits_note,
             "priorities_note": priorities_note,
             "litellm_config": litellm_config,
             "nginx_doors": nginx_doors,
+            "nginx_login": nginx_login,
             "nginx_problems": nginx_problems,
         }

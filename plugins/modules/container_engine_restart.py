@@ -35,6 +35,14 @@ options:
       name.
     type: str
     default: llm-*.service
+  serving:
+    description:
+      - Names of what serves on this host. As long as there are any, a restart that would stop units is refused.
+      - What is on the disk is in force after the next restart, which a later run does once nothing serves.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.2.0
   timeout: {description: Seconds until the units must be active again., type: int, default: 300}
 """
 
@@ -56,7 +64,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.container_engine import restart as logic
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_text
-from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail
+from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, fail, host_name
 from ansible_collections.llmfleet.serving.plugins.module_utils.names import PREFIX
 
 ARGUMENTS: dict[str, Any] = {
@@ -66,6 +74,7 @@ ARGUMENTS: dict[str, Any] = {
     "files": {"type": "list", "elements": "path", "default": []},
     "changed": {"type": "bool", "default": False},
     "units": {"type": "str", "default": f"{PREFIX}*.service"},
+    "serving": {"type": "list", "elements": "str", "default": []},
     "timeout": {"type": "int", "default": 300},
 }
 PROC = "/proc"
@@ -149,6 +158,14 @@ def main() -> None:
     enable = shown.get("UnitFileState") == "disabled"
     units = engine.units() if action == "restart" else []
     if not module.check_mode:
+        if units and module.params["serving"]:
+            fail(
+                module,
+                f"{engine.service} was started before its configuration last changed, and a restart would end what "
+                f"serves here ({', '.join(module.params['serving'])}), so it goes on with what it has. Run "
+                f"playbooks/maintain.yml -e host={host_name(module.params)} -e do=driver: it checks that others of the "
+                "model serve, takes this host out of the traffic, and restarts it.",
+            )
         if enable:
             engine.must("enable", engine.service)
         if action == "start":

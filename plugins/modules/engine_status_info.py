@@ -22,7 +22,8 @@ options:
   manager: {description: Manager of the services., type: str, choices: [systemd, supervisor], required: true}
   prefix: {description: Prefix of unit and program names., type: str, default: llm-}
   services:
-    description: Other services of the host - C(name) with prefix, and C(url) of their health.
+    description: Other services of the host - C(name) with prefix, and C(url) of their health, which is empty for one
+      that serves while its manager says that it runs.
     type: list
     elements: dict
     default: []
@@ -180,16 +181,21 @@ class Host:
         given = self.params["services"]
         names = [one["name"].removeprefix(self.params["prefix"]) for one in given]
         managed = self.manager.states(names)
+
+        def serves(url: str, name: str) -> bool:
+            """Return whether a service does what it is there for."""
+            return self.get(url)[0] if url else managed[name] == service_state.RUNNING
+
         with ThreadPoolExecutor(max_workers=max(1, len(given))) as pool:
-            found = list(pool.map(self.get, [one["url"] for one in given]))
+            found = list(pool.map(serves, [one["url"] for one in given], names))
         return [
             {
                 "name": one["name"],
                 "url": one["url"],
-                "state": status.state_of(managed[name], serves, ""),
+                "state": status.state_of(managed[name], good, ""),
                 "since": self.since(name, managed[name]),
             }
-            for one, name, (serves, _text) in zip(given, names, found)
+            for one, name, good in zip(given, names, found)
         ]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: key_info
 short_description: Tell which keys and teams are in force on a gateway
-version_added: 0.3.0
+version_added: 0.2.0
 author: llmfleet contributors (@llmfleet)
 description:
   - Reads the file of keys that the gate of this host reads again whenever it changes.
@@ -37,7 +37,8 @@ RETURN = r"""
 client_keys:
   description: >-
     The keys by alias, each with C(alias), C(scope), C(team), C(models) and C(team_models) (an empty list means all),
-    the limits C(rpm), C(tpm) and C(max_parallel_requests), C(priority) (its own, else that of its team, else 0),
+    the limits C(rpm), C(tpm), C(max_parallel_requests) and C(budget) (C(amount), C(per)), C(priority) (its own, else
+    that of its team, else 0),
     C(tags), C(expires), C(expired) and C(blocked). What is not set is null.
   returned: always
   type: list
@@ -51,6 +52,7 @@ client_keys:
       rpm: 60
       tpm: null
       max_parallel_requests: null
+      budget: {amount: 50.0, per: month}
       priority: 10
       tags: [cost-centre-7]
       expires: "2027-06-30"
@@ -58,7 +60,8 @@ client_keys:
       blocked: false
 teams:
   description: >-
-    The teams by name, each with C(name), C(models), C(rpm), C(tpm), C(max_parallel_requests) and C(priority).
+    The teams by name, each with C(name), C(models), C(rpm), C(tpm), C(max_parallel_requests), C(budget) and
+    C(priority).
   returned: always
   type: list
   elements: dict
@@ -71,7 +74,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.files import read_json
 from ansible_collections.llmfleet.serving.plugins.module_utils.host.identity import OPTION, refuse
 
-LIMITS = ("rpm", "tpm", "max_parallel_requests")
+LIMITS = ("rpm", "tpm", "max_parallel_requests", "budget")
 # A date is the last day (UTC) on which a key works.
 DATE = 10
 

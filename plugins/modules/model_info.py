@@ -219,8 +219,11 @@ model_info:
     attention_sinks:
       description: Whether its attention has sinks, which few attention kernels can.
       type: bool
+    encoder_parameters:
+      description: About the numbers in encoders of images and sound, which every pipeline stage holds.
+      type: int
     uncut_parameters:
-      description: Numbers in encoders of images and sound that every GPU holds whole.
+      description: Those of them that every GPU holds whole.
       type: int
     encoder_only:
       description: Whether it keeps no KV cache, as embedding models do.
@@ -269,6 +272,7 @@ model_info:
     multimodal: false
     image_prefix: false
     attention_sinks: false
+    encoder_parameters: 0
     uncut_parameters: 0
     encoder_only: false
     tie_word_embeddings: false

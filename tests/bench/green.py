@@ -38,15 +38,45 @@ NO_INPUTS = (
     ".github/*",
     ".ci/*",
     "renovate.json",
-    # Tests of other steps; the data beside them counts, since hosts of the bench replay some of it.
+    # Tests of other steps and what they alone read.
     "tests/*/test_*.py",
     "tests/bench/green/*",
+    "tests/demo.sh",
+    "tests/ready.sh",
     "tests/run.py",
+    "tests/benchmarks/*",
+    "tests/catalog/*",
+    "tests/chain/*",
+    "tests/collection/*",
+    "tests/egress/*",
+    "tests/firewall/*",
+    "tests/gate/*",
+    "tests/gpu/*",
+    "tests/lint/*",
+    "tests/nginx/*",
+    "tests/open_webui/*",
+    "tests/prod/*",
+    "tests/prometheus/*",
+    "tests/readme/*",
+    "tests/sanity/*",
+    "tests/support/*",
+    "tests/unit/*",
+    "tests/usage/*",
+    "tests/vllm/*",
+    # Environments of other steps.
+    "requirements/core-*",
+    "requirements/sslyze.*",
 )
+# What counts although a pattern above matches: the hosts of the bench replay these recordings.
+RECORDINGS = "tests/unit/plugins/module_utils/data/nvidia_smi/"
 # The folder of what scenarios have in common; other proofs of the bench use some of it too.
 SHARED = "shared"
-# Folders of tests that one proof alone reads: all that is in them counts for it, and nothing for others.
-OWN_FOLDERS = {"tests/fleet/": "fleet"}
+# What one proof alone reads of tests/: all that is in these folders counts for it, and nothing for others.
+OWN = {
+    "tests/engine_echo/": "fleet",
+    "tests/fleet/": "fleet",
+    "tests/support/python_standin.py": "first-command",
+}
 # Scenarios that use files of another one.
 BORROWS = {"container": ("default",)}
 
@@ -64,9 +94,11 @@ class Record:
 
 def is_input(path: str, scenario: str) -> bool:
     """Whether a file, named from the root of the checkout, can change what the scenario does."""
-    for own, proof in OWN_FOLDERS.items():
+    for own, proof in OWN.items():
         if path.startswith(own):
             return scenario == proof
+    if path.startswith(RECORDINGS):
+        return True
     if any(fnmatchcase(path, pattern) for pattern in NO_INPUTS):
         return False
     folder, _, rest = path.partition("/")

@@ -7,10 +7,11 @@
     gate.py [--rounds 3] [NAME ...]
 
 `added`: latencies of requests that come at a fixed rate, from the moment at which each is due, with and without the
-gate. `long`: prompts of 200 KB, one at a time. `killed`: SIGKILL at 300 requests a second. `bystander`: the 95th
-percentile of one client whose answers take the engine 50 ms, alone and while each attack runs. Rounds alternate; the
-medians of the rounds count. Attacks run in a process of their own. On a machine that does other work too, run it with
-`chrt --rr 5`, or latencies say how busy the machine is.
+gate. `long`: prompts of 200 KB, one at a time. `store`: what limits over several gates cost, as a gate that counts in a
+Valkey or Redis on this machine takes turns with one that counts alone: requests per second, and CPU time of the gate.
+`killed`: SIGKILL at 300 requests a second. `bystander`: the 95th percentile of one client whose answers take the engine
+50 ms, alone and while each attack runs. Rounds alternate; the medians of the rounds count. Attacks run in a process of
+their own. On a machine that does other work too, run it with `chrt --rr 5`, or latencies say how busy the machine is.
 """
 
 from __future__ import annotations
@@ -35,9 +36,13 @@ import gate_attacks as attacks  # noqa: E402
 import uvloop  # noqa: E402
 from gate_process import CHAT, ENGINE_KEY, Gate, Stub, said, stub_running  # noqa: E402
 from gateway import answer  # noqa: E402
+from limit_store import LimitStore  # noqa: E402
+from patience import within  # noqa: E402
 
 CONNECTIONS = 64
 SECONDS = 4.0
+MODELS: dict[str, Any] = {"models": [{"name": "chat", "context": 8192, "max_parallel_requests": 1000}]}
+LIMITS = {"rpm": 10**6, "tpm": 10**9, "max_parallel_requests": 500}
 
 
 def request(key: str, path: str, body: object) -> bytes:
@@ -142,6 +147,53 @@ def target(gate: Gate, stub: Stub, through: bool, body: object) -> tuple[int, by
     return port, request(gate.key_of("team") if through else ENGINE_KEY, CHAT, body)
 
 
+# Requests of a round, at once, and what they ask for.
+STORE_LOADS = {
+    "short requests, 16 at once": (800, 16, said("tokens=16")),
+    "streams of 200 tokens, 8 at once": (64, 8, said("tokens=200", stream=True)),
+}
+
+
+def cpu_seconds(gate: Gate) -> float:
+    """CPU time of the gate's threads, in the scheduler's nanoseconds."""
+    assert gate.process
+    threads = Path(f"/proc/{gate.process.pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+
+
+def store(gate: Gate, stub: Stub, rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        limits = LimitStore(Path(folder)).start()
+        second = Gate(Path(folder), stub.port, **MODELS, store_url_file=str(limits.url_file))
+        second.key("team", **LIMITS)
+        second.start()
+        try:
+            within(5, lambda: second.metric("llmfleet_gate_limit_store_up") == 1, "the gate has joined")
+            for title, (number, at_once, body) in STORE_LOADS.items():
+                beside(title, gate, second, number, at_once, request(gate.key_of("team"), CHAT, body), rounds)
+        finally:
+            second.end()
+            limits.end()
+
+
+def beside(title: str, alone: Gate, with_store: Gate, number: int, at_once: int, data: bytes, rounds: int) -> None:
+    """Give two gates the same load in turn, and print what they reach. The first round warms them up."""
+    found: dict[str, list[list[float]]] = {"requests per second": [], "CPU time per request, us": []}
+    for round_ in range(rounds + 1):
+        rates, costs = [], []
+        for gate in (alone, with_store):
+            before, started = cpu_seconds(gate), time.perf_counter()
+            uvloop.run(closed_loop(gate.port, data, number, at_once))
+            rates.append(number / (time.perf_counter() - started))
+            costs.append((cpu_seconds(gate) - before) / number * 1e6)
+        if round_:
+            found["requests per second"].append([*rates, rates[1] / rates[0]])
+            found["CPU time per request, us"].append([*costs, costs[0] / costs[1]])
+    for what, pairs in found.items():
+        first, then, ratio = (statistics.median(pair[place] for pair in pairs) for place in range(3))
+        print(f"{title}, {what}: alone {first:.0f}, with the store {then:.0f}, ratio {ratio:.2f}")
+
+
 def killed(gate: Gate, stub: Stub, _rounds: int) -> None:
     before, already = stub.counts()["requests"], len(gate.log())
 
@@ -188,7 +240,7 @@ def bystander(gate: Gate, stub: Stub, rounds: int) -> None:
         print(f"bystander during {name}: {statistics.median(ratios):.2f} of that (worst round {max(ratios):.2f})")
 
 
-MEASUREMENTS = {function.__name__: function for function in (added, long, killed, bystander)}
+MEASUREMENTS = {function.__name__: function for function in (added, long, store, killed, bystander)}
 
 
 def main() -> int:
@@ -197,9 +249,9 @@ def main() -> int:
     parser.add_argument("names", nargs="*", default=[*MEASUREMENTS], metavar="NAME", help=", ".join(MEASUREMENTS))
     options = parser.parse_args()
     with stub_running() as stub, tempfile.TemporaryDirectory() as folder:
-        gate = Gate(Path(folder), stub.port, models=[{"name": "chat", "context": 8192, "max_parallel_requests": 1000}])
+        gate = Gate(Path(folder), stub.port, **MODELS)
         for alias in ("team", "attacker"):
-            gate.key(alias, rpm=10**6, tpm=10**9, max_parallel_requests=500)
+            gate.key(alias, **LIMITS)
         gate.start()
         try:
             for name in options.names:

@@ -270,6 +270,7 @@ def gate_parameters(bin_folder: Path, backend: str, translator: str) -> dict[str
         "gate_teams": [],
         "gate_store_url": "",
         "gate_store_ca_file": "",
+        "gate_answer_cache_mib": 64,
         "gate_keys_resolved": [{"alias": "benchmark", "key": KEY, **LIMITS}],
         "gate_models": [{"name": "chat", "context": 8192, "max_parallel_requests": 1000}],
     }

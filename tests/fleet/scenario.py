@@ -134,6 +134,13 @@ class Scenario:
         program = Path(__file__).with_name("reboot.py")
         subprocess.run([root / "python", program, root, "prepare"], check=True)
 
+    def wait_until_up(self, host: str) -> None:
+        """Wait until a reboot that may have begun has ended."""
+        # reboot.py takes the host down after one second.
+        time.sleep(2)
+        while (self.folder / "hosts" / host / "off").exists():
+            time.sleep(0.1)
+
     def processes(self, host: str) -> str:
         """Return the process of the engine on a host, and what it was started with."""
         return self.on(host, PROCESSES).strip()
@@ -189,6 +196,7 @@ def main() -> None:
         fleet.play("in", maintain, host="serving1", do="release")
         fleet.stand_in_for_reboots("serving1")
         fleet.kill_in("cut", maintain, "PLAY [Run the work on the host", host="serving1", do="reboot")
+        fleet.wait_until_up("serving1")
         fleet.play("rebooted", maintain, host="serving1", do="reboot")
         # A trial finds nothing wrong with it: most requests that come through a gateway fail.
         faulty = {"llm_fleet_prefix": "bad:", "llm_fleet_args": {"fail-rate": 0.8}}

@@ -38,7 +38,7 @@ CONFIG = {
     "max_position_embeddings": 2048,
     "torch_dtype": "bfloat16",
 }
-SECONDS = 1800
+SECONDS = 3000
 
 
 def write_model(folder: Path) -> None:

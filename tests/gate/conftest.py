@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gate_process import ENGINE_KEY, TRANSLATOR_KEY, Gate, Stub, stub_running, within
+from gate_process import ENGINE_KEY, TRANSLATOR_KEY, Gate, Stub, stub_running
+from limit_store import LimitStore
+from patience import within
 
 Start = Callable[..., Gate]
 # Words of the tests' prompts and of the stub's broken answers.
 SECRETS = ("secret-text", "sk-team", ENGINE_KEY, TRANSLATOR_KEY)
-FAULTS = re.compile(r"Traceback|Error handling|never awaited|never retrieved|Unclosed| failed \(")
 FAULTS = re.compile(r"Traceback|Error handling|never awaited|never retrieved|Unclosed| failed \([A-Z]\w+, ")
 
 
@@ -60,6 +61,16 @@ def start(stub: Stub, tmp_path: Path) -> Iterator[Start]:
     finally:
         for gate in gates:
             gate.end()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LimitStore]:
+    """A Redis or Valkey with the rights that the role valkey gives."""
+    running = LimitStore(tmp_path / "store").start()
+    try:
+        yield running
+    finally:
+        running.end()
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from gate_process import CHAT, COMPLETIONS, Gate, Stub, said, within
+from gate_process import CHAT, COMPLETIONS, Gate, Stub, said
+from patience import within
 
 Start = Callable[..., Gate]
 SEED = 20_261_126

@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from gate_process import Gate, said, within
+from gate_process import Gate, said
+from patience import within
 
 Start = Callable[..., Gate]
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"

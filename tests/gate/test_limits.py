@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from gate_process import CHAT, COMPLETIONS, Gate, Stub, free_port, in_one_minute, many, refused, said, within
+from gate_process import CHAT, COMPLETIONS, Gate, Stub, free_port, in_one_minute, many, refused, said
+from patience import within
 
 Start = Callable[..., Gate]
 
@@ -115,7 +116,7 @@ def test_requests_at_once(start: Start, stub: Stub) -> None:
     gate = start(models=models)
     own, sharing = gate.key("own", max_parallel_requests=3), gate.key("sharing")
     within(3, lambda: gate.get("/v1/models", sharing).status == 200, "the keys are known")
-    slow = "delay=0.7"
+    slow = "delay=1.2"
     assert many(gate, 10, said(slow, model="free"), own) == {200: 3, 429: 7}
     # A key without a limit has half of a model's slots.
     assert many(gate, 10, said(slow), sharing) == {200: 4, 429: 6}

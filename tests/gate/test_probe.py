@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from gate_process import ENGINE_KEY, Gate, Stub, free_port, stub_running, within
+from gate_process import ENGINE_KEY, Gate, Stub, free_port, stub_running
+from patience import within
 
 Start = Callable[..., Gate]
 MODELS = [{"name": "chat", "replicas": ["0", "1"]}, {"name": "vectors"}]

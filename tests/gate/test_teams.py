@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from gate_process import CHAT, COMPLETIONS, Gate, Stub, in_one_minute, many, refused, said, within
+from gate_process import CHAT, COMPLETIONS, Gate, Stub, in_one_minute, many, refused, said
+from patience import within
 
 Start = Callable[..., Gate]
 
@@ -48,7 +49,7 @@ def test_requests_at_once_and_tokens(start: Start) -> None:
     first, second = in_team(gate, "first", "second", max_parallel_requests=3)
     small, other = in_team(gate, "small", "other", team="few", tpm=40)
     with ThreadPoolExecutor(2) as pool:
-        counts = list(pool.map(lambda key: many(gate, 5, said("delay=0.7"), key), (first, second)))
+        counts = list(pool.map(lambda key: many(gate, 5, said("delay=1.2"), key), (first, second)))
     assert sum(count[200] for count in counts) == 3
     assert gate.chat("hi", second).status == 200, "the slots came back"
     in_one_minute()

@@ -34,6 +34,7 @@ check mypy mypy
 check 'mypy scripts' mypy scripts
 check 'mypy gate' mypy roles/gate/files
 check 'mypy watchdog' mypy roles/watchdog/files
+check 'mypy node_exporter' mypy roles/node_exporter/files
 check 'mypy usage' mypy roles/usage/files
 check 'mypy postgresql' mypy roles/postgresql/files
 # What these two may ignore is explained in docs/security.md by its id; tests/unit/test_scanners.py compares both.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -26,6 +27,7 @@ from typing import Any, Callable, ClassVar, Dict, Iterator
 import pytest
 import yaml
 from engine_paths import VLLM_PATHS
+from patience import Watch
 
 HERE = Path(__file__).resolve().parent
 ROLE = HERE.parents[1] / "roles" / "nginx"
@@ -71,9 +73,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    end = time.monotonic() + seconds
+    watch = Watch()
     while not condition():
-        if time.monotonic() > end:
+        if watch.seconds() > seconds:
             return False
         time.sleep(0.02)
     return True
@@ -238,6 +240,10 @@ class Nginx:
         return self.door("nginx_api")
 
     @property
+    def dashboards(self) -> Door:
+        return self.door("nginx_dashboards")
+
+    @property
     def chat(self) -> Door:
         return self.door("nginx_chat")
 
@@ -282,6 +288,7 @@ class Nginx:
         return lines()
 
 
+PASSWORD = "canary-of-the-dashboards"
 Variants = Dict[str, Nginx]
 BASE = {
     "nginx_north": True,
@@ -291,6 +298,7 @@ BASE = {
     "nginx_exporter_port": 9113,
     "nginx_request_timeout": 30,
     "nginx_south_request_timeout": 20,
+    "nginx_dashboards_password": PASSWORD,
     "nginx_rate_per_key": 0,
     "nginx_rate_per_address": 0,
     "nginx_rate_login": 0,
@@ -310,7 +318,8 @@ def variants(stubs: dict[str, Stub]) -> dict[str, dict[str, Any]]:
         return {"server_name": name, "port": next(ports), "upstream": [stubs[stub].address], **values}
 
     def doors(**values: Any) -> dict[str, Any]:
-        return {"nginx_api": door("api.test", "application"), "nginx_chat": door("chat.test", "application"), **values}
+        names = ("api", "chat", "dashboards")
+        return {**{f"nginx_{name}": door(f"{name}.test", "application") for name in names}, **values}
 
     def model(name: str, *names: str, **values: Any) -> dict[str, Any]:
         servers = [{"address": stubs[n].address, "weight": 1} for n in names]
@@ -352,7 +361,7 @@ def variants(stubs: dict[str, Stub]) -> dict[str, dict[str, Any]]:
     next(one for one in south if one["name"] == "split-drained-new")["servers"][1]["weight"] = 0
     shared = next(ports)
     given = doors(nginx_http_port=next(ports))
-    given["nginx_api"]["port"] = given["nginx_chat"]["port"] = shared
+    given["nginx_api"]["port"] = given["nginx_chat"]["port"] = given["nginx_dashboards"]["port"] = shared
     return {
         "main": doors(
             nginx_south_upstreams=south,
@@ -406,9 +415,11 @@ def shipped() -> dict[str, Any]:
         for key, value in yaml.safe_load((ROLE / folder / "main.yml").read_text()).items()
     }
     # Files are searched in a role only from within a role.
-    for number, text in enumerate(found["__nginx_south_inputs"]):
-        if "'../templates/" in text:
-            found["__nginx_south_inputs"][number] = text.replace("'../templates/", f"'{ROLE}/templates/")
+    for name in ("__nginx_south_inputs", "__nginx_dashboards_scripts", "__nginx_dashboards_styles"):
+        found[name] = [
+            re.sub(r"'[.][.]/(templates|files)/", rf"'{ROLE}/\1/", text) if isinstance(text, str) else text
+            for text in found[name]
+        ]
     return found
 
 
@@ -451,6 +462,7 @@ def rendered(stubs: dict[str, Stub]) -> Iterator[Variants]:
         own = {
             "nginx_api": closed,
             "nginx_chat": closed,
+            "nginx_dashboards": closed,
             "nginx_south_upstreams": [],
             "nginx_status_port": status,
             "nginx_south_port": south,
@@ -480,6 +492,12 @@ def rendered(stubs: dict[str, Stub]) -> Iterator[Variants]:
             service.config.write_text(variant.rendered()[service.name])
         if not variant.variables["nginx_north"]:
             continue
+        for name in ("dashboards.html", "dashboards.login"):
+            page = variant.config.parent / name
+            page.write_text(variant.rendered()[name])
+            page.chmod(0o640)
+            if USER:
+                shutil.chown(page, USER)
         made = certificate("make", variant.ca, *variant.rendered()["names"])
         assert made.returncode == 10, made.stderr
         pem = variant.config.parent / "tls.pem"

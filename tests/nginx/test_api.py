@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 import pytest
+from patience import Watch
 
 CLOSED = [
     "/",
@@ -261,9 +262,9 @@ def test_too_large_a_body_is_refused(nginx: Any) -> None:
 def test_an_application_that_is_gone_is_503(nginx: Any, stubs: Any) -> None:
     stubs["application"].kill()
     try:
-        start = time.monotonic()
+        watch = Watch()
         answer = nginx.api.complete()
-        assert time.monotonic() - start < 2
+        assert watch.seconds() < 2
         refused(answer, 503, "service_unavailable")
         assert answer.header("retry-after") == "2"
     finally:
@@ -332,7 +333,8 @@ def test_a_door_on_loopback_answers_to_every_name_of_its_own_certificate(nginx: 
     name = host if host == "localhost" else None
     with handshake(nginx, name) as connection:
         names = [value for _kind, value in connection.getpeercert()["subjectAltName"]]
-    assert {"api.test", "chat.test", "localhost", "127.0.0.1", "0:0:0:0:0:0:0:1"} == set(names)
+    doors = {"api.test", "chat.test", "dashboards.test"}
+    assert {*doors, "localhost", "127.0.0.1", "0:0:0:0:0:0:0:1"} == set(names)
     for door, status in ((nginx.api, 200), (nginx.chat, 308)):
         connection = door.open(name)
         connection.request(

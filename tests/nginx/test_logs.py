@@ -48,9 +48,12 @@ def test_a_refusal_is_logged_as_it_was_asked(nginx: Any) -> None:
 
 
 def test_the_replica_that_answered_is_logged(nginx: Any, stubs: Any) -> None:
-    name = dict(nginx.south("single").complete().json["headers"])["X-Request-Id"]
+    asked = nginx.south("single").complete(headers={"X-Request-Id": "of-the-client"})
+    name = dict(asked.json["headers"])["X-Request-Id"]
     (line,) = nginx.logged(name)
     assert (line["door"], line["upstream"]) == ("south", stubs["replica-0"].address)
+    # The engine has a name of its own for it, and the log has both.
+    assert (line["client_request_id"], name != "of-the-client") == ("of-the-client", True)
 
 
 def test_no_secret_is_written_down(nginx: Any, running: Any, stubs: Any) -> None:

@@ -22,6 +22,7 @@ import pytest
 from ansible_collections.llmfleet.serving.plugins.module_utils.service import readiness
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.service import parts
 from gate_process import Gate, said
+from patience import Watch
 
 COMPLETE = "/v1/chat/completions"
 
@@ -105,9 +106,9 @@ def test_a_model_at_its_limit_takes_nothing_from_another_with_one(nginx: Any) ->
 @pytest.mark.parametrize("model", ["dead", "none", "all-out", "one-out", "session-out"])
 def test_a_model_without_a_living_replica_is_503_at_once(nginx: Any, model: str) -> None:
     for _ in range(10):
-        start = time.monotonic()
+        watch = Watch()
         answer = nginx.south(model).complete()
-        assert time.monotonic() - start < 2
+        assert watch.seconds() < 2
         assert (answer.status, answer.json["error"]["code"], answer.header("retry-after")) == (
             503,
             "service_unavailable",
@@ -189,10 +190,10 @@ def test_all_replicas_killed_is_503_and_back_within_seconds(nginx: Any, stubs: A
         stubs[name].kill()
     try:
         for _ in range(8):
-            start = time.monotonic()
+            watch = Watch()
             answer = nginx.south("chat").complete()
             assert (answer.status, answer.header("retry-after")) == (503, "2")
-            assert time.monotonic() - start < 2
+            assert watch.seconds() < 2
     finally:
         for name in ("replica-0", "replica-1"):
             stubs[name].start()
@@ -368,3 +369,26 @@ def test_a_refused_configuration_is_not_taken_for_the_new_one(nginx: Any) -> Non
     finally:
         config.write_text(before)
         nginx.inner.reload()
+
+
+def test_the_gate_books_which_instance_has_answered(nginx: Any, stubs: Any, tmp_path: Path) -> None:
+    gate = Gate(tmp_path, nginx.variables["nginx_south_port"], models=[{"name": "chat"}, {"name": "single"}])
+    gate.settings["engines_url"] = f"http://127.0.0.1:{nginx.variables['nginx_south_port']}"
+    gate.key("team")
+    gate.start()
+    try:
+        answers = [gate.chat("hi") for _number in range(8)]
+        backends = [answer.json()["backend"] for answer in answers]
+        assert [entry["instance"] for entry in gate.log()] == [name.replace("replica", "chat") for name in backends]
+        assert set(backends) == {"replica-0", "replica-1"}
+        # Clients are not told.
+        assert not [name for answer in answers for name in answer.headers if "instance" in name]
+        # Of a replica that is gone nothing comes, so it is not the one that is booked.
+        stubs["replica-0"].kill()
+        try:
+            assert [gate.chat("hi").status for _number in range(4)] == [200] * 4
+        finally:
+            stubs["replica-0"].start()
+        assert {entry["instance"] for entry in gate.log()[8:]} == {"chat-1"}
+    finally:
+        gate.end()

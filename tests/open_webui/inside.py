@@ -50,6 +50,8 @@ class Gateway(BaseHTTPRequestHandler):
 
     asked: ClassVar[list[str]] = []
     bodies: ClassVar[list[str]] = []
+    # Paths, and for whom requests are as the page says; empty for nobody.
+    persons: ClassVar[set[tuple[str, str]]] = set()
 
     def reply(self, kind: str, body: bytes, status: int = 200) -> None:
         self.send_response(status)
@@ -66,6 +68,7 @@ class Gateway(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.asked.append(f"{self.path} {body['model']}")
         self.bodies.append(json.dumps(body))
+        self.persons.add((self.path, self.headers.get("X-OpenWebUI-User-Id", "")))
         if body["model"] in ("echo", "garbled", "cut"):
             self.fail(body["model"], json.dumps(body.get("messages") or body.get("input")))
         elif self.path == "/v1/embeddings":
@@ -126,6 +129,17 @@ class WayOut:
             port = int.from_bytes(packet[header + 2 : header + 4], "big")
             printable = "".join(chr(byte) if 32 < byte < 127 else "." for byte in packet[header + 8 : header + 72])
             self.sent.append(f"{ipaddress.ip_address(packet[16:20])}:{port} {printable}")
+
+
+def started(program: str, folder: Path, secrets: dict[str, str]) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
+    """The page's process, which writes to the folder's file `log`, and its environment."""
+    state = folder / "open-webui"
+    state.mkdir()
+    made = {key: str(value) for key, value in json.loads((folder / "environment").read_text()).items()}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(state), **made, **secrets}
+    with (folder / "log").open("wb") as log:
+        command = [program, "-m", "uvicorn", "llmfleet_page:app", "--host", "127.0.0.1", "--port", "3000"]
+        return subprocess.Popen(command, env=environment, cwd=state, stdout=log, stderr=subprocess.STDOUT), environment
 
 
 def wait_until_ready(process: subprocess.Popen[bytes]) -> None:
@@ -205,13 +219,7 @@ def main(program: str, folder: Path, what: str) -> None:
 
     gateway = ThreadingHTTPServer(("127.0.0.1", 4000), Gateway)
     threading.Thread(target=gateway.serve_forever, daemon=True).start()
-    state = folder / "open-webui"
-    state.mkdir()
-    made = {key: str(value) for key, value in json.loads((folder / "environment").read_text()).items()}
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(state), **made, **SECRETS}
-    with (folder / "log").open("wb") as log:
-        command = [program, "-m", "uvicorn", "llmfleet_page:app", "--host", "127.0.0.1", "--port", "3000"]
-        process = subprocess.Popen(command, env=environment, cwd=state, stdout=log, stderr=subprocess.STDOUT)
+    process, environment = started(program, folder, SECRETS)
     try:
         wait_until_ready(process)
         if what == "models":
@@ -229,7 +237,7 @@ def main(program: str, folder: Path, what: str) -> None:
     finally:
         process.terminate()
         process.wait(30)
-    told = {"control": control, "sent": out.sent, "ran": (state / "ran").exists()}
+    told = {"control": control, "sent": out.sent, "ran": (folder / "open-webui" / "ran").exists()}
     lines = (folder / "log").read_text(errors="replace").splitlines()
     print(json.dumps({**report, **told, "quoted": [line for line in lines if WORD in line], "logged": len(lines)}))
 
@@ -339,6 +347,8 @@ def used(administrator: str, sent: list[str]) -> dict[str, Any]:
         "before": ask("/api/v1/auths/", again)[0],
     }
     report["gateway"] = list(Gateway.asked)
+    report["persons"] = sorted(Gateway.persons)
+    report["accounts"] = sorted([call("/api/v1/auths/", admin)["id"], *ids.values()])
     report["mistakes"] = mistaken(WORD, ann) + mistaken(WORD, admin)
     call("/api/v1/auths/signout", ann, {})
     report["after"] = {

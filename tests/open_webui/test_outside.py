@@ -2,40 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Open WebUI sends nothing to the outside: it runs in a network of its own, where all that leaves is written down.
-
-OPEN_WEBUI_BIN  where its `python` is (default: the environment that the role made on this host). Root is needed.
-"""
+"""Open WebUI sends nothing to the outside: it runs in a network of its own, where all that leaves is written down."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from page_run import ROOT, TESTS, programs, used
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-ROLE = ROOT / "roles" / "open_webui"
 RECORD = ROOT / "tests" / "unit" / "roles" / "open_webui" / "release.json"
-PARAMETERS = {
-    "open_webui_url": "http://127.0.0.1:3000",
-    "open_webui_api_base_url": "http://127.0.0.1:4000/v1",
-    "open_webui_default_models": "chat",
-    "open_webui_embedding_model": "",
-    "open_webui_admin_email": "admin@localhost",
-    "open_webui_admin_name": "Administrator",
-    # Less than the files that the test uploads.
-    "open_webui_file_max_size": 2,
-    "open_webui_user_files_max_size": 1,
-}
 # What users can do. Everything else is refused, to administrators only if the fleet has nothing for it.
 WORKS = {"chat", "picture", "upload", "update", "voices", "speech models", "image models", "avatar"}
 ADMINISTRATORS = WORKS | {"knowledge", "leaders", "quota"}
@@ -50,43 +30,12 @@ OFF = ("tool: ", "channel: ")
 SENTENCE = re.compile(r"\[?[A-Z][^<>{}]{8,}")
 
 
-def programs() -> Path:
-    given = os.environ.get("OPEN_WEBUI_BIN")
-    found = [Path(given)] if given else sorted(Path("/opt/llmfleet/venvs").glob("open-webui-*/bin"))
-    if not found or not (found[-1] / "open-webui").exists():
-        pytest.fail("no open-webui in OPEN_WEBUI_BIN or /opt/llmfleet/venvs: set up a chat page first", pytrace=False)
-    return found[-1]
-
-
-def used(folder: Path, changes: dict[str, Any], what: str = "page") -> Any:
-    """What two persons got of a page with these parameters, and what left meanwhile."""
-    shutil.copytree(ROLE / "files", folder / "config" / "open-webui")
-    wanted = {
-        **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()),
-        **PARAMETERS,
-        **changes,
-        "service_state_root": str(folder),
-        "service_config_root": str(folder / "config"),
-        "result_file": str(folder / "environment"),
-        "ansible_python_interpreter": sys.executable,
-    }
-    inventory = folder / "inventory.yml"
-    inventory.write_text(json.dumps({"all": {"hosts": {"page": wanted}}}))
-    playbook = ROOT / "tests" / "unit" / "roles" / "open_webui" / "environment.yml"
-    ansible = Path(sys.executable).with_name("ansible-playbook")
-    subprocess.run([str(ansible), "-i", str(inventory), str(playbook)], check=True, stdout=subprocess.DEVNULL)
-
-    namespace = ["unshare", "--net", "--mount", "--propagation", "private"]
-    inside = [sys.executable, str(HERE / "inside.py"), str(programs() / "python"), str(folder), what]
-    run = subprocess.run([*namespace, *inside], text=True, capture_output=True, timeout=900, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return json.loads(run.stdout.splitlines()[-1])
-
-
 @pytest.fixture(scope="module", params=["", "embed"])
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A page of a fleet without and with an embedding model."""
-    found = used(tmp_path_factory.mktemp("page"), {"open_webui_embedding_model": request.param})
+    # The second one also tells the gateway who asks.
+    changes = {"open_webui_embedding_model": request.param, "open_webui_names_persons": bool(request.param)}
+    found = used(tmp_path_factory.mktemp("page"), changes, "page")
     return {**found, "embeds": request.param}
 
 
@@ -109,6 +58,18 @@ def test_what_the_fleet_has_works_and_everything_else_is_refused(report: Any) ->
 def test_embeddings_come_from_the_gateway(report: Any) -> None:
     asked = {line for line in report["gateway"] if line.startswith("/v1/embeddings")}
     assert asked == ({"/v1/embeddings embed"} if report["embeds"] else set())
+
+
+def test_the_gateway_is_told_who_asks_if_it_wants_to_know(report: Any) -> None:
+    told = {person for _path, person in report["persons"]}
+    if not report["embeds"]:
+        assert told == {""}
+        return
+    assert told - {""} <= set(report["accounts"])
+    # Open WebUI embeds the name of a knowledge base for nobody; every chat is for somebody.
+    asking = [person for path, person in report["persons"] if path == "/v1/chat/completions"]
+    assert asking
+    assert "" not in asking
 
 
 def test_every_error_is_a_sentence(report: Any) -> None:
@@ -214,6 +175,6 @@ def test_a_picture_of_a_user_leads_nowhere(report: Any) -> None:
 
 def test_the_record_is_of_this_release(tmp_path: Path) -> None:
     """What the unit tests compare the role with."""
-    command = [str(programs() / "python"), str(HERE / "record.py")]
+    command = [str(programs() / "python"), str(TESTS / "record.py")]
     run = subprocess.run(command, text=True, capture_output=True, cwd=tmp_path, timeout=200, check=True)
     assert json.loads(run.stdout) == json.loads(RECORD.read_text())

@@ -108,19 +108,29 @@ class Bench:
         self.root = root
         self.config = root / "etc" / "prometheus"
         self.log = root / "log"
-        self.port, self.node_port = free_port(), free_port()
+        self.port, self.node_port, self.alertmanager_port = free_port(), free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        for folder in (self.config, root / "state" / "prometheus", root / "state" / "node-exporter" / "textfile"):
+        folders = (
+            root / "state" / "prometheus",
+            root / "state" / "node-exporter" / "textfile",
+            root / "state" / "alertmanager",
+        )
+        for folder in (self.config, root / "etc" / "alertmanager", *folders):
             folder.mkdir(parents=True)
         defaults: dict[str, Any] = {}
-        for role in ("prometheus", "node_exporter"):
+        for role in ("prometheus", "node_exporter", "alertmanager"):
             defaults |= yaml.safe_load((ROLES / role / "defaults" / "main.yml").read_text())
         self.parameters = {
             **defaults,
             "service_packages": {
                 "prometheus": {"programs": {"prometheus": "/usr/bin/prometheus", "promtool": "/usr/bin/promtool"}},
                 "node-exporter": {"programs": {"node_exporter": "/usr/bin/prometheus-node-exporter"}},
+                "alertmanager": {"programs": dict.fromkeys(("alertmanager", "amtool"), "")},
             },
+            "alertmanager_receivers": [],
+            "alertmanager_listen": "127.0.0.1",
+            "alertmanager_port": self.alertmanager_port,
+            "prometheus_fleet_alertmanagers": [],
             "service_config_root": str(root / "etc"),
             "service_state_root": str(root / "state"),
             "prometheus_listen": "127.0.0.1",

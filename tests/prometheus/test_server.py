@@ -33,9 +33,12 @@ def test_configuration_says_what_the_parameters_say(bench: Bench) -> None:
     assert gate["authorization"] == {"type": "Bearer", "credentials_file": str(bench.config / "gate.token")}
     assert gate["metrics_path"] == "/metrics/"
     assert "authorization" not in node
+    assert "alerting" not in config
     assert node["metrics_path"] == "/metrics"
     assert node["static_configs"][0]["labels"] == {"rack": "r 1"}
-    assert config["rule_files"] == [str(bench.config / f"{kind}.rules.yml") for kind in ("recording", "alerts")]
+    assert config["rule_files"] == [
+        str(bench.config / f"{kind}.rules.yml") for kind in ("recording", "targets", "alerts", "own")
+    ]
 
 
 def test_wrong_configuration_does_not_land(bench: Bench) -> None:
@@ -69,13 +72,22 @@ def test_every_target_is_scraped_and_every_rule_works(
 
 def test_a_reload_takes_over_targets_of_the_users_own(bench: Bench, prometheus: subprocess.Popen[bytes]) -> None:
     own = {"job_name": "mine", "static_configs": [{"targets": [f"127.0.0.1:{bench.node_port}"]}]}
-    result = bench.render(prometheus_scrape_configs=[own], prometheus_external_labels={"fleet": "one"})
+    # With the text as Ansible leaves it where the user marks it as !unsafe.
+    text = {"summary": "{% raw %}{{ $labels.job }} is away.{% endraw %}"}
+    rule = {"alert": "Mine", "expr": "up == 0", "labels": {"severity": "warning"}, "annotations": text}
+    result = bench.render(
+        prometheus_scrape_configs=[own],
+        prometheus_external_labels={"fleet": "one"},
+        prometheus_rule_groups=[{"name": "mine", "rules": [rule]}],
+    )
     assert result.returncode == 0, result.stdout
     prometheus.send_signal(signal.SIGHUP)
     wait_for(
         lambda: "mine" in {t["labels"]["job"] for t in bench.query("targets")["activeTargets"]}, "the new job is there"
     )
     assert "fleet: one" in bench.query("status/config")["yaml"]
+    (group,) = (group for group in bench.query("rules")["groups"] if group["name"] == "mine")
+    assert group["rules"][0]["annotations"]["summary"] == "{{ $labels.job }} is away."
 
 
 def test_nothing_secret_is_shown_by_the_server(bench: Bench, prometheus: subprocess.Popen[bytes]) -> None:

@@ -16,6 +16,13 @@ ROOT = Path(__file__).resolve().parents[2]
 BESIDE = Path(sys.executable).with_name("ansible-playbook")
 PROGRAM = str(BESIDE if BESIDE.exists() else shutil.which("ansible-playbook"))
 
+SETTINGS = {
+    "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+    "ANSIBLE_NOCOLOR": "1",
+    # write_here, with which plays tell what they have made.
+    "ANSIBLE_ACTION_PLUGINS": str(ROOT / "tests" / "support" / "action"),
+}
+
 
 def run_playbook(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ansible-playbook and return what it did, whether it succeeded or not.
@@ -25,7 +32,7 @@ def run_playbook(*arguments: str | Path, **environment: str) -> subprocess.Compl
     return subprocess.run(
         [PROGRAM, *arguments],
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", **environment},
+        env={**os.environ, **SETTINGS, **environment},
         capture_output=True,
         text=True,
         check=False,

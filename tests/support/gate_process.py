@@ -19,11 +19,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
+from patience import within
 
 ROOT = Path(__file__).resolve().parents[2]
 GATE = ROOT / "roles" / "gate" / "files" / "gate.py"
@@ -49,14 +50,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def within(seconds: float, true: Callable[[], object], what: str) -> None:
-    """Wait until something is true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.01)
 
 
 def said(words: str, **fields: Any) -> dict[str, Any]:

@@ -6,14 +6,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import shutil
 import socket
 import subprocess
+from collections import Counter
 from pathlib import Path
 
+import aiohttp
 import yaml
-from gate_process import HOST, ROOT, free_port, within
+from gate_process import CHAT, HOST, ROOT, Gate, free_port, said
+from patience import within
 
 ROLE = ROOT / "roles" / "valkey"
 PASSWORD = "secret-of-the-store"
@@ -33,11 +37,13 @@ def program() -> str:
 
 def users() -> str:
     """The file of users as the role writes it, and one more that may do everything."""
-    commands = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__valkey_gate_commands"]
-    template = (ROLE / "templates" / "users.acl.j2").read_text()
+    variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+    text = (ROLE / "templates" / "users.acl.j2").read_text()
     digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
-    text = template.replace("{{ valkey_gate_password | hash('sha256') }}", digest)
-    return f"{text.replace('{{ __valkey_gate_commands }}', commands)}{ADMIN}\n"
+    for user in ("gate", "exporter"):
+        text = text.replace(f"{{{{ valkey_{user}_password | hash('sha256') }}}}", digest)
+        text = text.replace(f"{{{{ __valkey_{user}_commands }}}}", variables[f"__valkey_{user}_commands"])
+    return f"{text}{ADMIN}\n"
 
 
 class LimitStore:
@@ -62,11 +68,11 @@ class LimitStore:
         within(10, lambda: self.says("PING") == "PONG", "the store answers")
         return self
 
-    def says(self, *words: str) -> str:
-        """The first line of its answer to one command of the user that may do everything; empty if there is none."""
+    def says(self, *words: str, user: str = "admin x") -> str:
+        """The first line of its answer to one command of a user with a password; empty if there is none."""
         try:
             with socket.create_connection((HOST, self.port), 5) as connection:
-                data = f"AUTH admin x\r\n{' '.join(words)}\r\n".encode()
+                data = f"AUTH {user}\r\n{' '.join(words)}\r\n".encode()
                 connection.sendall(data)
                 stream = connection.makefile("r")
                 assert stream.readline() == "+OK\n"
@@ -85,3 +91,24 @@ class LimitStore:
         assert self.process
         self.process.terminate()
         self.process.wait()
+
+
+def up(gate: Gate) -> bool:
+    return gate.metric("llmfleet_gate_limit_store_up") == 1
+
+
+def shared_out(gates: list[Gate], number: int, words: str, alias: str) -> Counter[int]:
+    """The statuses of requests that are sent at once, to each gate in turn."""
+
+    async def ask(session: aiohttp.ClientSession, gate: Gate) -> int:
+        async with session.post(f"http://127.0.0.1:{gate.port}{CHAT}", json=said(words)) as answer:
+            await answer.read()
+            return answer.status
+
+    async def run() -> list[int]:
+        headers = {"Authorization": f"Bearer {gates[0].key_of(alias)}"}
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
+            return await asyncio.gather(*[ask(session, gates[place % len(gates)]) for place in range(number)])
+
+    return Counter(asyncio.run(run()))

@@ -17,11 +17,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
+import gate_booked
 from gate_log import UsageLog
+from patience import within
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "roles" / "usage" / "files"
@@ -29,14 +29,6 @@ NOVEMBER = 1793491200
 """1 November 2026, 00:00 UTC."""
 PRICES = {"chat": {"input_per_token": 1e-06, "output_per_token": 4e-06}}
 USER = "nobody"
-
-
-def within(seconds: float, check: Callable[[], bool], what: str) -> None:
-    """Wait until something holds, and fail if it does not."""
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
-        time.sleep(0.05)
 
 
 def program(name: str) -> str:
@@ -137,6 +129,8 @@ class Booking:
 
     def __init__(self, folder: Path, server: Server, spool: str, gateway: str = "gateway1", months: int = 0) -> None:
         folder.mkdir()
+        told = gate_booked.place(spool)
+        told.parent.mkdir(exist_ok=True)
         for path in FILES.glob("*.py"):
             shutil.copy(path, folder)
         settings = {
@@ -147,6 +141,7 @@ class Booking:
             "prices": PRICES,
             "interval": 0.1,
             "months": months,
+            "told": str(told),
         }
         (folder / "usage.json").write_text(json.dumps(settings))
         self.folder = folder

@@ -70,3 +70,14 @@ def test_long_and_crowded_expressions_are_found() -> None:
     assert size("{{ a | b('|') | c }}") == (20, 2)
     assert size("{{ a\n     | b }}") == size("{{ a | b }}")
     assert list(texts({"when": "a | b", "msg": "x {{ c }} y {% if d %}"})) == ["a | b", "{{ c }}", "{% if d %}"]
+
+
+def test_a_program_that_is_rendered_is_no_template() -> None:
+    """Files of services are rendered, so two braces in a program would be an expression."""
+    found = []
+    for path in ROOT.glob("roles/*/vars/*.yml"):
+        for name in re.findall(r"src: \.\./files/([\w./-]+)", path.read_text(encoding="utf-8")):
+            program = path.parents[1] / "files" / name
+            if re.search(r"{{|{%|{#", program.read_text(encoding="utf-8")):
+                found.append(str(program.relative_to(ROOT)))
+    assert not found, f"write its braces apart: {found}"

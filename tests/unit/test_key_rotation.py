@@ -23,7 +23,8 @@ import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import keys
 from ansible_playbook import run_playbook
-from gate_process import free_port, within
+from gate_process import free_port
+from patience import within
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / "tests/engine_echo/roles/echo/files/echo_server.py"

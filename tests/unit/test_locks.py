@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 INPUTS = sorted([*ROOT.glob("requirements/*.in"), *ROOT.glob("roles/*/files/*.in")])
-PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[\w,.-]+\])?\s*==\s*([^\s;\\]+)", re.M)
+PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[\w,. -]+\])?\s*==\s*([^\s;\\]+)", re.M)
 
 
 def canonical(name: str) -> str:

@@ -24,7 +24,7 @@ FILES = sorted(
 WORDS = """
 Add Allow Apply Ask Assert Blacklist Boot Build Cache Change Check Compare Compute Configure Continue Converge
 Copy Create Decide Detect Derive Destroy Drain Drop Enable Disable End Exclude Fail Fetch Fill Find Gather
-Hold Import Install Keep Link List Load Lock Log Mark Mask Migrate Pin Plan Prepare Provision Prune Publish
+Hold Import Install Keep Link List Load Lock Log Mark Mask Measure Migrate Pin Plan Prepare Provision Prune Publish
 Pull Push Read Reboot Rebuild Record Refresh Refuse Register Release Reload Remove Render Replace Report
 Request Require Resolve Restart Restore Roll Run Save Select Serve Set Show Start Stop Trust Unlock Unmask
 Unpack Update Upgrade Validate Verify Wait Watch Write

@@ -48,8 +48,8 @@ def book(tmp_path: Path, server: Server) -> Iterator[Callable[..., Booking]]:
     """Make booking programs, which end with the test."""
     made: list[Booking] = []
 
-    def make(spool: str, **settings: Any) -> Booking:
-        made.append(Booking(tmp_path / f"booking{len(made)}", server, spool, **settings))
+    def make(spool: str, of: Server | None = None, **settings: Any) -> Booking:
+        made.append(Booking(tmp_path / f"booking{len(made)}", of or server, spool, **settings))
         return made[-1]
 
     yield make

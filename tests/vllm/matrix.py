@@ -2,12 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compare the plan's arithmetic with the dry start: models of the catalogue, cards, sizes, caches, drafters.
+"""Compare the plan's arithmetic with the dry start: models of the catalogue, cards, sizes, caches, drafters, adapters.
 
 matrix.py [--sample N] [--seed TEXT] [--minutes N] [--model PATTERN] [--card PATTERN] [--weigh] [--out FILE]
 
 Each difference is printed with the question to which engine and arithmetic gave two answers. matrix_models.json holds
 the configurations and `parameters` or `weight_bytes`; --weigh writes the latter, as the engine builds the model whole.
+matrix_heads.json holds the same of EAGLE heads, with the models for which they propose.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ from ansible_collections.llmfleet.serving.tests.vllm.test_kv_cache import PYTHON
 
 PROGRAMS = ROOT / "roles" / "vllm" / "files" / "programs"
 RECORD = Path(__file__).with_name("matrix_models.json")
+HEADS_RECORD = RECORD.with_name("matrix_heads.json")
 MODELS: dict[str, dict[str, Any]] = json.loads(RECORD.read_text())
+HEADS: dict[str, dict[str, Any]] = json.loads(HEADS_RECORD.read_text())
 MIB = 2**20
 # Name as nvidia-smi tells it, compute capability, MiB.
 CARDS: dict[str, dict[str, Any]] = {
@@ -62,12 +65,19 @@ CARDS: dict[str, dict[str, Any]] = {
 }
 H100 = "NVIDIA H100 80GB HBM3"
 SIZES = (1, 2, 4, 8)
+PIPELINES = (2, 3)
 LENGTHS = (1000, 8192, 32768)
+ADAPTERS: tuple[dict[str, Any], ...] = (
+    {"enable-lora": True},
+    {"enable-lora": True, "max-loras": 4, "max-lora-rank": 64},
+    {"enable-lora": True, "max-lora-rank": 32, "fully-sharded-loras": True},
+)
 # A smaller sibling with the same vocabulary proposes; where its files are, both sides read them.
 DRAFT_MODELS = {
     "Qwen/Qwen3-[38]*": "Qwen/Qwen3-0.6B",
     "meta-llama/Llama-3.[13]*": "meta-llama/Llama-3.2-1B-Instruct",
 }
+EAGLE = ("eagle", "eagle3")
 TOLERANCE = 0.02
 
 
@@ -105,6 +115,11 @@ def cases(models: str = "*", cards: str = "*") -> list[Case]:
             for prefix in ({}, {"enable-prefix-caching": False})
         ]
         variants += [{"speculative-config": drafter} for drafter in drafters(model)]
+        variants += [
+            {"pipeline-parallel-size": stages, **kv} for stages in PIPELINES for kv in (variants[0], variants[2])
+        ]
+        variants += [{"pipeline-parallel-size": 2, "speculative-config": drafter} for drafter in drafters(model)]
+        variants += [{"pipeline-parallel-size": 2, **ADAPTERS[0]}, *ADAPTERS]
         for card in fnmatch.filter(CARDS, cards):
             found += [Case(model, card, tensor, args) for tensor in SIZES for args in variants]
     return found
@@ -118,6 +133,9 @@ def drafters(model: str) -> list[dict[str, Any]]:
     for pattern, draft in DRAFT_MODELS.items():
         if fnmatch.fnmatchcase(model, pattern):
             found.append({"model": draft, "num_speculative_tokens": 3})
+    for head, entry in HEADS.items():
+        if model in entry["models"]:
+            found.append({"method": entry["method"], "model": head, "num_speculative_tokens": 3})
     return found
 
 
@@ -128,7 +146,7 @@ def shuffled(found: list[Case], seed: str) -> list[Case]:
 
 def facts_of(model: str) -> dict[str, Any]:
     """Return the facts of a model as `model_info` would."""
-    entry = MODELS[model]
+    entry = MODELS.get(model) or HEADS[model]
     config = entry["config.json"]
     if not config.get("quantization_config") and entry.get("hf_quant_config.json"):
         config = {**config, "quantization_config": entry["hf_quant_config.json"]}
@@ -157,6 +175,7 @@ def refusal(case: Case, facts: dict[str, Any], gpu: Gpu) -> str:
         (refused[0] if refused else "")
         or engine.kv_dtype(case.args, facts, gpu)[1]
         or engine.division_refusal(facts, case.args, case.tensor, gpu)
+        or engine.pipeline_refusal(facts, case.args, case.args.get("pipeline-parallel-size", 1))
     )
 
 
@@ -175,7 +194,7 @@ def differences(case: Case, said: dict[str, Any]) -> list[str]:
     engine, facts, card = Vllm(), facts_of(case.model), CARDS[case.card]
     major, _dot, minor = card["capability"].partition(".")
     gpu = Gpu(card["name"], (int(major), int(minor)), card["memory_mib"] * MIB)
-    drafter = case.args.get("speculative-config") or {}
+    drafter, stages = case.args.get("speculative-config") or {}, case.args.get("pipeline-parallel-size", 1)
     if "model" in drafter:
         facts["drafter"] = facts_of(drafter["model"])
     try:
@@ -188,6 +207,7 @@ def differences(case: Case, said: dict[str, Any]) -> list[str]:
         layout = engine.layout(
             facts,
             tensor_parallel_size=case.tensor,
+            pipeline_parallel_size=stages,
             dtype=dtype,
             kv_cache_dtype=engine.kv_dtype(case.args, facts, gpu)[0],
             max_num_batched_tokens=said["max_num_batched_tokens"],
@@ -196,7 +216,7 @@ def differences(case: Case, said: dict[str, Any]) -> list[str]:
         )
     except LayoutError as error:
         return [f"arithmetic: {error}; engine: accepted"] if said["accepted"] else []
-    weights = engine.rank_weight_bytes(facts, case.args, gpu, dtype, (case.tensor, 1, 1))
+    weights = engine.rank_weight_bytes(facts, case.args, gpu, dtype, (case.tensor, stages, 1))
     tokens, sequences = engine.serve_defaults(gpu)
     least = engine.least_tokens(facts, case.args)
     if facts["encoder_only"]:
@@ -214,8 +234,8 @@ def differences(case: Case, said: dict[str, Any]) -> list[str]:
         pairs[f"blocks of {length}"] = (layout.blocks_for(length), sum(request["blocks"]))
         pairs[f"bytes of {length}"] = (layout.bytes_to_start(length), max(request["bytes_to_start"]))
     found = [f"{name}: arithmetic {mine}, engine {its}" for name, (mine, its) in pairs.items() if mine != its]
-    stage = said["stages"][0]
-    held = stage["weights_bytes"] + stage["mla_copies_bytes"] + stage["draft_weights_bytes"] + stage["lora_bytes"]
+    parts = ("weights_bytes", "mla_copies_bytes", "draft_weights_bytes", "lora_bytes")
+    held = max(sum(stage[part] for part in parts) for stage in said["stages"])
     if abs(weights - held) > TOLERANCE * held:
         found.append(f"weights: arithmetic {weights}, engine {held} ({weights / held - 1:+.1%})")
     return found
@@ -228,10 +248,10 @@ def dry_start() -> Iterator[tuple[subprocess.Popen[str], Path]]:
         # The program becomes nobody before it imports its modules.
         Path(folder).chmod(0o755)
         programs, drafts = shutil.copytree(PROGRAMS, Path(folder, "programs")), Path(folder, "drafts")
-        for model in DRAFT_MODELS.values():
+        for model in (*DRAFT_MODELS.values(), *HEADS):
             own = drafts / model.rpartition("/")[2]
             own.mkdir(parents=True)
-            (own / "config.json").write_text(json.dumps(MODELS[model]["config.json"]))
+            (own / "config.json").write_text(json.dumps((MODELS.get(model) or HEADS[model])["config.json"]))
         with open(os.devnull, "w", encoding="utf-8") as nowhere:
             process = subprocess.Popen(
                 ["nice", "-n", "19", PYTHON, str(programs / "dry_start.py")],
@@ -291,19 +311,25 @@ def compare(asked: list[Case], seconds: float, out: Any = None) -> tuple[int, li
 def weigh(models: str) -> None:
     """Write what the engine holds of each model on one H100, without its padding for kernels, as the checkpoint's."""
     asked = [Case(model, H100, 1, {}) for model in fnmatch.filter(MODELS, models)]
+    for model in fnmatch.filter(MODELS, models):
+        asked += [
+            Case(model, H100, 1, {"speculative-config": one}) for one in drafters(model) if one.get("method") in EAGLE
+        ]
     for case, said in answers(asked, float("inf")):
         if not said["accepted"]:
             print(case.name, said.get("refusal") or said.get("error"))
             continue
-        held = said["stages"][0]["weights_bytes"]
-        entry = MODELS[case.model]
-        if facts_of(case.model)["quantization"]:
+        drafter = case.args.get("speculative-config")
+        entry = HEADS[drafter["model"]] if drafter else MODELS[case.model]
+        held = said["stages"][0]["draft_weights_bytes" if drafter else "weights_bytes"]
+        if facts_of(case.model)["quantization"] and not drafter:
             entry["weight_bytes"] = held
         else:
             entry["parameters"] = held // DTYPE_BYTES[said["dtype"]]
-        print(case.model, held)
-    lines = [f"{json.dumps(name)}: {json.dumps(entry, separators=(',', ':'))}" for name, entry in MODELS.items()]
-    RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+        print(case.name, held)
+    for record, entries in ((RECORD, MODELS), (HEADS_RECORD, HEADS)):
+        lines = [f"{json.dumps(name)}: {json.dumps(entry, separators=(',', ':'))}" for name, entry in entries.items()]
+        record.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def main() -> int:

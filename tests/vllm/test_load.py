@@ -2,19 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The real vLLM, on processors with the demo's model, is loaded to its extremes, and then killed as by the kernel."""
+"""The real vLLM, on processors with the demo's model: loaded to its extremes, priorities, killed as by the kernel."""
 
 from __future__ import annotations
 
 import glob
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Iterator
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -41,6 +45,7 @@ class Running:
         flags = ["--model", str(Path(MODEL).parent), "--served-model-name", "m", "--host", "127.0.0.1"]
         flags += ["--port", str(self.port), "--max-model-len", "1024", "--max-num-seqs", "6", "--enforce-eager"]
         flags += ["--max-num-batched-tokens", "512", "--kv-cache-memory-bytes", str(64 * 1024**2)]
+        flags += ["--scheduling-policy", "priority"]
         quiet = {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "TORCH_COMPILE_DISABLE": "1", "VLLM_API_KEY": KEY}
         with (folder / "vllm-m-0.log").open("w") as log:
             self.process = subprocess.Popen(
@@ -101,6 +106,43 @@ def test_it_holds_its_extremes_in_seconds(running: Running) -> None:
     assert said["done"] == ["6 sequences", "a step of 512 tokens", "a context of 1024 tokens"]
     assert said["left_out"] == []
     assert said["seconds"] < 30
+
+
+def complete(running: Running, priority: int, tokens: int) -> None:
+    """Send a prompt as the gate does for a key with a priority, and wait until its answer is complete."""
+    body = {"model": "m", "prompt": "hello", "max_tokens": tokens, "ignore_eos": True}
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", "X-Vllm-Priority": str(priority)}
+    url = f"http://127.0.0.1:{running.port}/v1/completions"
+    with urlopen(Request(url, json.dumps(body).encode(), headers), timeout=300) as answer:
+        assert json.load(answer)["usage"]["completion_tokens"] == tokens
+
+
+def number_of(running: Running, state: str) -> int:
+    """Return how many requests are in a state of the engine: running or waiting."""
+    with urlopen(f"http://127.0.0.1:{running.port}/metrics", timeout=10) as answer:
+        found = re.search(rf"^vllm:num_requests_{state}\{{[^}}]*\}} (\S+)", answer.read().decode(), re.M)
+    return int(float(found[1])) if found else 0
+
+
+def test_a_request_of_high_priority_comes_before_those_that_wait(running: Running) -> None:
+    with ThreadPoolExecutor(13) as pool:
+
+        def six(state: str) -> list[Future[None]]:
+            sent = [pool.submit(complete, running, 10, 700) for _number in range(6)]
+            end = time.monotonic() + 120
+            while number_of(running, state) < 6:
+                assert time.monotonic() < end, f"six requests of low priority are not {state}"
+                time.sleep(0.02)
+            return sent
+
+        # The engine computes six at a time, so the other six can begin only when these end.
+        begun, wait = six("running"), six("waiting")
+        pool.submit(complete, running, -10, 20).result()
+        # In order of arrival it could begin only when one of those that waited were complete. It needs 20 steps of the
+        # engine after one of the first six has ended, and they need 700, so no slow machine turns this round.
+        assert not any(one.done() for one in wait)
+        for one in begun + wait:
+            one.result()
 
 
 def test_a_process_that_the_kernel_killed_ran_out_of_memory(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:

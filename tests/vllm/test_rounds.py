@@ -11,6 +11,7 @@ what the tasks call is a program that passes their questions on.
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import socketserver
 import sys
@@ -37,6 +38,8 @@ ARGS = {"decode-context-parallel-size": 2}
 SENTENCE = "tp_size=1 must be divisible by dcp_size=2"
 CONFIG = {**SMALL, **MODELS["full attention"][1], "num_key_value_heads": 1, "head_dim": 64}
 CONTEXT = 16384
+# Seconds of a core for the first question, with all imports, and for each further one. An idle machine takes as long.
+FIRST, FURTHER = 20, 3
 
 PLAY = """
 - name: Plan, and ask on the host before anything is stopped
@@ -139,6 +142,16 @@ def asked(folder: Path) -> Iterator[Asked]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
+        before = seconds_of_children()
+    taken = seconds_of_children() - before
+    print(f"{len(server.questions)} questions in {taken:.1f} s")
+    assert taken <= FIRST + FURTHER * (len(server.questions) - 1)
+
+
+def seconds_of_children() -> float:
+    """Return the seconds that cores have spent on all programs that ended so far, and on what these waited for."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def played(folder: Path, is_new: bool) -> tuple[dict[str, Any], str]:

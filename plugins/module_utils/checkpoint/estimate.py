@@ -20,7 +20,12 @@ _APART = ("bamba", "falcon_h1", "jamba", "nemotron", "zamba")
 """Types of models whose layers are an attention, a state or a feed-forward layer each, or several at once."""
 _SCALE_BITS = 16
 _SHARED_SCALE = {16: 8, 32: 8}
-"""Bits of a scale by the values that share it: blocks of micro-scaled types have scales of 8 bits."""
+"""Bits of a scale by the values that share it: blocks of micro-scaled types have scales of 8 bits. Whole numbers have
+scales of 16 bits."""
+_BESIDE_EXPERTS = ("gemma4",)
+"""Types of models that have a dense feed-forward layer beside the experts of every layer."""
+_GATED_ENCODERS = ("pixtral", "gemma4")
+"""Types of encoders whose feed-forward layers have a gate, whatever their activation."""
 
 
 def weight_bytes(facts: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> int | None:
@@ -40,8 +45,7 @@ def weight_bytes(facts: Mapping[str, Any], config: Mapping[str, Any] | None = No
     dense, experts = _feed_forward(facts, hidden)
     bits = _bits(facts)
     outer = whole * 8 if bits is None else bits
-    # Only experts are quantised to mxfp4.
-    inner = whole * 8 if facts.get("quantization") == "mxfp4" else outer
+    inner = whole * 8 if _experts_alone(facts) else outer
     return int(whole * (ends + _encoders(config or {})) + (attention + dense) * inner / 8 + experts * outer / 8)
 
 
@@ -53,7 +57,16 @@ def _bits(facts: Mapping[str, Any]) -> float | None:
     said = [one for one in facts.get("quantization_sets") or [] if one.get("bits")]
     bits = float(min((one["bits"] for one in said), default=_METHOD_BITS.get(str(method), 8)))
     group = next((int(one["group"]) for one in said if one.get("group")), 32 if method == "mxfp4" else 0)
-    return bits + (_SHARED_SCALE.get(group, _SCALE_BITS) / group if group else 0)
+    whole = any(one.get("kind") == "int" for one in said)
+    scale = _SCALE_BITS if whole else _SHARED_SCALE.get(group, _SCALE_BITS)
+    return bits + (scale / group if group else 0)
+
+
+def _experts_alone(facts: Mapping[str, Any]) -> bool:
+    """Check whether only routed experts are quantised: those of the projections that share scales."""
+    parts = facts.get("projections") or ()
+    coded = [str(part["name"]) for part in parts if part.get("group") or part.get("block")]
+    return facts.get("quantization") == "mxfp4" or coded == ["mlp.experts"]
 
 
 def _attention(facts: Mapping[str, Any], hidden: int) -> int:
@@ -83,14 +96,16 @@ def _attention(facts: Mapping[str, Any], hidden: int) -> int:
 
 
 def _encoders(config: Mapping[str, Any]) -> int:
-    """Return the numbers in encoders of images and sound: attention, and a feed-forward layer of two matrices."""
+    """Return the numbers in encoders of images and sound: attention, and a feed-forward layer of two matrices or, with
+    a gate, three."""
     total = 0
     for name in ("vision_config", "audio_config"):
         inner = config.get(name)
         if isinstance(inner, Mapping):
             sizes = [_number(inner, "hidden_size", "embed_dim"), _number(inner, "intermediate_size")]
             depth = _number(inner, "num_hidden_layers", "depth", "num_layers")
-            total += depth * (4 * sizes[0] + 2 * (sizes[1] or 4 * sizes[0])) * sizes[0]
+            gated = str(inner.get("model_type")).startswith(_GATED_ENCODERS) or inner.get("hidden_act") == "silu"
+            total += depth * (4 * sizes[0] + (_GATED if gated else 2) * (sizes[1] or 4 * sizes[0])) * sizes[0]
             total += _mergers(inner, sizes[0]) + _number(inner, "num_position_embeddings") * sizes[0]
     return total
 
@@ -130,6 +145,8 @@ def _feed_forward(facts: Mapping[str, Any], hidden: int) -> tuple[int, int]:
     dense = int(parts["mlp.down_proj"]["rows"]) if "mlp.down_proj" in parts else 0
     matrices = 2 if facts.get("encoder_only") else _GATED
     plain = (layers - sparse) * matrices * hidden * dense
+    if sparse and str(facts.get("model_type")).startswith(_BESIDE_EXPERTS):
+        plain += sparse * _GATED * hidden * int(facts.get("intermediate_size") or 0)
     if "mlp.shared_experts.down_proj" in parts:
         plain += sparse * _GATED * hidden * int(parts["mlp.shared_experts.down_proj"]["rows"])
     width = int(parts["mlp.experts"]["experts"]) if "mlp.experts" in parts else 0

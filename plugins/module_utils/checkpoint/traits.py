@@ -57,8 +57,9 @@ def is_multimodal(root: Values) -> bool:
 
 
 def traits(root: Values, text: Values, model_type: str) -> dict[str, Any]:
-    """Return ``multimodal``, ``image_prefix`` (attention in both directions within images), ``attention_sinks`` and
-    ``uncut_parameters``, the numbers in encoders that every tensor-parallel rank holds whole.
+    """Return ``multimodal``, ``image_prefix`` (attention in both directions within images), ``attention_sinks``,
+    ``encoder_parameters``, about the numbers in encoders of images and sound, and ``uncut_parameters``, those of them
+    that every tensor-parallel rank holds whole.
     """
     outer = root.text("model_type") or model_type
     senses = is_multimodal(root)
@@ -73,12 +74,17 @@ def traits(root: Values, text: Values, model_type: str) -> dict[str, Any]:
         "multimodal": senses,
         "image_prefix": senses and prefix,
         "attention_sinks": sinks if isinstance(sinks, bool) else model_type.startswith(_SINKS),
-        "uncut_parameters": _uncut(root) if outer.startswith(_UNCUT) else 0,
+        "encoder_parameters": _encoders(root, outer.startswith(_UNCUT)),
+        "uncut_parameters": _encoders(root, gated=True) if outer.startswith(_UNCUT) else 0,
     }
 
 
-def _uncut(root: Values) -> int:
-    """Return the numbers in encoders of images and sound: attention and a gated layer of each, and positions."""
+def _encoders(root: Values, gated: bool) -> int:
+    """Return the numbers in encoders of images and sound: attention and a feed-forward layer of each, positions, and
+    what merges neighbours (`Qwen3_VisionPatchMerger`).
+
+    :param gated: whether the feed-forward layers have a gate, whatever their activation.
+    """
     total = 0
     for name in ("vision_config", "audio_config"):
         inner = root.inner(name)
@@ -86,7 +92,22 @@ def _uncut(root: Values) -> int:
             continue
         hidden = inner.integer("hidden_size", most=MOST_WIDTH) or 0
         width = inner.integer("intermediate_size", most=MOST_WIDTH) or 4 * hidden
-        layers = inner.integer("num_hidden_layers", most=MOST_LAYERS) or 0
+        layers = inner.integer("num_hidden_layers", "depth", most=MOST_LAYERS) or 0
         places = inner.integer("position_embedding_size", most=MOST_WIDTH) or 0
-        total += layers * (4 * hidden + 3 * width) * hidden + 2 * places * hidden
+        has_gate = inner.text("hidden_act") == "silu" or inner.text("model_type") == "pixtral"
+        matrices = 3 if gated or has_gate else 2
+        total += layers * (4 * hidden + matrices * width) * hidden + 2 * places * hidden
+        total += _merged(inner, hidden)
     return total
+
+
+def _merged(inner: Values, hidden: int) -> int:
+    """Return the numbers in what merges neighbouring patches, at the end and at some layers before it."""
+    output = inner.integer("out_hidden_size", most=MOST_WIDTH)
+    side = inner.integer("spatial_merge_size", most=MOST_LAYERS)
+    if not output or not side:
+        return 0
+    apart = inner.get("deepstack_visual_indexes")
+    number = 1 + (len(apart) if isinstance(apart, list) else 0)
+    wide = hidden * side * side
+    return number * wide * (wide + output)

@@ -158,6 +158,9 @@ class Engine(Protocol):
         :param device: their kind; null for what is refused on every one.
         """
 
+    def pipeline_refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], stages: int) -> str:
+        """Return why the model cannot be spread over this many pipeline stages; empty where it can."""
+
     def drafter(self, args: Mapping[str, Any]) -> tuple[str, str | None]:
         """Return source and revision of the model that proposes tokens for another one; an empty source for none."""
 

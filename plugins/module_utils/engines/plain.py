@@ -96,6 +96,10 @@ class PlainEngine:
         """Allow only one GPU."""
         return "" if ranks == 1 else f"{self.title} runs on one GPU"
 
+    def pipeline_refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], stages: int) -> str:
+        """Allow only one stage."""
+        return "" if stages == 1 else f"{self.title} has no pipelines"
+
     def drafter(self, args: Mapping[str, Any]) -> tuple[str, str | None]:
         """Return nothing: it has no drafters."""
         return "", None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import key_checks, models
+from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import budgets, key_checks, models
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem
 
 # Distributions and the leading numbers of their versions.
@@ -58,6 +58,7 @@ def check(
     machines: dict[str, dict[str, Any]] | None = None,
     secrets: dict[str, Any] | None = None,
     teams: Any = None,
+    cache: bool = True,
 ) -> list[Problem]:
     """Return every problem of the inventory that can be found without reading a host.
 
@@ -68,6 +69,7 @@ def check(
     :param defaults: ``llm_model_defaults``.
     :param secrets: values of the fleet's own keys by the variables that give them, as far as they are known.
     :param teams: ``llm_teams`` as the user wrote it.
+    :param cache: whether gateways share a cache, in which they count budgets.
     :param machines: all hosts, each ``{distribution, distribution_version}``; none of them are checked without.
     """
     resolved, problems = models.examine(raw_models, catalog, extra, defaults)
@@ -76,6 +78,7 @@ def check(
         problems = [Problem("llm_models", raw_models, "there is no model", remedy)]
     known = [name for model in resolved for name in [model["name"], *model["aliases"]]]
     problems += key_checks.problems(keys, known, secrets, teams=teams)
+    problems += budgets.problems(resolved, keys, teams, cache)
     for host, facts in (machines or {}).items():
         problems += distribution_problems(host, facts.get("distribution"), facts.get("distribution_version"))
     return problems

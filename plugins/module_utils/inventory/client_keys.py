@@ -16,7 +16,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import 
 # Prometheus.
 CHAT_PAGE, VERIFY, METRICS = "chat-page", "verify", "prometheus"
 INTERNAL = (CHAT_PAGE, VERIFY)
-KEY_FIELDS = ("models", "rpm", "tpm", "max_parallel_requests", "expires", "team", "priority", "tags")
+KEY_FIELDS = ("models", "rpm", "tpm", "max_parallel_requests", "expires", "team", "priority", "tags", "budget")
 
 
 # vLLM's scheduling policies, its own default first.
@@ -62,7 +62,7 @@ def secret_names(keys: list[dict[str, Any]], fixed: dict[str, dict[str, str]]) -
     return {**fixed, **found}
 
 
-def resolve_keys(keys: list[dict[str, Any]], secrets: dict[str, str]) -> list[dict[str, Any]]:
+def resolve_keys(keys: list[dict[str, Any]], secrets: dict[str, str], persons: str = "none") -> list[dict[str, Any]]:
     """Return every key with its value: those of the inventory with their limits, and our own, which have none.
 
     Limits and dates are in the form that the gateway reads. What has no such form stays as it is, so that the gateway
@@ -70,8 +70,12 @@ def resolve_keys(keys: list[dict[str, Any]], secrets: dict[str, str]) -> list[di
 
     :param keys: ``litellm_keys`` of the inventory.
     :param secrets: values by the names of :func:`secret_names`.
+    :param persons: what names the persons who ask through the chat page, one of ``schema.PERSONS``; all else is none.
+        Only the chat page's key may name persons, and nobody else has it.
     """
     resolved = [{"alias": alias, "key": secrets[secret_name(alias)]} for alias in INTERNAL]
+    if persons in schema.PERSONS:
+        resolved[INTERNAL.index(CHAT_PAGE)]["person"] = persons
     for key in keys:
         alias = str(key["alias"])
         value = str(given(key) or secrets[secret_name(alias)])

@@ -33,17 +33,18 @@ BUILT_IN: dict[str, Any] = {
     "concurrency": None,
     "load": "always",
     "mode": "chat",
-    "limits": {"rpm": None, "tpm": None, "max_parallel_requests": None},
+    "limits": {"rpm": None, "tpm": None, "max_parallel_requests": None, "budget": None},
     "request_defaults": {"temperature": None, "top_p": None, "max_tokens": None},
     "args": {},
     "env": {},
-    "cost": {"input_per_token": 0, "output_per_token": 0},
+    "cost": {"input_per_token": 0, "output_per_token": 0, "cached_per_token": None},
+    "cache": {"seconds": 0, "sampled": False},
     "max_positions": None,
     "weights_gib": None,
     "tokens_per_second": None,
 }
 # Layered key by key; every other value of a higher layer replaces the lower one's as a whole.
-MERGED = ("limits", "request_defaults", "args", "env", "cost")
+MERGED = ("limits", "request_defaults", "args", "env", "cost", "cache")
 # Parameters in a model's name, and the bytes each takes by the words that tell how it is stored.
 PARAMETERS = re.compile(r"(?<![A-Za-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)([BbMm])(?![A-Za-z0-9])")
 STORED = ((r"awq|gptq|fp4|int4|w4a16|4-?bit", 0.6), (r"fp8|int8|w8a8|8-?bit", 1.0))

@@ -14,6 +14,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.rules i
     RefusedError,
     Rule,
     anything,
+    number,
 )
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import nearest
 
@@ -106,3 +107,9 @@ def record(fields: dict[str, Rule], required: tuple[str, ...] = ()) -> Rule:
         return dict(zip(given, _every(((f".{name}", fields[name], entry) for name, entry in given.items()), wrong)))
 
     return rule
+
+
+# Of models, in seconds.
+TARGETS = mapping(
+    record(dict.fromkeys(("first_token_seconds", "token_seconds", "queue_seconds"), number(0, whole=False)))
+)

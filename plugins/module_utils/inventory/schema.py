@@ -120,21 +120,39 @@ def _env(value: Any) -> dict[str, Any]:
     return {str(name): None if item is None else str(item) for name, item in value.items()}
 
 
-def _budget(_value: Any) -> None:
-    raise RefusedError(
-        "a budget needs a store of what was used, which this version of the collection does not have",
-        "leave it out; rpm and tpm limit each minute",
-    )
+def budget(value: Any) -> dict[str, Any]:
+    """Take what may be spent in a period of the calendar: ``{amount: 50, per: month}``."""
+    if not isinstance(value, dict) or set(value) != set(BUDGET):
+        raise RefusedError("a budget has an amount and a period", "write it as {amount: 50, per: month}")
+    clean = {}
+    for name, rule in BUDGET.items():
+        try:
+            clean[name] = rule(value[name])
+        except RefusedError as refused:
+            raise refused.within(f".{name}", value[name]) from None
+    return clean
 
+
+# The gate counts in units of 1e-9 with 64 bits.
+BUDGET: dict[str, Rule] = {
+    "amount": number(0.0001, 1_000_000_000, whole=False),
+    "per": one_of("day", "week", "month"),
+}
+# In a currency that the user chooses; no request of a million tokens should cost more than can be counted.
+PRICE = number(0, 1000, whole=False)
 
 # Fields of a model in a catalogue entry and in the fleet's defaults.
 FAMILY: Schema = {
     "args": args,
     "concurrency": number(1),
     "context": _context,
-    "cost": {"input_per_token": number(0, whole=False), "output_per_token": number(0, whole=False)},
+    "cost": {
+        "cached_per_token": PRICE,
+        "input_per_token": PRICE,
+        "output_per_token": PRICE,
+    },
     "env": _env,
-    "limits": {"max_parallel_requests": number(1), "rpm": number(1), "tpm": number(1)},
+    "limits": {"budget": budget, "max_parallel_requests": number(1), "rpm": number(1), "tpm": number(1)},
     "max_positions": number(1),
     "mode": one_of("chat", "embedding"),
     "request_defaults": {
@@ -147,6 +165,8 @@ FAMILY: Schema = {
 }
 DEFAULTS: Schema = {
     **FAMILY,
+    # A month; what is older answers another time's question.
+    "cache": {"seconds": number(0, 2592000), "sampled": flag},
     "engine": text(ENGINE, "the name of an engine, a key of llm_engines"),
     "load": _load,
     "min_in_service": number(0),
@@ -163,7 +183,7 @@ MODEL: Schema = {
 }
 # What a key and a team may both have. The engine's own range of priorities is larger than anybody needs.
 SHARED: Schema = {
-    "budget": _budget,
+    "budget": budget,
     "max_parallel_requests": number(1),
     "models": texts(text(re.compile(r"\S+"), "names of models")),
     "priority": number(-1000, 1000),
@@ -180,13 +200,14 @@ KEY: Schema = {
     "value": anything,
 }
 TEAM: Schema = {**SHARED, "name": text(ALIAS, "letters, digits and . _ : / @ -")}
-# Fields of a key for the gateway's role, which may also be refused temporarily.
-RESOLVED_KEY: Schema = {**{name: rule for name, rule in KEY.items() if name != "value"}, "blocked": flag}
-
-
-def offered(schema: Schema) -> list[str]:
-    """Return the fields that a message may offer; a budget is refused with a reason of its own."""
-    return sorted(name for name, rule in schema.items() if rule is not _budget)
+# What names a person in requests of the chat page: the id of the account, or its address.
+PERSONS = ("id", "email")
+# Fields of a key for the gateway's role, which may also be refused temporarily, and name persons.
+RESOLVED_KEY: Schema = {
+    **{name: rule for name, rule in KEY.items() if name != "value"},
+    "blocked": flag,
+    "person": one_of(*PERSONS),
+}
 
 
 def apply(schema: Schema, raw: Any, variable: str, hidden: bool = False) -> tuple[dict[str, Any], list[Problem]]:
@@ -197,7 +218,7 @@ def apply(schema: Schema, raw: Any, variable: str, hidden: bool = False) -> tupl
     :param hidden: whether it holds secrets, so that messages must not show what a misspelt key holds.
     """
     if not isinstance(raw, dict):
-        return {}, [Problem(variable, raw, "a dictionary is needed", "known keys are " + ", ".join(offered(schema)))]
+        return {}, [Problem(variable, raw, "a dictionary is needed", "known keys are " + ", ".join(sorted(schema)))]
     clean: dict[str, Any] = {}
     problems: list[Problem] = []
     for key, value in raw.items():
@@ -205,7 +226,7 @@ def apply(schema: Schema, raw: Any, variable: str, hidden: bool = False) -> tupl
         if rule is None:
             shown = "(hidden)" if hidden else value
             problems.append(
-                Problem(f"{variable}.{key}", shown, "there is no such key", nearest(str(key), offered(schema)))
+                Problem(f"{variable}.{key}", shown, "there is no such key", nearest(str(key), sorted(schema)))
             )
         elif value is None:
             continue

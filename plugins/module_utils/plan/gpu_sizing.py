@@ -230,7 +230,7 @@ def _divisions(model: dict[str, Any]) -> Iterator[Division]:
         if registry.of(model).division_refusal(model["facts"], model["args"], ranks):
             continue
         for stages in [pipeline] if pipeline else range(1, MOST_GPUS // ranks + 1):
-            if stages <= layers:
+            if stages <= layers and not registry.of(model).pipeline_refusal(model["facts"], model["args"], stages):
                 yield ranks, stages, data or 1
 
 

@@ -56,6 +56,7 @@ PROVENANCE = (
     "image_prefix",
     "attention_sinks",
     "expert_layers",
+    "encoder_parameters",
     "uncut_parameters",
     "drafter",
 )

@@ -21,7 +21,16 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.plan.devices impo
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan.gpu_sizing import batches
 
 # Facts of where a model was read and how large its files are; an engine that has the config needs none of them.
-NO_SHAPE = ("config_digest", "drafter", "parameters", "revision", "source", "weight_bytes", "weight_bytes_source")
+NO_SHAPE = (
+    "config_digest",
+    "drafter",
+    "encoder_parameters",
+    "parameters",
+    "revision",
+    "source",
+    "weight_bytes",
+    "weight_bytes_source",
+)
 # Flags of the server in front of the engine. They change neither what it holds nor what it refuses.
 SERVER_FLAGS = (
     "chat-template",

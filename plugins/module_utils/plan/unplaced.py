@@ -157,7 +157,10 @@ def _indivisible(model: dict[str, Any]) -> tuple[str, str]:
     """Return why no division of a model is possible, and the remedy."""
     asked = {flag: model["args"][flag] for flag in PARALLEL_FLAGS if flag in model["args"]}
     ranks = instance_memory.pinned(model, "tensor-parallel-size") or 1
-    refused = registry.of(model).division_refusal(model["facts"], model["args"], ranks)
+    stages = instance_memory.pinned(model, "pipeline-parallel-size") or 1
+    engine = registry.of(model)
+    refused = engine.division_refusal(model["facts"], model["args"], ranks)
+    refused = refused or engine.pipeline_refusal(model["facts"], model["args"], stages)
     layers = int(model["facts"]["num_hidden_layers"])
     text = refused or f"its {layers} layers cannot be divided into so many stages"
     if asked:

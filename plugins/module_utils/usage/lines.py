@@ -21,6 +21,8 @@ from typing import Any, Iterable, Mapping, NamedTuple
 NAMES = ("key", "team", "person", "model", "instance")
 MOST_LETTERS = 200
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# A cost as the gate writes it, in which the prices of its time are.
+COST = re.compile(r"[0-9]{1,30}(\.[0-9]{1,40})?", re.ASCII)
 # A line with more than this in a number was not written by the gate.
 MOST = 1 << 53
 # The status that the gate gives to a request whose client left.
@@ -100,6 +102,12 @@ def _seconds(value: Any) -> float:
     return float(value) if good else 0.0
 
 
+def _cost(sums: Sums, price: Mapping[str, Any]) -> Decimal:
+    """Return what a request costs whose line has no cost, as lines of earlier versions of the gate have none."""
+    prompt, completion = (Decimal(str(price.get(name) or 0)) for name in ("input_per_token", "output_per_token"))
+    return prompt * sums.prompt_tokens + completion * sums.completion_tokens
+
+
 def read(line: bytes, prices: Prices) -> tuple[Row, Sums] | None:
     """Return what a line counts for; None for one that is no line of the log."""
     try:
@@ -122,10 +130,11 @@ def read(line: bytes, prices: Prices) -> tuple[Row, Sums] | None:
     sums.uncounted = 0 if entry.get("usage_known") is True else 1
     if entry.get("first_byte_seconds") is not None:
         sums.first_seconds, sums.first_requests = _seconds(entry["first_byte_seconds"]), 1
-    price = prices.get(model)
-    if price:
-        sums.cost = Decimal(str(price["input_per_token"])) * sums.prompt_tokens
-        sums.cost += Decimal(str(price["output_per_token"])) * sums.completion_tokens
+    written = entry.get("cost")
+    if isinstance(written, str) and COST.fullmatch(written):
+        sums.cost = Decimal(written)
+    else:
+        sums.cost = _cost(sums, prices.get(model) or {})
     minute = int(time) // SECONDS_OF_A_MINUTE
     return Row(minute, key, team, person, model, instance, outcome(status)), sums
 

@@ -25,6 +25,7 @@ _MTP = ("mtp", "nextn")
 _EAGLE = ("eagle", "eagle3", "dflash", "dspark")
 # Types of models whose layer for prediction attends to a window; vLLM makes one of it, whatever the config says.
 _WINDOWED_MTP = ("mimo_v2",)
+_MTP_IN_ONE_STAGE = ("bailing_moe", "exaone4_5", "exaone_moe", "qwen3_next")
 # EAGLE 3 has a vocabulary of its own of this many tokens in published heads.
 _EAGLE_VOCABULARY = 32_000
 # Published draft models by their names: layers, key-value heads, width of a head, parameters.
@@ -63,6 +64,8 @@ class Drafter(NamedTuple):
     """Bytes of its weights where its files were read."""
     known: bool = True
     """Whether shape and weights are its own, and not assumed."""
+    whole: int = 0
+    """Those of its numbers that every rank has: an EAGLE head's projection of its inputs."""
 
 
 NONE = Drafter()
@@ -84,9 +87,11 @@ def of(facts: Mapping[str, Any], args: Mapping[str, Any]) -> Drafter:
     read = _read(facts, config)
     if read is not None:
         layers = tuple({**layer} for layer in read["layers"])
-        return Drafter(method, tokens, layers, int(read.get("parameters") or 0), read.get("weight_bytes"))
+        numbers, size = int(read.get("parameters") or 0), read.get("weight_bytes")
+        return Drafter(method, tokens, layers, numbers, size, whole=_fused(facts, method, int(read["hidden_size"])))
     if method in _EAGLE:
-        return Drafter(method, tokens, (_attention(facts, 1),), _eagle_parameters(facts, method), known=False)
+        entry, fused = _attention(facts, 1), _fused(facts, method, int(facts["hidden_size"]))
+        return Drafter(method, tokens, (entry,), _eagle_parameters(facts, method), known=False, whole=fused)
     if method in ("medusa", "mlp_speculator"):
         return Drafter(method, tokens, (), tokens * int(facts["hidden_size"]) ** 2, known=False)
     count, heads, width, parameters, known = _shape_of(str(config.get("model") or ""))
@@ -145,6 +150,26 @@ def division_refusal(facts: Mapping[str, Any], args: Mapping[str, Any], tensor: 
     return ""
 
 
+def pipeline_refusal(facts: Mapping[str, Any], args: Mapping[str, Any], stages: int) -> str:
+    """Return why vLLM cannot run the drafter at the end of so many pipeline stages; empty where it can.
+
+    A draft model is built as the last stage of itself, without its first layers, and so is what predicts for some
+    types: they wait for what no stage sends (`assert intermediate_tensors is not None` of their `forward`). The layer
+    of an EAGLE head takes the name of one of the model's, as it counts those of a stage (`models/llama_eagle.py`).
+    """
+    config = structure(args, FLAG)
+    if stages < 2 or not config:
+        return ""
+    method = _method(config, facts)
+    if method == "draft_model":
+        return f"vLLM has no draft model ({config.get('model')}) beside pipeline stages"
+    if method == "eagle":
+        return f"vLLM has no EAGLE head of the first kind ({config.get('model')}) beside pipeline stages"
+    if method == "mtp" and str(facts.get("model_type")).startswith(_MTP_IN_ONE_STAGE):
+        return f"vLLM has no multi-token prediction of {facts['model_type']} beside pipeline stages"
+    return ""
+
+
 def _method(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """Return the method, by the rules of `SpeculativeConfig.__post_init__` where none is named."""
     method, model = str(config.get("method") or "").lower(), str(config.get("model") or "").lower()
@@ -200,6 +225,18 @@ def ranks(args: Mapping[str, Any], tensor: int) -> int:
     return pinned(structure(args, FLAG), "draft_tensor_parallel_size") or tensor
 
 
+def copied_embeddings(facts: Mapping[str, Any], args: Mapping[str, Any], embeddings: int) -> int:
+    """Return how many copies of the embedding the end of a pipeline holds for the drafter: what predicts has its own
+    there, an EAGLE 3 head has the model's, which is copied to it (`maybe_share_target_embed`).
+
+    :param embeddings: copies of a matrix of the vocabulary that the last stage has anyway.
+    """
+    method = of(facts, args).method
+    if method == "eagle3":
+        return int(embeddings < 2 and not facts.get("tie_word_embeddings"))
+    return int(method == "mtp")
+
+
 def _layer_bytes(facts: Mapping[str, Any]) -> int:
     """Return the bytes of one layer for prediction: an average layer, with experts where there are some, and the
     projection of its input."""
@@ -209,6 +246,16 @@ def _layer_bytes(facts: Mapping[str, Any]) -> int:
     routed = min(routed_bytes(facts), layers)
     one = (layers - routed) // int(facts["num_hidden_layers"]) + 2 * hidden * hidden * size
     return one + routed // max(1, int(facts.get("expert_layers") or facts["num_hidden_layers"]))
+
+
+def _fused(facts: Mapping[str, Any], method: str, hidden: int) -> int:
+    """Return the numbers in the projection of an EAGLE head's inputs: a token and a state of the model, or three.
+
+    :param hidden: width of the head.
+    """
+    if method not in _EAGLE:
+        return 0
+    return (2 * hidden if method == "eagle" else 3 * int(facts["hidden_size"])) * hidden
 
 
 def _eagle_parameters(facts: Mapping[str, Any], method: str) -> int:

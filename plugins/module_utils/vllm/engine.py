@@ -18,6 +18,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import (
     extras,
     extremes,
     flags,
+    interfaces,
     kernels,
     kv_cache,
     launch,
@@ -27,7 +28,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import (
     sizing,
 )
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_cache import Geometry
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.rank_weights import loaded, rank_weight_bytes
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.rank_weights import loaded, stage_weight_bytes
 
 CPU_FIELD_FLAGS = ("max-model-len", "max-num-seqs", "stream-interval")
 # If a model's args pin one of these flags, the plan has stored it as a field of the instance.
@@ -148,7 +149,11 @@ class Vllm:
 
         :param device: null for processors.
         """
-        refused = quantization.refusal(facts, args, device) or drafters.refusal(facts, args)
+        refused = (
+            quantization.refusal(facts, args, device)
+            or drafters.refusal(facts, args)
+            or interfaces.adapters_refusal(facts, args)
+        )
         if device is None:
             return refused
         return refused or dtypes.refusal(facts, args, device) or kernels.refusal(facts, device.capability, device.name)
@@ -158,6 +163,10 @@ class Vllm:
     ) -> str:
         """Return why vLLM cannot distribute a model over this many ranks; empty where it can."""
         return divisions.refusal(facts, args, ranks, device) or drafters.division_refusal(facts, args, ranks)
+
+    def pipeline_refusal(self, facts: Mapping[str, Any], args: Mapping[str, Any], stages: int) -> str:
+        """Return why vLLM cannot spread a model over this many pipeline stages; empty where it can."""
+        return interfaces.pipeline_refusal(facts, stages) or drafters.pipeline_refusal(facts, args, stages)
 
     def drafter(self, args: Mapping[str, Any]) -> tuple[str, str | None]:
         """Return source and revision of the drafter of a model."""
@@ -175,10 +184,11 @@ class Vllm:
         tensor, pipeline, data = division
         whole = loaded(facts, args, dtype)
         alone = divisions.experts_whole(args)
-        own = rank_weight_bytes(whole, tensor, pipeline, device.capability, data, alone)
-        own += extras.drafter_bytes(facts, args, tensor, dtype)
-        own += extras.adapter_bytes(facts, args, tensor, pipeline, dtype)
-        return own - extras.offloaded_bytes(whole, args, own)
+        adapted = flags.switched(args, "enable-lora")
+        held = stage_weight_bytes(whole, tensor, pipeline, device.capability, data, alone, adapted)
+        held = [own + more for own, more in zip(held, extras.stage_adapter_bytes(facts, args, tensor, pipeline, dtype))]
+        held[-1] += extras.drafter_bytes(facts, args, tensor, dtype, pipeline)
+        return max(held) - extras.offloaded_bytes(whole, args, max(held))
 
     def overheads(
         self,

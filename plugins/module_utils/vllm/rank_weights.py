@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.vllm import quantization
-from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_groups import DTYPE_BYTES, stages
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.kv_groups import DTYPE_BYTES
+from ansible_collections.llmfleet.serving.plugins.module_utils.vllm.stage_layers import parts_of
 
 # Bytes of a weight of mxfp4: four bits, and eight for each 32 of them.
 _MXFP4_BYTES = 17 / 32
-_MXFP4 = ("mxfp4", "gpt_oss_mxfp4")
+MXFP4 = ("mxfp4", "gpt_oss_mxfp4")
 _BIAS_BYTES = 2
 # Experts of Kimi Linear are at least so wide on each rank.
 _KIMI_WIDTH = 256
@@ -32,8 +33,6 @@ def _copied_bytes(facts: Mapping[str, Any], size: int) -> int:
     hidden, layers = int(facts["hidden_size"]), int(facts["num_hidden_layers"])
     copied = (2 * layers + 1) * hidden * size
     copied += layers * hidden * int(facts.get("num_experts") or 0) * size
-    # Encoders are never quantised.
-    copied += int(facts.get("uncut_parameters") or 0) * 2
     weight = 1 if facts.get("quantization") == "fp8" else size
     for layer in facts["layers"]:
         if layer["type"] == "mla":
@@ -85,7 +84,9 @@ def loaded(facts: Mapping[str, Any], args: Mapping[str, Any], dtype: str) -> Map
         return cast
     bits, everything = quantization.AT_LOAD[way]
     embedding = _embedding_bytes(cast, size)
-    whole = min(_copied_bytes(cast, size) + embedding * (1 if facts.get("tie_word_embeddings") else 2), total)
+    # Encoders are never quantised.
+    copied = _copied_bytes(cast, size) + int(facts.get("uncut_parameters") or 0) * 2
+    whole = min(copied + embedding * (1 if facts.get("tie_word_embeddings") else 2), total)
     concerned = total - whole if everything else min(_experts_bytes(cast, size), total - whole)
     saved = concerned * (1 - bits / 8 / size)
     return {**cast, "weight_bytes": total - int(saved), "quantization": "fp8" if everything else None}
@@ -119,7 +120,7 @@ def routed_bytes(facts: Mapping[str, Any]) -> int:
     method = facts.get("quantization")
     if not method:
         return _experts_bytes(facts, DTYPE_BYTES.get(facts.get("dtype") or "bfloat16", 2))
-    if method in _MXFP4:
+    if method in MXFP4:
         return _experts_bytes(facts, _MXFP4_BYTES)
     said = [int(one["bits"]) for one in facts.get("quantization_sets") or () if one.get("bits")]
     return _experts_bytes(facts, min(said, default=8) / 8)
@@ -141,16 +142,18 @@ def _width_padding(facts: Mapping[str, Any], tp: int, capability: tuple[int, int
     return int(routed_bytes(facts) / tp * (padded / own - 1)) if 0 < own < padded else 0
 
 
-def _mxfp4_padding(facts: Mapping[str, Any], tp: int, capability: tuple[int, int], cuts: int) -> int:
+def _mxfp4_padding(
+    facts: Mapping[str, Any], tp: int, capability: tuple[int, int], cuts: int, adapted: bool = False
+) -> int:
     """Return the bytes that kernels for mxfp4 add to the experts of one rank.
 
     `mxfp4_round_up_hidden_size_and_intermediate_size` of vLLM 0.32, with the kernels that it chooses by card: Triton on
     Hopper for gpt-oss, FlashInfer's on data-centre Blackwell, Marlin on all others.
     """
     width, hidden = _expert_width(facts), int(facts["hidden_size"])
-    if facts.get("quantization") not in _MXFP4 or not width:
+    if facts.get("quantization") not in MXFP4 or not width:
         return 0
-    triton = facts.get("model_type") == "gpt_oss" and capability[0] in (9, 11)
+    triton = facts.get("model_type") == "gpt_oss" and capability[0] in (9, 11) and not adapted
     inner, outer = (64, 1) if triton else (128, 256)
     own = width / cuts
     padded, across = -(-width // cuts // inner) * inner, -(-hidden // outer) * outer
@@ -167,12 +170,27 @@ def rank_weight_bytes(
     capability: tuple[int, int] = (9, 0),
     dp: int = 1,
     whole_experts: bool = False,
+    adapted: bool = False,
 ) -> int:
-    """Return the bytes of weights on the rank that holds most, with `facts["weight_bytes"]` of the whole model.
+    """Return the bytes of weights on the rank that holds most; see `stage_weight_bytes`."""
+    return max(stage_weight_bytes(facts, tp, pp, capability, dp, whole_experts, adapted))
+
+
+def stage_weight_bytes(
+    facts: Mapping[str, Any],
+    tp: int,
+    pp: int = 1,
+    capability: tuple[int, int] = (9, 0),
+    dp: int = 1,
+    whole_experts: bool = False,
+    adapted: bool = False,
+) -> list[int]:
+    """Return the bytes of weights on a rank of each pipeline stage, with `facts["weight_bytes"]` of the whole model.
 
     :param capability: compute capability of its GPU.
     :param dp: ranks of data parallelism, over which experts are spread, with expert parallelism or without.
     :param whole_experts: whether a rank holds whole experts instead of a part of each.
+    :param adapted: whether there are adapters (LoRA), which other kernels for experts take.
 
     Raises `ValueError` for facts without weights and for sizes below one.
     """
@@ -182,26 +200,27 @@ def rank_weight_bytes(
     if tp < 1 or pp < 1:
         raise ValueError(f"tensor_parallel_size {tp} and pipeline_parallel_size {pp}: both must be at least 1.")
     size = DTYPE_BYTES.get(facts.get("dtype") or "bfloat16", 2)
-    layers = int(facts["num_hidden_layers"])
     embedding = _embedding_bytes(facts, size)
-    tied = bool(facts.get("tie_word_embeddings"))
-    body = int(total) - embedding * (1 if tied else 2)
+    body = int(total) - embedding * (1 if facts.get("tie_word_embeddings") else 2)
     if body < 0:
         # An encoder has no output head.
         body, embedding = int(total), 0
-    ranges = stages(layers, min(pp, layers))
+    parts = parts_of(facts, pp)
+    # Encoders of images and sound are on every stage.
+    uncut = min(int(facts.get("uncut_parameters") or 0) * 2, body)
+    encoders = min(max(uncut, int(facts.get("encoder_parameters") or 0) * 2), body) if len(parts) > 1 else uncut
     cuts = 1 if whole_experts else tp
-    padding = _mxfp4_padding(facts, tp, capability, cuts) + _width_padding(facts, tp, capability, cuts)
-    largest = 0
-    for stage, (first, last) in enumerate(ranges):
-        ends = embedding * ((stage == 0) + (stage == len(ranges) - 1))
-        if tied and len(ranges) == 1:
-            ends = embedding
-        share = (last - first) / layers
-        own = body * share + ends
-        copied = min(_copied_bytes(facts, size) * share, own)
-        spread = min(routed_bytes(facts) * share, own - copied) * (1 - 1 / dp)
-        rank = copied + (own - copied - spread) / tp + padding * share
-        rank += _copied_heads_bytes(facts, tp, size) * share + _unpacked_bytes(facts) * share / tp
-        largest = max(largest, int(rank))
-    return largest
+    padding = _mxfp4_padding(facts, tp, capability, cuts, adapted)
+    if not adapted:
+        padding += _width_padding(facts, tp, capability, cuts)
+    routed = min(routed_bytes(facts), body - encoders)
+    found = []
+    for part in parts:
+        experts = routed * part.experts
+        own = (body - encoders - routed) * part.layers + experts + (encoders - uncut) + embedding * part.embeddings
+        copied = min(_copied_bytes(facts, size) * part.layers, own)
+        spread = min(experts, own - copied) * (1 - 1 / dp)
+        rank = uncut + copied + (own - copied - spread) / tp + padding * (part.experts if routed else part.layers)
+        rank += (_copied_heads_bytes(facts, tp, size) + _unpacked_bytes(facts) / tp) * part.layers
+        found.append(int(rank))
+    return found

@@ -183,9 +183,15 @@ def scrape_jobs(rows: Iterable[Row], hosts: Hosts) -> list[dict[str, Any]]:
         if "scrape" not in row:
             continue
         listen, scrape = str(row["listen"]), row["scrape"]
-        addresses = list(_addresses(row, hosts).values())
-        addresses = [listen] if addresses and _is_loopback(listen) else addresses
-        job = {"job": scrape["job"], "targets": [authority(address, int(row["port"])) for address in addresses]}
+        addresses = _addresses(row, hosts)
+        if addresses and _is_loopback(listen):
+            # Where several hosts have it, the row does not say which is Prometheus' own, which alone is read.
+            addresses = dict.fromkeys(addresses if len(addresses) == 1 else [""], listen)
+        targets = [
+            {"address": authority(address, int(row["port"])), "labels": {"host": host} if host else {}}
+            for host, address in addresses.items()
+        ]
+        job = {"job": scrape["job"], "targets": targets}
         jobs.append({**job, "metrics_path": scrape.get("path", ""), "bearer_token": scrape.get("token", "")})
     return jobs
 

@@ -34,8 +34,10 @@ HEADER = (
     "LAST",
     "DRIFT",
 )
+STORES = ("STORE", "HOST", "VERSION", "DATA", "NEWEST BACKUP (UTC)", "NOT BOOKED", "BOOKED (UTC)", "PROBLEM")
 # Characters of a commit that are shown.
 SHORT = 12
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def _drift(row: dict[str, Any], models: dict[str, dict[str, Any]]) -> list[str]:
@@ -76,14 +78,16 @@ def fleet_status(
     known: dict[str, dict[str, Any]],
     when: str,
     held: dict[str, dict[str, Any]] | None = None,
+    stores: dict[str, list[dict[str, Any]]] | None = None,
 ) -> dict[str, Any]:
-    """Return what runs where: ``{when, engines, services, runs, holds}``.
+    """Return what runs where: ``{when, engines, services, stores, runs, holds}``.
 
     :param reports: by host what ``engine_status_info`` returned; empty for a host that did not answer.
     :param models: models of the inventory, with facts where they are known.
     :param known: facts of hosts of an earlier run, by host, with ``instances``.
     :param when: the moment, UTC in ISO 8601.
     :param held: by host who holds it, ``{who, since, why}``; its rows have it as ``out``, and ``holds`` are sentences.
+    :param stores: by host what ``store_status_info`` returned, of those that have stores.
     """
     by_name = {str(model["name"]): model for model in models}
     engines: list[dict[str, Any]] = []
@@ -109,7 +113,8 @@ def fleet_status(
     said = holds.host_lines(
         away, [{"name": one["instance"], "host": one["host"]} for one in engines if one["instance"]]
     )
-    return {"when": when, "engines": engines, "services": services, "runs": runs, "holds": said}
+    having = [{**one, "host": host} for host, told in (stores or {}).items() for one in told]
+    return {"when": when, "engines": engines, "services": services, "stores": having, "runs": runs, "holds": said}
 
 
 def shown(row: dict[str, Any]) -> list[str]:
@@ -151,6 +156,22 @@ def shown_service(row: dict[str, Any]) -> list[str]:
     return [_plain(str(cell or NOTHING)) for cell in cells]
 
 
+def shown_store(row: dict[str, Any]) -> list[str]:
+    """Return the cells of a store, in the order of :data:`STORES`; what is not known is a dash."""
+    sizes = [None if row[name] is None else _size(row[name]) for name in ("bytes", "unbooked_bytes")]
+    moments = [_clock(row[name]) for name in ("backup", "booked")]
+    cells = (row["name"], row["host"], row["version"], sizes[0], moments[0], sizes[1], moments[1], row["problem"])
+    return [_plain(str(cell or NOTHING)) for cell in cells]
+
+
+def _size(count: int) -> str:
+    """Return a number of bytes as people read it."""
+    number, unit = float(count), 0
+    while number >= 1024 and unit < len(UNITS) - 1:
+        number, unit = number / 1024, unit + 1
+    return f"{number:.1f} {UNITS[unit]}" if unit else f"{count} {UNITS[0]}"
+
+
 def _clock(moment: Any) -> str:
     """Return a moment in ISO 8601 as people read it, without seconds; it stays UTC."""
     return str(moment or "")[:16].replace("T", " ")
@@ -177,6 +198,8 @@ def status_table(status: dict[str, Any]) -> str:
     parts = [table([shown(one) for one in status["engines"]], HEADER)]
     if services:
         parts.append(table(services, ("SERVICE", "HOST", "STATE", "UP SINCE (UTC)", "HEALTH")))
+    if status["stores"]:
+        parts.append(table([shown_store(one) for one in status["stores"]], STORES))
     parts += [running(one) for one in status["runs"]]
     parts += [_plain(one) for one in status["holds"]]
     return "\n\n".join(parts)

@@ -9,6 +9,8 @@ Pure functions over dictionaries; no Ansible, no files, no network.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from typing import Any
 
@@ -61,7 +63,7 @@ def gate_models(instances: list[dict[str, Any]], models: list[dict[str, Any]]) -
 
     ``context`` is in tokens and 0 where nobody knows it. ``replicas`` are those that the gate requests a small JSON
     answer of, so they are none for a model that generates no text. ``priorities`` tells whether all its instances are
-    started so that they begin waiting requests by their priorities.
+    started so that they begin waiting requests by their priorities. ``answer_*`` say how answers are kept.
     """
     served = {instance["model"] for instance in instances}
     return [
@@ -72,9 +74,12 @@ def gate_models(instances: list[dict[str, Any]], models: list[dict[str, Any]]) -
             "max_parallel_requests": limits.parallel_requests(model, instances),
             "rpm": model["limits"]["rpm"],
             "tpm": model["limits"]["tpm"],
+            "budget": model["limits"].get("budget"),
             "request_defaults": model["request_defaults"],
             "replicas": replicas(model, instances) if model["mode"] == "chat" else [],
             "priorities": by_priority(model, instances),
+            "cost": model["cost"],
+            **kept_answers(model, instances),
         }
         for model in models
         if model["name"] in served
@@ -90,6 +95,27 @@ def by_priority(model: dict[str, Any], instances: list[dict[str, Any]]) -> bool:
     """Return whether every instance of a model begins waiting requests by their priorities."""
     own = [instance.get("launch") or {} for instance in instances if instance["model"] == model["name"]]
     return all(launch.get("scheduling") == BY_PRIORITY for launch in own)
+
+
+def kept_answers(model: dict[str, Any], instances: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return how answers of a model are kept: for how many seconds, whether sampled ones too, and the digest of the
+    version that gives them. None are kept while two versions serve, so that nobody gets that of the other one.
+    """
+    own = [instance for instance in instances if instance["model"] == model["name"]]
+    versions = {json.dumps([one.get("request"), package(one)], default=str) for one in own}
+    if len(versions) != 1 or not model["cache"]["seconds"]:
+        return {"answer_seconds": 0}
+    version = hashlib.sha256(versions.pop().encode()).hexdigest()[:12]
+    return {
+        "answer_seconds": model["cache"]["seconds"],
+        "answer_sampled": bool(model["cache"]["sampled"]),
+        "answer_version": version,
+    }
+
+
+def package(instance: dict[str, Any]) -> Any:
+    """Return what an instance's engine was installed from, null if nobody knows it."""
+    return (instance.get("launch") or {}).get("package")
 
 
 def provider(model: dict[str, Any], instances: list[dict[str, Any]]) -> str:

@@ -10,9 +10,12 @@ Pure functions over dictionaries; no Ansible, no files, no network.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 LIMITS = ("max_parallel_requests", "rpm", "tpm")
+# How answers are kept, for a model whose answers are.
+ANSWERS = ("answer_seconds", "answer_sampled", "answer_version")
 
 
 def model(entry: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +32,20 @@ def model(entry: dict[str, Any]) -> dict[str, Any]:
         **({"request_defaults": defaults} if defaults else {}),
         **({"replicas": [str(number) for number in entry["replicas"]]} if entry.get("replicas") else {}),
         **({"priorities": True} if entry.get("priorities") else {}),
+        **{name: entry[name] for name in ANSWERS if entry.get("answer_seconds") and entry.get(name)},
+        **({"budget": entry["budget"]} if entry.get("budget") else {}),
+        **({"cost": cost} if (cost := prices(entry.get("cost") or {})) else {}),
     }
+
+
+def prices(cost: dict[str, Any]) -> dict[str, str]:
+    """Return prices of a token as texts of their exact digits, without those that are not set; none for a model that
+    costs nothing.
+
+    A price of cached tokens is kept where it is 0: they cost nothing then.
+    """
+    given = {name: Decimal(str(value)) for name, value in sorted(cost.items()) if value is not None}
+    return {name: f"{value:f}" for name, value in given.items()} if any(given.values()) else {}
 
 
 def settings(models: list[dict[str, Any]], values: dict[str, Any]) -> dict[str, Any]:

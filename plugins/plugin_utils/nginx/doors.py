@@ -29,22 +29,25 @@ def doors(
     north: bool = True,
     aliases: dict[str, list[str]] | None = None,
     own_listen: str = "",
+    dashboards: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the properties of the doors for the proxy's configuration and certificate.
 
     :param api: ``nginx_api``.
     :param chat: ``nginx_chat``.
     :param north: whether this host has outer doors at all.
-    :param aliases: further names of the doors, by ``api`` and ``chat``.
+    :param aliases: further names of the doors, by ``api``, ``chat`` and ``dashboards``.
     :param own_listen: the address of the doors if the host makes the certificate itself. If it is of loopback, the
         certificate has all names of loopback, because some clients replace one by another. The API answers to them; the
-        chat page, which has one origin, sends browsers to its own name.
+        chat page and the dashboards, which have one origin, send browsers to their own name.
+    :param dashboards: ``nginx_dashboards``.
     :return: ``open``: the open doors, each with its ``kind``, its ``names`` and the names that it redirects, ``moved``;
         ``names``: every name of the certificate; ``ports``; ``by_address``: the ports where an address is among the
         names. No client sends an address as TLS server name, so there the clients that send none are let in.
     """
-    both = [{**api, "kind": "api"}, {**chat, "kind": "chat"}] if north else []
-    opened = [door for door in both if door["server_name"] != ""]
+    given = {"api": api, "chat": chat, "dashboards": dashboards or {}}
+    every = [{**door, "kind": kind} for kind, door in given.items() if north]
+    opened = [door for door in every if door.get("server_name", "") != ""]
     for door in opened:
         further = (aliases or {}).get(door["kind"]) or []
         door.update(port=int(door["port"]), names=unique([door["server_name"], *further]), moved=[])

@@ -11,6 +11,7 @@ default, which is right.
 from __future__ import annotations
 
 import re
+from itertools import combinations
 from typing import Any, Dict, Iterable
 
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import parts, rules
@@ -28,8 +29,13 @@ IMPLIED_PORT = re.compile(r"http:.*:80|https:.*:443")
 # A path is written into the configuration as it is.
 FILE = re.compile(r"/[^\s;{}\"'$\\]+")
 
-# What a door has; the addresses of the applications behind the chat page are not known at every check.
-DOORS = {"nginx_api": ("server_name", "port", "upstream"), "nginx_chat": ("server_name", "port")}
+# What a door has; the addresses of the applications behind the pages are not known at every check.
+DOORS = {
+    "nginx_api": ("server_name", "port", "upstream"),
+    "nginx_chat": ("server_name", "port"),
+    "nginx_dashboards": ("server_name", "port"),
+}
+PAGES = {"nginx_chat": "the chat page", "nginx_dashboards": "the dashboards"}
 UPSTREAM = "write a list of {name: MODEL, servers: [{address: HOST:PORT}]}"
 
 Values = Dict[str, Any]
@@ -60,19 +66,24 @@ def _origin(value: Any) -> str:
     return value
 
 
+USER = re.compile(r"[A-Za-z][A-Za-z0-9._@-]*")
+_USER = rules.matching(USER, "it is no name of a user", "use letters, digits, dots, dashes and underscores")
 _SIZE = rules.matching(SIZE, "it is not a valid size", "give a number of bytes, k, m or g, such as 32m")
 _FILE = rules.matching(FILE, "it is not a valid path", "give an absolute path without spaces and quotes")
 SINGLE: dict[str, rules.Rule] = {
     **{f"nginx_{name}listen": _listen for name in ("", "south_")},
     # The exporter is no Nginx and may listen at a name.
     "nginx_exporter_listen": rules.address,
-    **{f"nginx_{door}_aliases": parts.listing(_host) for door in ("api", "chat")},
+    **{f"nginx_{door}_aliases": parts.listing(_host) for door in ("api", "chat", "dashboards")},
     "nginx_api_cors_origins": parts.listing(_origin),
     "nginx_trusted_proxies": parts.listing(rules.network),
     "nginx_hsts_max_age": rules.whole(0, None, "a number of seconds"),
     "nginx_request_timeout": rules.whole(1, None, "a number of seconds"),
     "nginx_south_request_timeout": rules.whole(1, None, "a number of seconds"),
     "nginx_access_log_days": rules.whole(1, None, "a number of days"),
+    "nginx_dashboards_user": _USER,
+    "nginx_dashboards_queries": rules.whole(1),
+    "nginx_dashboards_query_timeout": rules.whole(1, None, "a number of seconds"),
     "nginx_http_port": rules.whole(0, 65535, "a port"),
     **{f"nginx_{name}_port": rules.whole(1, 65535, "a port") for name in ("south", "status", "exporter")},
     **{f"nginx_{door}_max_body_size": _SIZE for door in ("api", "chat")},
@@ -145,7 +156,7 @@ def _doors(given: Values) -> Iterable[Problem]:
     found: list[Values] = []
     if rules.off(given.get("nginx_north")):
         return
-    for name in ("nginx_api", "nginx_chat"):
+    for name in DOORS:
         door = given.get(name, {})
         if not isinstance(door, dict):
             yield Problem(name, door, "a dictionary is needed", "write {server_name: ..., port: ..., upstream: [...]}")
@@ -163,11 +174,13 @@ def _doors(given: Values) -> Iterable[Problem]:
     if taken:
         problem = f"{taken[0]} has this port"
         yield Problem("nginx_http_port", http, problem, "choose a port that no door uses, or 0")
-    if len(found) == 2 and rules.whole_number(found[0].get("port")) == rules.whole_number(found[1].get("port")):
-        api, chat = (_names(given, door["variable"]) for door in found)
-        for name in sorted(api & chat):
-            remedy = "on one port each door needs names of its own; give the chat page another name or another port"
-            yield Problem("nginx_chat.server_name", name, "nginx_api has this name on the same port", remedy)
+    for first, second in combinations(found, 2):
+        if rules.whole_number(first.get("port")) != rules.whole_number(second.get("port")):
+            continue
+        one, other = first["variable"], second["variable"]
+        for name in sorted(_names(given, one) & _names(given, other)):
+            remedy = f"on one port each door needs names of its own; give {PAGES[other]} another name or another port"
+            yield Problem(f"{other}.server_name", name, f"{one} has this name on the same port", remedy)
 
 
 def _models(given: Values) -> Iterable[Problem]:

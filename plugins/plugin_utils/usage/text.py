@@ -23,6 +23,15 @@ FORMATS = ("table", "csv", "json")
 COUNTS = ("requests", "others", "prompt_tokens", "completion_tokens", "cached_tokens")
 AMOUNTS = (*COUNTS, "first_requests", "uncounted", "seconds", "first_seconds")
 NOTHING = "No usage is booked there."
+# A report of its own, of budgets in place of usage.
+BUDGET = "budget"
+OF_BUDGETS = ("kind", "name", "per", "since", "amount", "spent", "left")
+NO_BUDGETS = "No key, team or model has a budget."
+
+
+def columns(by: Any) -> list[str]:
+    """Return what usage_info tells usage apart by, which returns budgets in any case."""
+    return [name for name in names(by) if name != BUDGET]
 
 
 def names(by: Any) -> list[str]:
@@ -33,11 +42,16 @@ def names(by: Any) -> list[str]:
 
 def problems(by: Any, month: Any, form: Any) -> list[Problem]:
     """Return what is wrong with the words of a report."""
+    known = (*report.BY, BUDGET)
     found = [
-        Problem("by", name, "usage is not told apart by it", nearest(name, report.BY))
+        Problem("by", name, "usage is not told apart by it", nearest(name, known))
         for name in names(by)
-        if name not in report.BY
+        if name not in known
     ]
+    if BUDGET in names(by) and len(names(by)) > 1:
+        found.append(Problem("by", by, "budgets are a report of their own", f"give {BUDGET} alone"))
+    if BUDGET in names(by) and month:
+        found.append(Problem("month", month, "budgets are those of the present day, week or month", "leave it out"))
     if len(set(names(by))) < len(names(by)):
         found.append(Problem("by", by, "it has a name twice", "name each once"))
     if month and not report.is_month(str(month)):
@@ -87,10 +101,32 @@ def text(results: list[dict[str, Any]], by: Any, form: str) -> str:
     :param form: one of :data:`FORMATS`.
     """
     wanted = names(by)
+    if BUDGET in wanted:
+        return _written(budgets(results), list(OF_BUDGETS), form, NO_BUDGETS)
     rows = [_columns(entry, wanted) for entry in together(results, wanted)]
+    return _written(rows, [*wanted, *COUNTS, "cost", "mean_seconds", "mean_first_seconds"], form, NOTHING)
+
+
+def budgets(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the budgets of the fleet with what is spent: by the database, or by the logs of all gateways together."""
+    for one in results:
+        if one["source"] == "database":
+            return list(one["budgets"])
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for budget in (budget for one in results for budget in one["budgets"]):
+        known = found.setdefault((budget["kind"], budget["name"]), {**budget, "spent": "0"})
+        spent = Decimal(known["spent"]) + Decimal(budget["spent"])
+        known.update(spent=f"{spent:f}", left=f"{Decimal(known['amount']) - spent:f}")
+    return list(found.values())
+
+
+def _written(rows: list[dict[str, Any]], heads: list[str], form: str, nothing: str) -> str:
+    """Return rows as JSON, CSV or a table.
+
+    :param nothing: what a table says that has no rows.
+    """
     if form == "json":
         return json.dumps(rows, indent=2, ensure_ascii=False)
-    heads = [*wanted, *COUNTS, "cost", "mean_seconds", "mean_first_seconds"]
     if form == "csv":
         file = io.StringIO()
         writer = csv.DictWriter(file, heads, lineterminator="\n")
@@ -98,5 +134,5 @@ def text(results: list[dict[str, Any]], by: Any, form: str) -> str:
         writer.writerows(rows)
         return file.getvalue().rstrip("\n")
     if not rows:
-        return NOTHING
+        return nothing
     return table(([str(entry[name]) or "-" for name in heads] for entry in rows), heads)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import speeds
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif import cost
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif.question import Question
 
@@ -69,10 +70,13 @@ def widest(question: Question, hosts: dict[str, dict[str, Any]], found: dict[str
     return wide if len(wide["instances"]) > len(placed) and not wide["problems"] else None
 
 
-def answer(question: Question, hosts: dict[str, dict[str, Any]], money: cost.Given) -> dict[str, Any]:
+def answer(
+    question: Question, hosts: dict[str, dict[str, Any]], money: cost.Given, measured: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Return `fits`, and either how the model is served or why it is not.
 
     :param hosts: machines of `machines.hosts`.
+    :param measured: speeds of instances, the latest first.
     """
     found = smallest(question, hosts)
     if found["problems"] or not found["instances"]:
@@ -81,7 +85,8 @@ def answer(question: Question, hosts: dict[str, dict[str, Any]], money: cost.Giv
     wide = widest(question, hosts, found)
     result["all_cards"] = None if wide is None else served(wide)
     users = result["asked"]["concurrency"] or int(result["concurrency"] or 0)
-    return {**result, "cost": cost.of(money, users)}
+    speed = speeds.of(found["instances"][0], measured)
+    return {**result, "cost": cost.of(money, users, speed, result["replicas"])}
 
 
 def _fewer(question: Question, hosts: dict[str, dict[str, Any]]) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils.checkpoint import
 from ansible_collections.llmfleet.serving.plugins.module_utils.engines import registry
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory import models as inventory_models
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, ProblemsError, nearest
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import answered, memory
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import answered, memory, speeds
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif import (
     answer,
     arithmetic,
@@ -53,7 +53,9 @@ def ask(given: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any], str]:
     common = {"model": _told(asked)}
     if given["cards"]:
         wanted = machines.parse(given["cards"])
-        found = {**common, "cards": machines.written(wanted), **answer.answer(asked, machines.hosts(wanted), money)}
+        measured = speeds.known(given["remembered"].get("hosts") or {})
+        told = answer.answer(asked, machines.hosts(wanted), money, measured)
+        found = {**common, "cards": machines.written(wanted), **told}
         if given["explain"] and found["fits"]:
             found["arithmetic"] = arithmetic.lines(found["plan"]["instances"][0], common["model"]["weights_source"])
         return found, report.of_cards(found)

@@ -16,7 +16,7 @@ from ansible_collections.llmfleet.serving.plugins.module_utils import lists
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import report as plan_report
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import Problem, ProblemsError, nearest
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import memory, speeds
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif import planning
 
 
@@ -70,7 +70,8 @@ def compare(before: Fleet, after: Fleet) -> dict[str, Any]:
     """Return both plans and what is different between them.
 
     `changes` are those of `plan.yml`; `models` has, by name, replicas, context and requests of full length at once
-    before and after; `unplaced` are the replicas that have no place any more.
+    before and after; `unplaced` are the replicas that have no place any more; `speeds` tells what was measured, as a
+    text.
     """
     old = _plan(before, memory.instances_in_force(before.hosts))
     homeless = [one for one in after.models if one["hosts"] and not set(one["hosts"]) & set(after.hosts)]
@@ -83,6 +84,7 @@ def compare(before: Fleet, after: Fleet) -> dict[str, Any]:
         "changes": [_told(one, new) for one in plan_report.changes(new["instances"], old["instances"])],
         "models": {name: {"before": _given(old, name), "after": _given(new, name)} for name in names},
         "unplaced": new["unplaced"],
+        "speeds": speeds.note(new["instances"], before.hosts),
         "problems": new["problems"] if not new["unplaced"] else [],
     }
 

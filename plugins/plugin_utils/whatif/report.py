@@ -81,7 +81,8 @@ def _row(told: dict[str, Any]) -> list[str]:
 def _money(cost: dict[str, Any]) -> str:
     lines = []
     if cost["tokens_per_second"] is not None:
-        lines.append(f"tokens per second of all requests together: {number(cost['tokens_per_second'])}")
+        by = f" (measured: {cost['measured']} on one replica)" if cost["measured"] else ""
+        lines.append(f"tokens per second of all requests together: {number(cost['tokens_per_second'])}{by}")
     if cost["cost_per_million_tokens"] is not None:
         lines.append(f"cost per million tokens: {cost['cost_per_million_tokens']:.4g}")
     return "\n".join([*lines, *cost["unknown"]])
@@ -137,6 +138,7 @@ def of_fleet(result: dict[str, Any]) -> str:
         parts.append("\n".join(["No longer fits:", *missing]))
     answers = result["after"]["answers"]
     said = plan_asked.lines(answers)
+    parts += [result["speeds"]] if result["speeds"] else []
     return "\n\n".join([*parts, _known(said, not said or len(answers) < len(result["after"]["instances"]))])
 
 

@@ -15,21 +15,27 @@ import logging
 import re
 import time
 from datetime import datetime, timezone
+from decimal import Decimal
 from urllib.parse import parse_qsl, unquote
 
 import aiohttp
+import gate_booked as booked
 import gate_conversation as conversation
 import gate_errors as errors
 import gate_fields as kinds
 import orjson
 from aiohttp import http, web
+from gate_answers import Answers, Kept, question
+from gate_budgets import Budget, shown, units
 from gate_content import RequestError
+from gate_cost import text as digits
 from gate_form import Form
-from gate_keyring import Key, Keyring
+from gate_keyring import Key, Keyring, Team
 from gate_limits import LimitReachedError, Limits, Side, Slot
 from gate_log import UsageLog
 from gate_metrics import Metrics
 from gate_models import Directory, may_use
+from gate_person import person_of
 from gate_probe import Prober
 from gate_relay import Forward, Relay
 from gate_requests import ENDPOINTS, Endpoint, check_body, check_form, check_query
@@ -41,6 +47,7 @@ LOG = logging.getLogger("gate")
 HEALTH, METRICS, MODELS = "/health", "/metrics", "/v1/models"
 BEARER = re.compile(r"(?i)bearer +([!-~]+)")
 TOKEN = re.compile(r"[!-~]+")
+HTTP_OK = 200
 VERSION = re.compile(r"[0-9A-Za-z._-]{1,32}")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 # Streams of these have chunks with the usage so far.
@@ -79,6 +86,8 @@ class Gate:
         self.limits = Limits(settings.key_share)
         self.metrics = Metrics()
         self.shared = Shared(self.limits, self.metrics.store)
+        self.shared.budgeted = self._budgets
+        self.answers = Answers(self.shared)
         self.log = UsageLog(settings.usage_log, settings.usage_log_bytes, settings.usage_log_files)
         self.keyring = Keyring(settings.keys_file)
         self.relay = Relay()
@@ -98,7 +107,9 @@ class Gate:
         self.settings = settings
         self.directory = Directory(settings.models)
         self.limits.key_share = settings.key_share
+        self._slots: dict[tuple[str, str], tuple[Key, Model, Slot]] = {}
         self.shared.configure(store_url, settings.store_ca_file, settings.without_store == "closed")
+        self.answers.configure(settings.answer_bytes, settings.answer_max_bytes)
         self._body_limits = BodyLimits(
             choices=settings.max_choices,
             prompts=settings.max_prompts,
@@ -166,7 +177,29 @@ class Gate:
         only(request, ("GET", "HEAD"))
         if key.scope != "metrics":
             raise RefusalError(403, f"The API key {key.alias} may not use {METRICS}.", "path_not_allowed")
+        self.metrics.booking(booked.lag(self.settings.usage_log, self.settings.usage_log_files))
+        now = self.shared.now()
+        spent = self.limits.spent
+        self.metrics.budgets(
+            {
+                (*of, budget.per): (shown(spent.of(name, budget.per, now)), budget.amount)
+                for name, (of, budget) in self._budgets().items()
+            }
+        )
         return answer(self.metrics.text(), kind="text/plain; version=0.0.4; charset=utf-8")
+
+    def _budgets(self) -> dict[str, tuple[tuple[str, str, str], Budget]]:
+        """Key, team and model of each budget, and the budget, by the name of its count."""
+        found: dict[str, tuple[tuple[str, str, str], Budget]] = {}
+        for key in self.keyring.every():
+            if key.budget:
+                found[f"key/{key.alias}"] = ((key.alias, "", ""), key.budget)
+            if key.team and key.team.budget:
+                found[f"team/{key.team.name}"] = (("", key.team.name, ""), key.team.budget)
+        for model in self.directory.models:
+            if model.budget:
+                found[f"model/{model.name}"] = (("", "", model.name), model.budget)
+        return found
 
     def _models(self, request: web.BaseRequest, path: str, key: Key) -> web.Response:
         only(request, ("GET", "HEAD"))
@@ -202,7 +235,8 @@ class Gate:
         if key.team and not may_use(key.team.models, name, model):
             raise RefusalError(403, f"The team {key.team.name} may not use {name}.", "model_not_allowed", "model")
         try:
-            slot = await self.shared.admit(sides(key, model))
+            slot = self._slot(key, model)
+            await self.shared.admit(slot)
         except LimitReachedError as reached:
             headers = {"retry-after": str(reached.retry_after)}
             refusal = RefusalError(429, reached.message, reached.limit, headers=headers)
@@ -213,7 +247,7 @@ class Gate:
             refusal = RefusalError(503, message, "limits_unavailable", headers={"retry-after": str(AWAY)})
             refusal.model = model.name
             raise refusal from None
-        forward = Forward(path, {})
+        forward = Forward(path, {}, person=person_of(key.person, request.headers))
         started = time.monotonic()
         gauge = self.metrics.running.labels(slot.model)
         gauge.inc()
@@ -221,15 +255,40 @@ class Gate:
         def book() -> None:
             gauge.dec()
             now = time.time()
-            self.shared.end(slot, forward.usage.total)
-            self._book(forward, slot, key, started, now)
+            cost = model.cost.of(forward.usage.prompt, forward.usage.completion, forward.usage.cached)
+            self.shared.end(slot, forward.usage.total, units(cost))
+            self._book(forward, slot, key, started, now, cost)
 
         forward.book = book
         try:
             await self._address(request, model, body, forward, key)
-            return await self.relay.send(request, forward)
+            if forward.question is None:
+                return await self.relay.send(request, forward)
+            return await self._kept_or_sent(request, forward, slot.model)
         finally:
             forward.end()
+
+    def _slot(self, key: Key, model: Model) -> Slot:
+        """For whom a request counts. It is made once for each key and model, until one of these is another."""
+        names = (key.alias, model.name)
+        known = self._slots.get(names)
+        if known is None or known[0] is not key or known[1] is not model:
+            known = self._slots[names] = (key, model, self.shared.slot(sides(key, model)))
+        return known[2]
+
+    async def _kept_or_sent(self, request: web.BaseRequest, forward: Forward, model: str) -> web.StreamResponse:
+        """Give the answer that was kept for an equal request, or have the request answered and keep that."""
+        asked = forward.question
+        assert asked is not None
+        kept = await self.answers.find(asked) if asked.asks else None
+        self.metrics.answers.labels(model, "hit" if kept else "miss").inc()
+        if kept:
+            return again(forward, kept)
+        forward.shown["cache-status"] = f"llmfleet; fwd={'miss' if asked.asks else 'request'}"
+        response = await self.relay.send(request, forward)
+        if forward.whole and forward.status == HTTP_OK and forward.usage.known:
+            self.answers.keep(asked, response.headers.get("content-type", ""))
+        return response
 
     async def _read(self, request: web.BaseRequest) -> bytes:
         """The body, once the key is known to be good."""
@@ -329,6 +388,12 @@ class Gate:
             if priority and native and path in WITH_PRIORITY:
                 sent[PRIORITY_FIELD] = priority
             forward.body = orjson.dumps(sent)
+            if model.answer_seconds and self.shared.used:
+                tenant = ("team", key.team.name) if key.team else ("key", alias)
+                shown = (forward.include_usage, forward.continuous_usage, headers.get("anthropic-version"))
+                directives = ",".join(request.headers.getall("cache-control", []))
+                most = self.answers.most_answer
+                forward.question = question(path, sent, model, tenant, shown, directives, most)
 
     @staticmethod
     def _body(body: dict[str, object], model: Model, forward: Forward, native: bool) -> dict[str, object]:
@@ -361,7 +426,7 @@ class Gate:
             body["stream_options"] = options
         return body
 
-    def _book(self, forward: Forward, slot: Slot, key: Key, started: float, now: float) -> None:
+    def _book(self, forward: Forward, slot: Slot, key: Key, started: float, now: float, cost: Decimal) -> None:
         """Count a request that has ended, and write its line."""
         seconds, usage = time.monotonic() - started, forward.usage
         metrics, who = self.metrics, labels(key)
@@ -379,15 +444,20 @@ class Gate:
             "key": slot.key,
             "team": key.team.name if key.team else None,
             "tags": key.tags,
+            "person": forward.person,
             "model": slot.model,
+            "instance": forward.instance,
             "path": forward.path,
             "status": forward.status,
             "prompt_tokens": usage.prompt,
             "completion_tokens": usage.completion,
             "cached_tokens": usage.cached,
             "usage_known": usage.known,
+            "cost": digits(cost),
             "seconds": round(seconds, 4),
             "first_byte_seconds": first,
+            # No engine has answered it.
+            **({"kept_answer": True} if forward.again else {}),
         }
         try:
             self.log.write(entry)
@@ -396,10 +466,23 @@ class Gate:
             LOG.error("the usage of a request could not be written (%s)", error)
 
 
+def again(forward: Forward, kept: Kept) -> web.Response:
+    """An answer that was kept. No engine has computed anything, so it has used no token."""
+    forward.again, forward.status, forward.usage.known = True, HTTP_OK, True
+    headers = {"cache-status": "llmfleet; hit", "age": str(kept.age)}
+    if kept.kind.startswith("text/event-stream"):
+        headers["cache-control"] = "no-cache"
+    return answer(kept.body, headers=headers, kind=kept.kind)
+
+
 def sides(key: Key, model: Model) -> tuple[Side, ...]:
-    """For whom a request counts."""
-    team = (Side("team", key.team.name, key.team),) if key.team else ()
-    return (Side("key", key.alias, key), *team, Side("model", model.name, model))
+    """For whom a request counts. Budgets are for models that cost something: others can be used on."""
+
+    def budget(of: Key | Team | Model) -> Budget | None:
+        return None if model.cost.free else of.budget
+
+    team = (Side("team", key.team.name, key.team, budget(key.team)),) if key.team else ()
+    return (Side("key", key.alias, key, budget(key)), *team, Side("model", model.name, model, budget(model)))
 
 
 def labels(key: Key) -> tuple[str, str]:

@@ -9,7 +9,8 @@ Knows nothing of LiteLLM, so that it can be tested, and used to check a file bef
 
     {"keys": [{"alias": "team-a", "sha256": "<64 hex digits>", "models": ["chat"], "rpm": 60, "tpm": 10000,
                "max_parallel_requests": 4, "expires": "2027-01-31", "blocked": false, "scope": "inference",
-               "team": "research", "priority": -5, "tags": ["cost-centre-7"]}],
+               "team": "research", "priority": -5, "tags": ["cost-centre-7"], "person": "id",
+               "budget": {"amount": 50, "per": "month"}}],
      "teams": [{"name": "research", "models": ["chat"], "rpm": 600, "tpm": 100000, "max_parallel_requests": 16,
                 "priority": 10}]}
 
@@ -17,7 +18,7 @@ Only `alias` and `sha256` of a key and `name` of a team are required; values of 
 `models` means every model; no limit means none. A key may use what it and its team may. `expires` is a time in ISO
 8601, or a date, which is the last day (UTC) on which the key works. The scope `metrics` opens /metrics alone. Of two
 waiting requests an engine begins the one with the smaller `priority`; a key's own wins over its team's, and without
-either it is 0.
+either it is 0. With a `person` its requests say for whom they are, see `gate_person`; no other key's are believed.
 """
 
 from __future__ import annotations
@@ -29,14 +30,17 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
+from gate_budgets import Budget, budget
+
 LOG = logging.getLogger("gate.keyring")
 SCOPES = ("inference", "metrics")
-SHARED = frozenset(("models", "rpm", "tpm", "max_parallel_requests", "priority"))
-FIELDS = SHARED | {"alias", "sha256", "expires", "blocked", "scope", "team", "tags"}
+PERSONS = ("id", "email")
+SHARED = frozenset(("models", "rpm", "tpm", "max_parallel_requests", "priority", "budget"))
+FIELDS = SHARED | {"alias", "sha256", "expires", "blocked", "scope", "team", "tags", "person"}
 TEAM_FIELDS = SHARED | {"name"}
 MOST_PRIORITY = 1000
 
@@ -55,6 +59,7 @@ class Team:
     tpm: int | None = None
     max_parallel_requests: int | None = None
     priority: int | None = None
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,9 @@ class Key:
     team: Team | None = None
     own_priority: int | None = None
     tags: tuple[str, ...] = ()
+    # Whether its requests say for whom they are, and by what. Such a key is that of a page which knows people.
+    person: str = ""
+    budget: Budget | None = None
 
     @property
     def priority(self) -> int:
@@ -122,6 +130,13 @@ def _priority(entry: dict[str, object], where: str) -> int | None:
     return value
 
 
+def _budget(entry: dict[str, object], where: str) -> Budget | None:
+    try:
+        return budget(entry["budget"]) if entry.get("budget") is not None else None
+    except ValueError as error:
+        raise KeyFileError(f"{where}: {error}") from None
+
+
 def _names(entry: dict[str, object], name: str, where: str) -> tuple[str, ...]:
     value = entry.get(name) or []
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
@@ -150,6 +165,7 @@ def _team(entry: object, where: str) -> Team:
         tpm=_limit(entry, "tpm", where),
         max_parallel_requests=_limit(entry, "max_parallel_requests", where),
         priority=_priority(entry, where),
+        budget=_budget(entry, where),
     )
 
 
@@ -175,6 +191,9 @@ def _key(entry: object, where: str, teams: Mapping[str, Team]) -> tuple[str, Key
     scope = entry.get("scope", "inference")
     if scope not in SCOPES:
         raise KeyFileError(f"{where}: scope must be one of {', '.join(SCOPES)}")
+    person = entry.get("person") or ""
+    if person and person not in PERSONS:
+        raise KeyFileError(f"{where}: person must be one of {', '.join(PERSONS)}")
     team = entry.get("team")
     if team is not None and (not isinstance(team, str) or team not in teams):
         raise KeyFileError(f"{where}: there is no team {team!r}")
@@ -190,6 +209,8 @@ def _key(entry: object, where: str, teams: Mapping[str, Team]) -> tuple[str, Key
         team=teams[team] if team is not None else None,
         own_priority=_priority(entry, where),
         tags=_names(entry, "tags", where),
+        person=str(person),
+        budget=_budget(entry, where),
     )
     return digest, key
 
@@ -241,6 +262,10 @@ class Keyring:
             self._looked = now
             self._refresh()
         return self._ring.get(fingerprint(secret))
+
+    def every(self) -> Iterable[Key]:
+        """The keys in force."""
+        return self._ring.values()
 
     def _refresh(self) -> None:
         version: tuple[int, ...]

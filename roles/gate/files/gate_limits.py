@@ -1,11 +1,11 @@
 # Copyright (c) 2026, llmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Limits of keys, teams and models: requests and tokens of a minute, and requests at once.
+"""Limits of keys, teams and models: requests and tokens of a minute, requests at once, and what may be spent.
 
 One process counts here, so its counts are exact; gate_shared.py counts for several. A minute is one of the clock. As
-tokens are booked when they are known, a key may exceed its tokens by those of its requests in flight. A refused request
-uses up nothing.
+tokens and costs are booked when they are known, a key may exceed them by those of its requests in flight. A refused
+request uses up nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+from gate_budgets import Budget, Spent, left, shown
+from gate_cost import text as digits
 
 MINUTE = 60.0
 TITLES = {"key": "The API key", "team": "The team", "model": "The model"}
@@ -46,6 +49,8 @@ class Side:
     kind: str
     name: str
     limits: Limited
+    # None also where the request costs nothing.
+    budget: Budget | None = None
 
     @property
     def counted(self) -> str:
@@ -67,9 +72,14 @@ class Row(NamedTuple):
     tpm: int | None = None
     parallel: int | None = None
     share_of: str = ""
+    budget: Budget | None = None
 
-    def reached(self, limit: str, now: float) -> LimitReachedError:
-        """What a request is told whose limit is reached: `rpm`, `tpm` or `parallel`."""
+    def reached(self, limit: str, now: float, spent: int = 0) -> LimitReachedError:
+        """What a request is told whose limit is reached: `budget`, `rpm`, `tpm` or `parallel`. `spent` is in units."""
+        if limit == "budget" and self.budget:
+            amount, per = digits(self.budget.amount), self.budget.per
+            message = f"{self.title} has spent {shown(spent)} of its budget of {amount} for this {per}."
+            return LimitReachedError(message, "budget_exceeded", left(per, now))
         wait = max(1, math.ceil(MINUTE - now % MINUTE))
         if limit == "rpm":
             return LimitReachedError(f"{self.title} has had its {self.rpm} requests of this minute.", "rpm", wait)
@@ -82,15 +92,17 @@ class Row(NamedTuple):
         return LimitReachedError(message, "key_share", 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Slot:
-    """One request in flight: for whom it counts until it ends, its key first and its model last."""
+    """For whom a request counts until it ends; all requests of a key to a model have the same."""
 
-    counted: tuple[str, ...]
     key: str
     model: str
-    # What all gates count of it together.
-    rows: tuple[Row, ...] = ()
+    # Names of counts: those of its sides, its key first and its model last, and that of its key's share of the model.
+    counted: tuple[str, ...]
+    share: str
+    # Those that have a limit, in the order in which they are checked.
+    rows: tuple[Row, ...]
 
 
 def shared(key: str, model: str) -> str:
@@ -121,45 +133,51 @@ class Limits:
     def __init__(self, key_share: float = 0.5) -> None:
         self.key_share = key_share
         self._requests, self._tokens = Minute(), Minute()
+        self.spent = Spent()
         # Of each side, and of each key at each model, for keys that have a share of its slots.
         self._running: Counter[str] = Counter()
 
-    def admit(self, sides: Sequence[Side], now: float) -> Slot:
-        """Count a request for all its sides, or raise LimitReachedError and count nothing.
+    def slot(self, sides: Sequence[Side]) -> Slot:
+        """For whom requests of these sides count while settings and keys stay as they are.
 
         The first side is the key, the last one the model.
         """
+        key, model = sides[0].name, sides[-1].name
+        counted = tuple(side.counted for side in sides)
+        return Slot(key, model, counted, shared(key, model), self._rows(sides))
+
+    def admit(self, slot: Slot, now: float) -> None:
+        """Count a request, or raise LimitReachedError and count nothing."""
         requests, tokens = self._requests.counts(now), self._tokens.counts(now)
-        rows = self.rows(sides)
-        for row in rows:
+        for row in slot.rows:
+            if row.budget and (spent := self.spent.of(row.name, row.budget.per, now)) >= row.budget.units:
+                raise row.reached("budget", now, spent)
+        for row in slot.rows:
             if row.rpm is not None and requests[row.name] >= row.rpm:
                 raise row.reached("rpm", now)
             if row.tpm is not None and tokens[row.name] >= row.tpm:
                 raise row.reached("tpm", now)
-        for row in rows:
+        for row in slot.rows:
             if row.parallel is not None and self._running[row.name] >= row.parallel:
                 raise row.reached("parallel", now)
-        return self.take(sides, now)
+        self.take(slot, now)
 
-    def take(self, sides: Sequence[Side], now: float) -> Slot:
+    def take(self, slot: Slot, now: float) -> None:
         """Count a request, whatever the limits are."""
-        key, model = sides[0], sides[-1]
-        requests = self._requests.counts(now)
-        slot = Slot(tuple(side.counted for side in sides), key.name, model.name)
+        requests, running = self._requests.counts(now), self._running
         for counted in slot.counted:
             requests[counted] += 1
-            self._running[counted] += 1
-        self._running[shared(slot.key, slot.model)] += 1
-        return slot
+            running[counted] += 1
+        running[slot.share] += 1
 
-    def rows(self, sides: Sequence[Side]) -> tuple[Row, ...]:
-        """The counts of a request that have a limit, in the order in which they are checked."""
+    def _rows(self, sides: Sequence[Side]) -> tuple[Row, ...]:
+        """The counts of a request that have a limit."""
         rows = []
         for side in sides:
             limits = side.limits
             given = (limits.rpm, limits.tpm, limits.max_parallel_requests)
-            if given != (None, None, None):
-                rows.append(Row(side.counted, side.title, *given))
+            if given != (None, None, None) or side.budget:
+                rows.append(Row(side.counted, side.title, *given, budget=side.budget))
         key, model = sides[0], sides[-1]
         share = self.share(key.limits, model.limits)
         if share is not None:
@@ -186,12 +204,14 @@ class Limits:
             return None
         return max(1, int(model.max_parallel_requests * self.key_share))
 
-    def end(self, slot: Slot, tokens: int, now: float) -> None:
-        """Give back what a request held, and book its tokens."""
-        booked = self._tokens.counts(now)
+    def end(self, slot: Slot, tokens: int, now: float, cost: int = 0) -> None:
+        """Give back what a request held, and book its tokens and its cost in units."""
+        if cost:
+            self.spent.add([row.name for row in slot.rows if row.budget], cost, now)
+        booked, running = self._tokens.counts(now), self._running
         for counted in slot.counted:
             booked[counted] += tokens
-        for counted in (*slot.counted, shared(slot.key, slot.model)):
-            self._running[counted] -= 1
-            if not self._running[counted]:
-                del self._running[counted]
+        for counted in (*slot.counted, slot.share):
+            running[counted] -= 1
+            if not running[counted]:
+                del running[counted]

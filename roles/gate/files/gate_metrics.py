@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from decimal import Decimal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -56,13 +58,41 @@ class Metrics:
         self.lost = Counter(
             "llmfleet_gate_usage_entries_lost", "Lines of the usage log not written.", registry=self.registry
         )
-
+        self.answers = Counter(
+            "llmfleet_gate_answer_cache_requests",
+            "Requests of models whose answers are kept, by what was found: hit or miss.",
+            ["model", "result"],
+            registry=self.registry,
+        )
         self._store_up = Gauge(
             "llmfleet_gate_limit_store_up",
             "Whether the store in which gates count limits together answers.",
             registry=None,
         )
         self._has_store = False
+        self._unbooked = Gauge(
+            "llmfleet_gate_usage_unbooked_bytes", "Bytes of the usage log that are not booked yet.", registry=None
+        )
+        self._booked_time = Gauge(
+            "llmfleet_gate_usage_booked_timestamp_seconds",
+            "Time at which the usage log was last booked, or was found booked.",
+            registry=None,
+        )
+        self._is_booked = False
+        budget = ["key", "team", "model", "per"]
+        self._budget_amount = Gauge(
+            "llmfleet_gate_budget_amount",
+            "What a key, a team or a model may cost in a day, a week or a month.",
+            budget,
+            registry=None,
+        )
+        self._budget_spent = Gauge(
+            "llmfleet_gate_budget_spent",
+            "What a key, a team or a model with a budget has cost in this day, week or month, at all gates.",
+            budget,
+            registry=None,
+        )
+        self._has_budgets = False
         replica = ["model", "replica"]
         self._probe_success = Gauge(
             "llmfleet_gate_probe_success",
@@ -104,6 +134,28 @@ class Metrics:
         if self._has_store != (up is not None):
             self._has_store = up is not None
             (self.registry.register if self._has_store else self.registry.unregister)(self._store_up)
+
+    def booking(self, lag: tuple[int, float] | None) -> None:
+        """Take how far the usage log is booked; None where nobody books, and then nothing is said of it."""
+        if lag is not None:
+            self._unbooked.set(lag[0])
+            self._booked_time.set(lag[1])
+        if self._is_booked != (lag is not None):
+            self._is_booked = lag is not None
+            for gauge in (self._unbooked, self._booked_time):
+                (self.registry.register if self._is_booked else self.registry.unregister)(gauge)
+
+    def budgets(self, budgets: Mapping[tuple[str, ...], tuple[str, Decimal]]) -> None:
+        """Take what was spent of all budgets, and their amounts, by key, team, model and period."""
+        if self._has_budgets != bool(budgets):
+            self._has_budgets = bool(budgets)
+            for gauge in (self._budget_amount, self._budget_spent):
+                (self.registry.register if self._has_budgets else self.registry.unregister)(gauge)
+        self._budget_amount.clear()
+        self._budget_spent.clear()
+        for labels, (spent, amount) in budgets.items():
+            self._budget_amount.labels(*labels).set(float(amount))
+            self._budget_spent.labels(*labels).set(float(spent))
 
     def forget_probe(self, model: str, replica: str) -> None:
         """Say nothing any more of a replica that is gone."""

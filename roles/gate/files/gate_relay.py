@@ -21,6 +21,7 @@ import aiohttp
 import gate_errors as errors
 import gate_failures as failures
 from aiohttp import http, web
+from gate_answers import Question
 from gate_servers import Answer, Server, UnreachableError
 from gate_usage import Events, NativeStream, Reply, TranslatedStream, Usage
 
@@ -34,6 +35,8 @@ ERROR_SECONDS = 5.0
 # A client that reads gets the end of what was sent to it within this time.
 FLUSH_SECONDS = 5.0
 SECONDS = re.compile(r"[0-9]{1,5}")
+# The inner Nginx names the instance that has answered.
+INSTANCE_HEADER, INSTANCE = "x-llmfleet-instance", re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 
 
 @dataclass
@@ -43,6 +46,8 @@ class Forward:
     path: str
     headers: dict[str, str]
     body: bytes = b""
+    # For whom it is, if its key says that.
+    person: str | None = None
     # The server behind, and the path there.
     server: Server | None = None
     target: str = ""
@@ -54,7 +59,16 @@ class Forward:
     prompts: int = 1
     usage: Usage = field(default_factory=Usage)
     status: int = LEFT
+    # The instance that has answered, once its head is there; none for what the translator answers.
+    instance: str | None = None
     first: float = 0.0
+    # Under what its answer is kept, if it is.
+    question: Question | None = None
+    # Whether its answer has come to its end, and whether it is one that was kept.
+    whole: bool = False
+    again: bool = False
+    # Headers of an answer that is none of an error.
+    shown: dict[str, str] = field(default_factory=dict)
     # The answer, once its head is with the client.
     begun: web.StreamResponse | None = None
     # Counts and books the request.
@@ -137,6 +151,8 @@ class Relay:
 
     async def _answer(self, request: web.BaseRequest, answer: Answer, forward: Forward) -> web.StreamResponse:
         status = answer.status
+        named = answer.headers.get(INSTANCE_HEADER, "")
+        forward.instance = named if INSTANCE.fullmatch(named) else None
         kind = answer.headers.get("content-type", "")
         if status in (401, 403):
             # The gate's own key was refused; the client's was good.
@@ -147,7 +163,7 @@ class Relay:
             return self._refusal(forward, 502, "The model's server answered with what is no answer.", "bad_gateway")
         if status >= 400:
             return await self._error(answer, kind, forward)
-        headers = {**errors.SERVER, "content-type": kind} if kind else {**errors.SERVER}
+        headers = {**errors.SERVER, **forward.shown, **({"content-type": kind} if kind else {})}
         stream = kind.startswith("text/event-stream")
         if not stream and 0 < int(answer.headers.get("content-length", 0)) <= WHOLE_BYTES:
             return await self._whole(answer, headers, forward)
@@ -179,8 +195,10 @@ class Relay:
     async def _whole(answer: Answer, headers: dict[str, str], forward: Forward) -> web.Response:
         """A short reply, which is sent in one piece."""
         data = await answer.content.read()
-        forward.first, forward.status = time.monotonic(), answer.status
+        forward.first, forward.status, forward.whole = time.monotonic(), answer.status, True
         Reply(forward.usage).feed(data)
+        if forward.question:
+            forward.question.add(data)
         return web.Response(status=answer.status, body=data, headers=headers)
 
     @staticmethod
@@ -190,13 +208,17 @@ class Relay:
         def sink(data: bytes) -> bool:
             forward.first = forward.first or time.monotonic()
             reply.feed(data)
+            if forward.question:
+                forward.question.add(data)
             return client.write(data)
 
         await answer.connection.pour(answer.content, sink, client.drain)
+        forward.whole = True
 
     @staticmethod
     async def _events(answer: Answer, client: Client, forward: Forward) -> None:
         def last() -> None:
+            forward.whole = True
             forward.end(answer.status)
 
         stream: NativeStream | TranslatedStream
@@ -209,13 +231,16 @@ class Relay:
 
         def sink(data: bytes) -> bool:
             forward.first = forward.first or time.monotonic()
-            complete = events.feed(data)
+            return send(events.feed(data))
+
+        def send(complete: bytes) -> bool:
+            if forward.question:
+                forward.question.add(complete)
             return client.write(complete) if complete else False
 
         try:
             await answer.connection.pour(answer.content, sink, client.drain)
-            if rest := events.end():
-                client.write(rest)
+            send(events.end())
         finally:
             stream.end()
 

@@ -7,7 +7,9 @@
      "engine_key_file": "/etc/llmfleet/gate/engine_key", "engines_url": "http://127.0.0.1:4100", "translator_url": "http://127.0.0.1:4000",
      "usage_log": "/var/lib/llmfleet/gate/usage.jsonl",
      "models": [{"name": "chat", "aliases": ["gpt-4o"], "context": 4096, "max_parallel_requests": 16, "rpm": 600,
-                 "tpm": 100000, "request_defaults": {"temperature": 0.7}}]}
+                 "tpm": 100000, "request_defaults": {"temperature": 0.7},
+                 "cost": {"input_per_token": "0.0000002", "output_per_token": "0.0000006"},
+                 "budget": {"amount": 50, "per": "month"}}]}
 
 Everything else has a default, see `Settings`. Knows nothing of HTTP.
 """
@@ -21,6 +23,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from gate_budgets import Budget, budget
+from gate_cost import FREE, Price, price
 
 MIB = 1 << 20
 # What has to be translated for an engine, or is not text. Everything else that is known goes to the engines.
@@ -54,6 +59,13 @@ class Model:
     replicas: tuple[str, ...] = ()
     # Whether all its engines begin waiting requests in the order of their priorities.
     priorities: bool = False
+    # Seconds for which answers are kept for equal requests, 0 for none; whether also those that were sampled; and what
+    # tells the version of the model that gave them.
+    answer_seconds: int = 0
+    answer_sampled: bool = False
+    answer_version: str = ""
+    cost: Price = FREE
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,9 @@ class Settings:
     store_url_file: str = ""
     store_ca_file: str = ""
     without_store: str = "open"
+    # Of all answers that are kept in the store, and of one of them.
+    answer_bytes: int = 64 * MIB
+    answer_max_bytes: int = 256 << 10
     max_choices: int = 8
     max_prompts: int = 32
     max_tools: int = 512
@@ -106,6 +121,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "tuple[str, ...]": (list,),
     "tuple[Model, ...]": (list,),
     "Mapping[str, object]": (dict,),
+    "Price": (dict,),
+    "Budget | None": (dict, type(None)),
 }
 # Smallest and largest values, where they are not 1 and none.
 RANGES: dict[str, tuple[float, float]] = {
@@ -113,6 +130,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "context": (0, math.inf),
     "key_share": (0.001, 1),
     "probe_interval": (0, math.inf),
+    "answer_seconds": (0, math.inf),
     **dict.fromkeys(("body_timeout", "request_timeout", "stop_timeout", "probe_timeout"), (0.001, math.inf)),
 }
 URL = re.compile(r"https?://[^/?#\s]+(/[^/?#\s]+)*")
@@ -191,6 +209,12 @@ def parse(text: str) -> Settings:
         for replica in fields.get("replicas", ()):
             if not NUMBER.fullmatch(replica):
                 raise SettingsError(f"{where}: {replica!r} cannot be the number of a replica")
+        try:
+            for field_, read in (("cost", price), ("budget", budget)):
+                if fields.get(field_) is not None:
+                    fields[field_] = read(fields[field_])
+        except ValueError as error:
+            raise SettingsError(f"{where}: {error}") from None
         model = Model(**fields)
         for name in (model.name, *model.aliases):
             if not (ENGINE if name == model.name and not model.translated else NAME).fullmatch(name):

@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
+import hashlib
 import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
+from gate_budgets import PERIODS, Spent
 from gate_limits import MINUTE, Limits, Minute, Row, Side, Slot
 from gate_script import GATES, SCRIPT
-from gate_store import Connection, Place, Reply, StoreError, connect, place
+from gate_store import Connection, Place, Reply, StoreError, command, connect, encoded, place
 
 LOG = logging.getLogger("gate.limits")
 # Seconds after which what a gate holds is free again if it says nothing, and between two of its words.
@@ -35,10 +37,24 @@ PAUSE = (0.1, 1.0)
 # Seconds after which a request may come back that was refused because the store is away.
 AWAY = 2
 TRIES = 4
+# Budgets that one command is about, so that none takes the store long.
+PART = 200
+DIGEST = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
 class StoreAwayError(Exception):
     """A request whose limits nobody can count now."""
+
+
+@dataclass(frozen=True, eq=False)
+class SharedSlot(Slot):
+    """A slot that all gates count together: the bytes of its commands, which are the same for each request."""
+
+    admit: bytes
+    # Before and behind the numbers of tokens and of units; empty if the store counts nothing at its end.
+    end: tuple[bytes, bytes]
+    # Those of its rows that have a budget, with its period.
+    budgets: tuple[tuple[str, str], ...]
 
 
 class Shared:
@@ -54,7 +70,6 @@ class Shared:
         self._closed = False
         self._task: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
-        self._digest = ""
         # Done once the gate has joined; there is none while the store is away.
         self._joined: asyncio.Future[bool] | None = None
         self._tried = asyncio.Event()
@@ -63,8 +78,10 @@ class Shared:
         # Of each count the requests in flight of this gate.
         self._held: Counter[str] = Counter()
         # What the store has not been told yet.
-        self._requests, self._tokens = Minute(), Minute()
+        self._requests, self._tokens, self._costs = Minute(), Minute(), Spent()
         self._ended = asyncio.Event()
+        # Names of the counts that have a budget now.
+        self.budgeted: Callable[[], Iterable[str]] = tuple
 
     def configure(self, url: str, ca_file: str, closed: bool) -> None:
         """Count in this store from now on; an empty URL is none. `closed` refuses requests while it is away."""
@@ -107,72 +124,104 @@ class Shared:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    @property
+    def used(self) -> bool:
+        """Whether there is a store at all."""
+        return self._place is not None
+
     def now(self) -> float:
         """Seconds since the epoch, as the store's clock has them."""
         return time.time() + self._ahead
 
-    async def admit(self, sides: Sequence[Side]) -> Slot:
+    def send(self, words: tuple[str, ...], take: Callable[[Reply], None]) -> None:
+        """Send the store a command that has nothing to do with counts; while it is away the reply is None."""
+        if self._connection is None:
+            take(None)
+        else:
+            self._connection.send(words, take)
+
+    def slot(self, sides: Sequence[Side]) -> Slot:
+        """For whom requests of these sides count while settings, keys and store stay as they are."""
+        slot = self.limits.slot(sides)
+        if self._place is None or not slot.rows:
+            return slot
+        budgets = [(str(number), row, row.budget) for number, row in enumerate(slot.rows) if row.budget]
+        asked = [str(len(budgets))]
+        for number, _row, budget in budgets:
+            asked += (number, budget.per, str(budget.units))
+        ended: list[str] = []
+        for row in slot.rows:
+            asked += (row.name, *("" if limit is None else str(limit) for limit in (row.rpm, row.tpm, row.parallel)))
+            what = ("t" if row.tpm is not None else "") + ("p" if row.parallel is not None else "")
+            what += "b" if row.budget else ""
+            ended += (row.name, what) if what else ()
+        # The numbers of tokens and units are two more words.
+        begin = b"*%d\r\n%b" % (len(self._words("end", *ended)) + 2, encoded(*self._words("end")))
+        end = (begin, encoded(*ended)) if ended else (b"", b"")
+        paid = tuple((row.name, budget.per) for _number, row, budget in budgets)
+        return SharedSlot(**vars(slot), admit=command(*self._words("admit", *asked)), end=end, budgets=paid)
+
+    async def admit(self, slot: Slot) -> None:
         """Count a request, or raise LimitReachedError or StoreAwayError and count nothing."""
-        rows = self.limits.rows(sides) if self._place else ()
-        if not rows:
-            return self.limits.admit(sides, self.now())
+        if not isinstance(slot, SharedSlot):
+            self.limits.admit(slot, self.now())
+            return
         for _number in range(TRIES):
             joined = self._joined
             if joined is None or not (joined.done() or await asyncio.shield(joined)):
                 break
-            words = await self._asked(rows, sides)
-            if isinstance(words, Slot):
-                return words
+            words = await self._asked(slot)
+            if words and words[0] == "ok":
+                return
             if words and words[0] != "unknown":
-                raise rows[int(words[2])].reached(words[0], float(words[1]))
+                spent = int(words[3]) if words[3:] else 0
+                raise slot.rows[int(words[2])].reached(words[0], float(words[1]), spent)
         if self._closed:
             raise StoreAwayError
-        slot = dataclasses.replace(self.limits.admit(sides, self.now()), rows=rows)
+        self.limits.admit(slot, self.now())
         requests = self._requests.counts(self.now())
-        for row in rows:
+        for row in slot.rows:
             if row.rpm is not None:
                 requests[row.name] += 1
-        self._hold(rows, 1)
-        return slot
+        self._hold(slot.rows, 1)
 
-    async def _asked(self, rows: tuple[Row, ...], sides: Sequence[Side]) -> Slot | list[str]:
-        """The slot that the store gives, or its words; none if there was no reply."""
-        future: asyncio.Future[Slot | list[str]] = asyncio.get_running_loop().create_future()
+    async def _asked(self, slot: SharedSlot) -> list[str]:
+        """What the store says; nothing if there was no reply. With "ok" the request is counted here, too."""
+        future: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
 
         def take(reply: Reply) -> None:
             words = self._read(reply)
-            if words and words[0] == "ok":
-                slot = self._take(rows, sides, words)
-                if future.cancelled():
-                    self.end(slot, 0)
-                else:
-                    future.set_result(slot)
-            elif not future.cancelled():
+            admitted = words and words[0] == "ok"
+            if admitted:
+                self._take(slot, words)
+            if not future.cancelled():
                 future.set_result(words)
+            elif admitted:
+                self.end(slot, 0)
 
         assert self._connection is not None
-        given: list[str] = []
-        for row in rows:
-            given += (row.name, *("" if limit is None else str(limit) for limit in (row.rpm, row.tpm, row.parallel)))
-        self._connection.send(self._words("admit", *given), take)
+        self._connection.write(slot.admit, take)
         try:
             return await future
         except asyncio.CancelledError:
             # The client left in the moment in which the reply came.
-            if future.done() and not future.cancelled() and isinstance(slot := future.result(), Slot):
+            if future.done() and not future.cancelled() and future.result()[:1] == ["ok"]:
                 self.end(slot, 0)
             raise
 
-    def _take(self, rows: tuple[Row, ...], sides: Sequence[Side], words: list[str]) -> Slot:
+    def _take(self, slot: SharedSlot, words: list[str]) -> None:
         """Count here what was counted in the store, and learn what others have used."""
-        self._ahead = float(words[1]) - time.time()
-        now = self.now()
-        slot = dataclasses.replace(self.limits.take(sides, now), rows=rows)
-        for place_, row in enumerate(rows):
-            requests, tokens = (int(word) for word in words[2 + place_ * 2 : 4 + place_ * 2])
-            self.limits.learn(row.name, None if row.rpm is None else requests, None if row.tpm is None else tokens, now)
-        self._hold(rows, 1)
-        return slot
+        clock = float(words[1])
+        self._ahead = clock - time.time()
+        self.limits.take(slot, clock)
+        learn = self.limits.learn
+        for place_, row in enumerate(slot.rows, 1):
+            if row.rpm is not None or row.tpm is not None:
+                requests, tokens = int(words[place_ * 2]), int(words[place_ * 2 + 1])
+                learn(row.name, None if row.rpm is None else requests, None if row.tpm is None else tokens, clock)
+        for place_, (name, per) in enumerate(slot.budgets, 2 + len(slot.rows) * 2):
+            self.limits.spent.learn(name, per, int(words[place_]), clock)
+        self._hold(slot.rows, 1)
 
     def _hold(self, rows: tuple[Row, ...], number: int) -> None:
         for row in rows:
@@ -181,31 +230,30 @@ class Shared:
                 if not self._held[row.name]:
                     del self._held[row.name]
 
-    def end(self, slot: Slot, tokens: int) -> None:
-        """Give back what a request held, and book its tokens."""
-        self.limits.end(slot, tokens, self.now())
-        if not slot.rows:
+    def end(self, slot: Slot, tokens: int, cost: int = 0) -> None:
+        """Give back what a request held, and book its tokens and its cost in units."""
+        self.limits.end(slot, tokens, self.now(), cost)
+        if not isinstance(slot, SharedSlot):
             return
         self._hold(slot.rows, -1)
+        if not slot.end[0]:
+            return
 
         def take(reply: Reply) -> None:
-            if self._read(reply)[:1] != ["ok"]:
+            if reply != "ok" and self._read(reply)[:1] != ["ok"]:
                 owed = self._tokens.counts(self.now())
                 for row in slot.rows:
                     if row.tpm is not None:
                         owed[row.name] += tokens
+                self._costs.add([name for name, _per in slot.budgets], cost, self.now())
 
-        given: list[str] = []
-        for row in slot.rows:
-            what = ("t" if row.tpm is not None else "") + ("p" if row.parallel is not None else "")
-            given += (row.name, what) if what else ()
         if self._connection is None or self._joined is None:
             take(None)
         else:
-            self._connection.send(self._words("end", str(tokens), *given), take)
+            self._connection.write(slot.end[0] + encoded(str(tokens), str(cost)) + slot.end[1], take)
 
     def _words(self, act: str, *given: str) -> tuple[str, ...]:
-        return ("EVALSHA", self._digest, "1", GATES, act, self.name, *given)
+        return ("EVALSHA", DIGEST, "1", GATES, act, self.name, *given)
 
     def _read(self, reply: Reply) -> list[str]:
         """The words of a reply. A store that has lost its data is told everything anew, and one that fails is left."""
@@ -248,6 +296,47 @@ class Shared:
             paid = (requests - owed[0][name], tokens - owed[1][name], owed[0][name], owed[1][name])
             given += (name, *(str(max(0, count)) for count in paid))
         self._connection.send(self._words("join", *given), take)
+        self._restore()
+
+    def _restore(self) -> None:
+        """Give the store what this gate knows of budgets, which it has lost if it has less."""
+        assert self._connection is not None
+        now = self.now()
+        owed, self._costs = self._costs.known(now), Spent()
+        known, nothing = self.limits.spent.known(now), (0,) * len(PERIODS)
+        names = sorted({*known.keys() & set(self.budgeted()), *owed})
+        for begin in range(0, len(names), PART):
+            part = names[begin : begin + PART]
+
+            def take(reply: Reply, part: Sequence[str] = tuple(part)) -> None:
+                if not self._read_join(reply):
+                    for name in part:
+                        self._costs.owe(name, owed.get(name, nothing), self.now())
+
+            given = self.limits.spent.dates(now)
+            for name in part:
+                due = owed.get(name, nothing)
+                paid = (max(0, count - owing) for count, owing in zip(known.get(name, nothing), due))
+                given += (name, *map(str, paid), *map(str, due))
+            self._connection.send(self._words("restore", *given), take)
+        self._learn()
+
+    def _learn(self) -> None:
+        """Ask what was spent of all budgets, for metrics and for the time in which the store is away."""
+        assert self._connection is not None
+        names = sorted(self.budgeted())
+        for begin in range(0, len(names), PART):
+            part = names[begin : begin + PART]
+
+            def take(reply: Reply, part: Sequence[str] = tuple(part)) -> None:
+                words = self._read(reply)
+                if words[:1] == ["ok"]:
+                    counts = iter(words[2:])
+                    for name in part:
+                        for per in PERIODS:
+                            self.limits.spent.learn(name, per, int(next(counts)), float(words[1]))
+
+            self._connection.send(self._words("spent", *part), take)
 
     def _loaded(self, reply: Reply) -> None:
         if isinstance(reply, StoreError) and self._connection is not None:
@@ -289,7 +378,7 @@ class Shared:
         async with asyncio.timeout(CONNECT):
             connection = await connect(where, self._given[1], ended.set)
             try:
-                self._digest = await connection.ask("SCRIPT", "LOAD", SCRIPT)
+                await connection.ask("SCRIPT", "LOAD", SCRIPT)
             except BaseException:
                 connection.end()
                 raise
@@ -318,6 +407,7 @@ class Shared:
             if time.monotonic() - renewed > BEAT:
                 renewed = time.monotonic()
                 connection.send(self._words("beat", str(LEASE)), self._beaten)
+                self._learn()
 
     def _beaten(self, reply: Reply) -> None:
         self._read(reply)

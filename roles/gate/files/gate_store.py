@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A connection to a Valkey or Redis, with as much of its protocol (RESP2) as the gate's script needs.
 
-Each command is written at once, and its reply is given to a function as soon as it is read, in the order of the
-commands. What the gate knows is therefore never behind what it has read, which its counting rests on. A pool of
-connections has no such order, and costs a request several times the time.
+Commands of one turn of the loop are written together, and a reply is given to a function as soon as it is read, in the
+order of the commands. What the gate knows is therefore never behind what it has read, which its counting rests on. A
+pool of connections has no such order, and costs a request several times the time.
 """
 
 from __future__ import annotations
@@ -59,7 +59,12 @@ def place(url: str) -> Place:
 
 def command(*words: str) -> bytes:
     """The bytes of a command."""
-    parts = [b"*%d\r\n" % len(words)]
+    return b"*%d\r\n%b" % (len(words), encoded(*words))
+
+
+def encoded(*words: str) -> bytes:
+    """The bytes of some words of a command."""
+    parts = []
     for word in words:
         data = word.encode("utf-8", "surrogatepass")
         parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
@@ -72,17 +77,31 @@ class Connection(asyncio.Protocol):
     def __init__(self, lost: Callable[[], None]) -> None:
         self._lost = lost
         self._transport: asyncio.Transport | None = None
-        self._received = b""
+        self._received = bytearray()
+        self._unsent: list[bytes] = []
         # When each command was sent, and who takes its reply.
         self._waiting: deque[tuple[float, Take]] = deque()
 
     def send(self, words: tuple[str, ...], take: Take) -> None:
         """Send a command, unless the connection has ended: then there is no reply."""
+        self.write(command(*words), take)
+
+    def write(self, data: bytes, take: Take) -> None:
+        """Send the bytes of a command."""
         if self._transport is None or self._transport.is_closing():
             take(None)
             return
         self._waiting.append((time.monotonic(), take))
-        self._transport.write(command(*words))
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(data)
+
+    def _flush(self) -> None:
+        """Write what was given in this turn of the loop; each write costs as much as all else that a command costs."""
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        if data and self._transport is not None:
+            self._transport.write(data)
 
     async def ask(self, *words: str) -> str:
         """Send a command and return its reply."""
@@ -101,6 +120,7 @@ class Connection(asyncio.Protocol):
 
     def finish(self) -> None:
         """End it once all that was sent is written."""
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 
@@ -120,22 +140,33 @@ class Connection(asyncio.Protocol):
         self._lost()
 
     def data_received(self, data: bytes) -> None:
-        self._received += data
+        given: bytes | bytearray = data
+        if self._received:
+            # A large reply comes in many pieces, which are not copied for each.
+            self._received += data
+            given = self._received
+        at = 0
         try:
-            while self._waiting and (read := parse(self._received)) is not None:
-                reply, length = read
-                self._received = self._received[length:]
+            while self._waiting and (read := parse(given, at)) is not None:
+                reply, at = read
                 self._waiting.popleft()[1](reply)
         except ValueError:
             self.end()
+        if given is self._received:
+            del self._received[:at]
+        elif at < len(data):
+            self._received += data[at:]
 
 
-def parse(data: bytes) -> tuple[str | StoreError, int] | None:
-    """The first reply and its length, None if it is not whole yet; ValueError for what the gate's script never says."""
-    end = data.find(b"\r\n")
+def parse(data: bytes | bytearray, begin: int = 0) -> tuple[str | StoreError, int] | None:
+    """The reply that begins there and where it ends; None if it is not whole yet.
+
+    ValueError for what the gate's script never says.
+    """
+    end = data.find(b"\r\n", begin)
     if end < 0:
         return None
-    kind, line = data[:1], data[1:end]
+    kind, line = data[begin : begin + 1], data[begin + 1 : end]
     if kind == b"$":
         length = int(line)
         if length < 0:

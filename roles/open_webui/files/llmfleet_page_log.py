@@ -5,7 +5,7 @@
 
 Its messages and the errors in them quote prompts, documents, names of files and answers of models. Of each record that
 is kept which is constant in the program: the beginning of the message, the type of the error and where it was raised.
-What is said before the first request, and everything at level DEBUG, stays as it is.
+What is said before the first request, and at level DEBUG everything but what is about log-ins, stays as it is.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ LOG = logging.getLogger("llmfleet")
 # The server's line for a request, whose path has words of a search after the question mark.
 ACCESS = "uvicorn.access"
 ACCESS_PATH = 2
+# Their messages, errors and paths have codes, tokens and claims of an identity provider, also at level DEBUG.
+LOGINS = ("open_webui.utils.oauth", "authlib", "httpx", "httpcore", ACCESS)
 # A shorter beginning says nothing.
 SHORTEST = 4
 WITHHELD = "..."
@@ -35,14 +37,14 @@ _serving = False
 
 def install() -> None:
     """Shorten what this process says of requests, by any logger and by print."""
-    if os.environ.get("GLOBAL_LOG_LEVEL", "").upper() == "DEBUG":
-        return
+    tells_all = os.environ.get("GLOBAL_LOG_LEVEL", "").upper() == "DEBUG"
     make = logging.getLogRecordFactory()
     write = builtins.print
 
     def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
-        return shortened(record, sys._getframe(1)) if _serving else record
+        withheld = _serving and (not tells_all or is_of_a_login(record.name))
+        return shortened(record, sys._getframe(1)) if withheld else record
 
     def quiet(*values: Any, **options: Any) -> None:
         # Open WebUI prints some errors and results to the log.
@@ -50,6 +52,8 @@ def install() -> None:
             write(*values, **options)
 
     logging.setLogRecordFactory(factory)
+    if tells_all:
+        return
     logging.captureWarnings(True)
     builtins.print = quiet
     # Python would write these past every logger.
@@ -68,6 +72,10 @@ class Serving:
         global _serving
         _serving = _serving or scope["type"] != "lifespan"
         await self.app(scope, receive, send)
+
+
+def is_of_a_login(logger: str) -> bool:
+    return any(logger == name or logger.startswith(f"{name}.") for name in LOGINS)
 
 
 def shortened(record: logging.LogRecord, frame: FrameType | None) -> logging.LogRecord:

@@ -21,11 +21,13 @@ import subprocess
 import sys
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 # The number of rounds that PostgreSQL uses by itself.
 ROUNDS = 4096
 VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+")
 SECONDS = 60
+DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres';"
 
 
 def verifier(password: str, salt: bytes, rounds: int = ROUNDS) -> str:
@@ -94,11 +96,37 @@ def create(server: Server, user: str, database: str, password: str) -> list[str]
     return told
 
 
+def admit_backup(server: Any, user: str, database: str) -> list[str]:
+    """Let the user of backups read a database, and return what was changed."""
+    told = []
+    of_user = f"SELECT 1 FROM pg_roles WHERE rolname = {literal(user)};"  # noqa: S608 # nosec B608
+    if not server.run(of_user):
+        server.run(f"CREATE ROLE {name(user)} LOGIN;\nGRANT pg_read_all_data TO {name(user)};")
+        told.append(f"created the user {user}")
+    if server.run(f"SELECT has_database_privilege({literal(user)}, {literal(database)}, 'CONNECT');") != "t":
+        server.run(f"GRANT CONNECT ON DATABASE {name(database)} TO {name(user)};")
+        told.append(f"let the user {user} read the database {database}")
+    return told
+
+
+def admit_exporter(server: Any, user: str) -> list[str]:
+    """Let the user of the exporter read statistics, and return what was changed."""
+    if server.run(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(user)};"):  # noqa: S608 # nosec B608
+        return []
+    server.run(f"CREATE ROLE {name(user)} LOGIN;\nGRANT pg_monitor TO {name(user)};")
+    return [f"created the user {user}"]
+
+
 def main() -> None:
     """Create what is missing in the server that the settings name."""
     settings = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     password = os.environ.pop("POSTGRESQL_SETUP_PASSWORD")
-    for line in create(Server(settings), settings["user"], settings["database"], password):
+    server = Server(settings)
+    told = create(server, settings["user"], settings["database"], password)
+    for database in server.run(DATABASES).splitlines():
+        told += admit_backup(server, settings["backup_user"], database)
+    told += admit_exporter(server, settings["exporter_user"])
+    for line in told:
         print(line)
 
 

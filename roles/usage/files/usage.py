@@ -29,6 +29,8 @@ LOG = logging.getLogger("usage")
 PIECE_BYTES = 4 << 20
 # Seconds between two looks for tables of months that are not kept.
 FORGET_SECONDS = 3600.0
+# Seconds after which the database is asked again how far the log is booked: a restore takes it back.
+OPEN_SECONDS = 60.0
 
 
 class Book:
@@ -39,8 +41,8 @@ class Book:
         self._store = Store(settings["psql"], settings["environment"], settings["gateway"])
         self._position: Position | None = None
         self._looked: tuple[Any, ...] | None = None
-        self._forgot = 0.0
-        self._problem = ""
+        self._forgot = self._opened = 0.0
+        self._problem = self._untold = ""
 
     def turn(self) -> bool:
         """Book a piece of the log, and return whether there may be more. A database that is away is met again."""
@@ -59,11 +61,33 @@ class Book:
         if self._problem:
             LOG.warning("usage is booked again")
             self._problem = ""
+        self._tell()
         return more
 
-    def _book(self) -> bool:
+    def _tell(self) -> None:
+        """Tell the gate how far its log is booked, and when; its metrics have what is behind that."""
         if self._position is None:
-            self._position, self._looked = self._store.open(), None
+            return
+        said = {"file": self._position.file, "offset": self._position.offset, "time": round(time.time(), 3)}
+        path = Path(self._settings["told"])
+        new = path.with_suffix(".new")
+        try:
+            new.write_text(json.dumps(said), encoding="ascii")
+            # The service's mask would hide it from the gate.
+            new.chmod(0o644)
+            new.replace(path)
+            self._untold = ""
+        except OSError as error:
+            if str(error) != self._untold:
+                LOG.warning("how far the log is booked cannot be told in %s (%s)", path, error.strerror)
+            self._untold = str(error)
+
+    def _book(self) -> bool:
+        if self._position is None or time.monotonic() - self._opened > OPEN_SECONDS:
+            before, self._position = self._position, self._store.open()
+            self._opened = time.monotonic()
+            if self._position != before:
+                self._looked = None
         self._forget()
         state = self._state()
         if state == self._looked:

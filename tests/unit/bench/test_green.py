@@ -256,16 +256,54 @@ def test_what_a_scenario_borrows_is_its_input(green: ModuleType) -> None:
         assert green.is_input(borrowed, "first-command"), borrowed
 
 
-def test_a_folder_that_one_proof_alone_reads_counts_whole_for_it_and_nothing_for_others(green: ModuleType) -> None:
-    for folder, proof in green.OWN_FOLDERS.items():
-        files = [path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*.py")]
-        assert any("/test_" in path for path in files), folder
-        assert all(green.is_input(path, proof) for path in files)
-        assert not any(green.is_input(path, other) for path in files for other in ("default", "gpu", "first-command"))
-        named = [
-            path for path in (ROOT / "molecule").rglob("*") if path.is_file() and folder in path.read_text("latin-1")
-        ]
-        assert named == [], "a scenario names files of this folder"
+def named_paths(text: str) -> list[str]:
+    """Name what a text names below tests/, also where Python joins the parts of a path."""
+    return [name.rstrip("./") for name in re.findall(r"\btests/[\w./-]+", re.sub(r'"\s*/\s*"', "/", text))]
+
+
+@pytest.mark.parametrize("proof", ["default", "gpu", "container", "fleet", "first-command"])
+def test_what_the_files_of_a_proof_name_below_tests_is_its_input(green: ModuleType, proof: str) -> None:
+    inputs, seen = green.inputs(ROOT, proof), set()
+    # One program names what does not count, the other is read by one proof alone.
+    others = {"tests/bench/green.py"} | (
+        {"tests/bench/first_command.sh"} - {f"tests/bench/{proof}.sh".replace("-", "_")}
+    )
+    for own in inputs:
+        if own in others or not own.startswith(("molecule/", ".config/", "tests/")):
+            continue
+        for named in named_paths((ROOT / own).read_text(errors="replace")):
+            below = {path for path in inputs if path == named or path.startswith(f"{named}/")}
+            # Records are what a run writes.
+            if (ROOT / named).exists() and named != "tests/bench/green":
+                assert below, f"{own} names {named}, which does not count for {proof}"
+            seen |= below
+    assert "tests/leaks/scan_secrets.py" in seen
+
+
+def test_what_one_proof_alone_reads_counts_whole_for_it_and_nothing_for_others(green: ModuleType) -> None:
+    others = {"default", "gpu", "fleet", "first-command"}
+    for own, proof in green.OWN.items():
+        path = ROOT / own
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        names = [file.relative_to(ROOT).as_posix() for file in files]
+        assert names, own
+        assert all(green.is_input(name, proof) for name in names)
+        assert not any(green.is_input(name, other) for name in names for other in others - {proof})
+    assert green.is_input("tests/fleet/test_fleet.py", "fleet")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "tests/gate/conftest.py",
+        "tests/vllm/table.py",
+        "tests/unit/conftest.py",
+        "tests/support/replay.py",
+        "tests/run.py",
+    ],
+)
+def test_no_inputs_by_default(green: ModuleType, path: str) -> None:
+    assert not any(green.is_input(path, proof) for proof in ("default", "gpu", "fleet", "first-command"))
 
 
 @pytest.mark.parametrize(
@@ -280,6 +318,9 @@ def test_a_folder_that_one_proof_alone_reads_counts_whole_for_it_and_nothing_for
         "inventories/local/group_vars/all.yml",
         "requirements/test.txt",
         "tests/bench/green.py",
+        "tests/leaks/scan_secrets.py",
+        "tests/unit/plugins/module_utils/data/nvidia_smi/card.xml",
+        "tests/something_new/file.py",
         "molecule/default/tests/test_services.py",
         "molecule/shared/files/left_behind.sh",
         ".config/molecule/config.yml",

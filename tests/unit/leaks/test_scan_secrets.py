@@ -93,15 +93,33 @@ def test_environments_and_weights_are_left_out(scan: Scan, tmp_path: Path) -> No
     assert scan(tmp_path).returncode == 0
 
 
-def test_the_command_line_of_a_process(scan: Scan, tmp_path: Path) -> None:
+def test_a_host_its_processes_and_its_places(tmp_path: Path) -> None:
+    """With places of the test's own: make leaks searches those of the demo, which this machine may have."""
+    closed, shared = tmp_path / "closed", tmp_path / "shared"
+    for folder in (closed, shared):
+        folder.mkdir()
+        folder.chmod(0o755)
+        for name, mode in (("open", 0o644), ("own", 0o600)):
+            (folder / name).write_text(KEY)
+            (folder / name).chmod(mode)
+    code = (
+        f"import runpy, sys; main = runpy.run_path({str(SCRIPT)!r})['main']; "
+        f"main.__globals__.update(CLOSED=[{str(closed)!r}], SHARED=[{str(shared)!r}]); sys.exit(main(['-', '--host']))"
+    )
     with subprocess.Popen([sys.executable, "-c", "input()", KEY], stdin=subprocess.PIPE) as process:
         try:
-            result = scan("--host", tmp_path, secrets_file="-", text=SECRETS)
+            done = subprocess.run(
+                [sys.executable, "-c", code], input=SECRETS, capture_output=True, text=True, check=False
+            )
         finally:
             process.communicate(b"\n")
-    assert result.returncode == 1
-    assert f"process {process.pid} (" in result.stdout
-    assert "its command line holds key" in result.stdout
+    assert done.returncode == 1, done.stderr
+    assert KEY not in done.stdout + done.stderr
+    *hits, _sum = done.stdout.splitlines()
+    (told,) = [hit for hit in hits if hit.startswith(f"process {process.pid} (")]
+    assert told.endswith("its command line holds key")
+    files = {f"{path}:1 holds key" for path in (closed / "open", closed / "own", shared / "open")}
+    assert {hit for hit in hits if hit.startswith(str(tmp_path))} == files
 
 
 @pytest.mark.parametrize(

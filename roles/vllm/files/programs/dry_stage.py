@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import linecache
 import traceback
 from collections.abc import Iterator
@@ -32,6 +33,10 @@ NEEDED_BY_MOST = (
 JUDGES = ("vllm", "transformers", "huggingface_hub")
 # In these words vLLM says that it cannot import a class of its own here, which says nothing about the host of the card.
 UNSEEN = "failed to be inspected"
+
+
+# At this a drafter ends that takes itself for the last stage of its own pipeline: its first step is run at the start.
+WAITING = "assert intermediate_tensors is not None"
 
 
 class RefusedError(Exception):
@@ -163,11 +168,17 @@ class Stage:
             self.model = initialize_model(config)
             seen: set[int] = set()
             self.weights = _tensor_bytes(self.model.parameters(), seen)
-            self.draft_weights = self._build_draft(seen)
+            self.draft_weights = self._build_draft(seen) if self._is_last() else 0
             self.lora = self._build_lora()
         with set_current_vllm_config(config):
             current_platform.update_block_size_for_backend(config)
             self.specs = get_kv_cache_spec(config)
+
+    def _is_last(self) -> bool:
+        """Whether it is the stage at the end of the pipeline, which alone has the drafter."""
+        from vllm.distributed import get_pp_group
+
+        return bool(get_pp_group().is_last_rank)
 
     def _build_draft(self, seen: set[int]) -> int:
         """Build the drafter beside the model; return the bytes of the weights that it does not share."""
@@ -181,17 +192,22 @@ class Stage:
         with set_current_vllm_config(self.config):
             speculator = init_speculator(self.config, META, None)
             speculator.load_model(self.model)
+        if self.config.parallel_config.pipeline_parallel_size > 1 and _waits_for_a_stage(speculator.model):
+            raise RefusedError(WAITING)
         return _tensor_bytes(speculator.model.parameters(), seen)
 
     def _build_lora(self) -> int:
         """Add what adapters need to the model; return its bytes."""
         if not self.config.lora_config:
             return 0
+        from vllm.config import set_current_vllm_config
         from vllm.v1.worker.lora_model_runner_mixin import LoRAModelRunnerMixin
 
         before = _all_tensor_bytes(self.model)
-        runner = LoRAModelRunnerMixin()
-        self.model = runner.load_lora_model(self.model, self.config, META)
+        _choose_kernels(self.model)
+        _make_no_views()
+        with set_current_vllm_config(self.config):
+            self.model = LoRAModelRunnerMixin().load_lora_model(self.model, self.config, META)
         return _all_tensor_bytes(self.model) - before
 
     def backends(self) -> list[str]:
@@ -207,6 +223,16 @@ class Stage:
             "draft_weights_bytes": self.draft_weights,
             "lora_bytes": self.lora,
         }
+
+
+def _waits_for_a_stage(model: Any) -> bool:
+    """Whether a part of a drafter reads what an earlier stage would have sent, which nobody sends to a drafter."""
+    for kind in {type(module) for module in model.modules()}:
+        # Modules of torch itself are compiled, and have no source.
+        with contextlib.suppress(OSError, TypeError):
+            if WAITING in inspect.getsource(kind.forward):
+                return True
+    return False
 
 
 def _prepare_workspace() -> None:
@@ -235,7 +261,7 @@ def _tensor_bytes(tensors: Any, seen: set[int]) -> int:
 
 
 def _all_tensor_bytes(model: Any) -> int:
-    """Return the bytes of all tensors that the modules of a model hold, also in lists."""
+    """Return the bytes of all tensors that the modules of a model hold, also in lists; views hold none of their own."""
     import torch
 
     tensors = [*model.parameters(), *model.buffers()]
@@ -243,7 +269,45 @@ def _all_tensor_bytes(model: Any) -> int:
         for value in vars(module).values():
             items = value if isinstance(value, (list, tuple)) else [value]
             tensors += [item for item in items if isinstance(item, torch.Tensor)]
-    return _tensor_bytes(tensors, set())
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    return sum({storage._cdata: storage.nbytes() for storage in storages}.values())
+
+
+def _make_no_views() -> None:
+    """Have experts make matrices of adapters only, and not a view of each expert's, which takes the most time."""
+    import torch
+    from vllm.lora.layers.fused_moe import FusedMoEWithLoRA
+
+    def create(self: Any, max_loras: int, lora_config: Any, _model_config: Any = None) -> None:
+        self._verify_ep_fs(lora_config)
+        self.max_loras, self.fully_sharded = max_loras, lora_config.fully_sharded_loras
+        self.enable_moe_shared_loras = lora_config.enable_moe_shared_loras
+        self.adapter_enabled = torch.zeros(max_loras + 1, dtype=torch.int)
+        self._create_lora_a_weights(max_loras, lora_config)
+        self._create_lora_b_weights(max_loras, lora_config)
+
+    FusedMoEWithLoRA.create_lora_weights = create
+
+
+def _choose_kernels(model: Any) -> None:
+    """Give experts the kernel that vLLM has chosen for them, which it makes once weights are loaded: adapters ask it
+    whether it takes them."""
+    from vllm.model_executor.layers.fused_moe import modular_kernel
+    from vllm.model_executor.layers.fused_moe.config import FUSED_MOE_UNQUANTIZED_CONFIG
+    from vllm.model_executor.layers.fused_moe.prepare_finalize.no_dp_ep import MoEPrepareAndFinalizeNoDPEPModular
+
+    for module in model.modules():
+        method = getattr(module, "quant_method", None)
+        chosen = getattr(method, "experts_cls", None)
+        if chosen is None or method.moe_kernel is not None or chosen.is_monolithic():
+            continue
+        kernel = object.__new__(modular_kernel.FusedMoEKernel)
+        kernel.impl = object.__new__(modular_kernel.FusedMoEKernelModularImpl)
+        kernel.impl.fused_experts = object.__new__(chosen)
+        kernel.impl.fused_experts.moe_config = method.moe
+        kernel.impl.prepare_finalize = MoEPrepareAndFinalizeNoDPEPModular()
+        method.moe_kernel = kernel
+        method.moe_quant_config = method.moe_quant_config or FUSED_MOE_UNQUANTIZED_CONFIG
 
 
 def _mla_copies(model: Any) -> int:

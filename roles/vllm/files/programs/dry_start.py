@@ -252,15 +252,16 @@ class Kind:
             os.waitpid(self.pid, 0)
 
 
-def leave_root(scratch: str) -> None:
-    """Become nobody without a network: a model may bring code of its own."""
+def leave_root(scratch: str, network: bool = False) -> None:
+    """Become nobody, without a network unless it is needed: a model may bring code of its own."""
     os.environ.update(dict.fromkeys(HOMES, scratch) | QUIET)
     os.chdir(scratch)
     if os.geteuid():
         return
-    # Some containers may not make namespaces; vLLM is told to stay offline either way.
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET)
+    if not network:
+        # Some containers may not make namespaces; vLLM is told to stay offline either way.
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET)
     nobody = pwd.getpwnam("nobody")
     os.chown(scratch, nobody.pw_uid, nobody.pw_gid)
     os.setgroups([])

@@ -185,6 +185,20 @@ def test_drained_and_restarted(engine: Bench) -> None:
     ]
 
 
+def test_what_serves_is_not_ended(engine: Bench) -> None:
+    os.utime(engine.root / "daemon.json", (1013, 1013))
+    told = restart(engine, check=True, serving=["chat-0"])
+    assert told["units"] == ["llm-a.service"]
+    failed = restart(engine, serving=["chat-0"], host="gpu1")
+    assert failed["failed"]
+    assert "would end what serves here (chat-0)" in failed["msg"]
+    assert "maintain.yml -e host=gpu1 -e do=driver" in failed["msg"]
+    assert changing(engine) == []
+    # Without containers a restart ends nothing.
+    (engine.root / "state" / "llm-a.service").write_text("inactive")
+    assert restart(engine, serving=["chat-0"])["action"] == "restart"
+
+
 def test_restarted_because_this_run_changed_something(engine: Bench) -> None:
     engine.program("docker", "")
     assert restart(engine, changed=True)["units"] == []

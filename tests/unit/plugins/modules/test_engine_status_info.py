@@ -52,7 +52,7 @@ class Manager:
         pass
 
     def states(self, names: list[str]) -> dict[str, str]:
-        dead = ("vllm-failed-0", "vllm-stopped-0", "gate")
+        dead = ("vllm-failed-0", "vllm-stopped-0", "gate", "postgresql")
         return {name: logic.DEAD if name in dead else logic.RUNNING for name in names}
 
     def incarnation(self, name: str) -> str:
@@ -106,6 +106,9 @@ def test_what_the_services_of_a_host_do(
         services = [
             {"name": "llm-nginx", "url": f"http://127.0.0.1:{port}/health", "host": "gpu1", "serves": ["x"]},
             {"name": "llm-gate", "url": f"http://127.0.0.1:{silent}/health"},
+            # Their manager alone can say.
+            {"name": "llm-valkey", "url": ""},
+            {"name": "llm-postgresql", "url": ""},
         ]
         args = {
             "manager": "systemd",
@@ -135,6 +138,8 @@ def test_what_the_services_of_a_host_do(
     assert [(one["name"], one["state"]) for one in result["services"]] == [
         ("llm-nginx", "serving"),
         ("llm-gate", "failed"),
+        ("llm-valkey", "serving"),
+        ("llm-postgresql", "failed"),
     ]
     assert result["lock"] == {"id": "aa"}
     unit.write_text("two")

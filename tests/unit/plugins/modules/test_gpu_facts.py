@@ -16,6 +16,7 @@ import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.modules import gpu_facts
 from module_runner import documented_options, run_module
+from patience import Watch
 
 DATA = Path(__file__).parents[1] / "module_utils" / "data" / "nvidia_smi"
 ANSWERS = f"""
@@ -130,9 +131,9 @@ def test_a_program_that_cannot_be_started(machine: Path) -> None:
 
 def test_a_program_that_hangs_is_killed_with_its_children(machine: Path) -> None:
     add_program(machine, f"sleep 987654 & echo $! >> {machine}/pids; echo $$ >> {machine}/pids; wait")
-    start = time.monotonic()
+    watch = Watch()
     found = gather(timeout=1)
-    assert time.monotonic() - start < 4
+    assert watch.seconds() < 4
     assert "did not answer within 1 s" in found["error"]
     assert found["gpu_count"] == 0
     pids = (machine / "pids").read_text().split()
@@ -172,9 +173,9 @@ def test_one_that_no_signal_ends_is_left_behind(machine: Path, monkeypatch: pyte
     kill, spared = os.killpg, []
     monkeypatch.setattr(gpu_facts.programs.os, "killpg", lambda pid, _signal: spared.append(pid))
     monkeypatch.setattr(gpu_facts.programs, "SECONDS_TO_DIE", 0.2)
-    start = time.monotonic()
+    watch = Watch()
     found = gather(timeout=1)
-    assert time.monotonic() - start < 3
+    assert watch.seconds() < 3
     assert "did not answer within 1 s" in found["error"]
     for pid in spared:
         kill(pid, 9)
@@ -199,9 +200,9 @@ def test_bytes_that_are_no_text(machine: Path) -> None:
 
 def test_the_calls_run_at_the_same_time(machine: Path) -> None:
     add_program(machine, f"sleep 1; {ANSWERS}")
-    start = time.monotonic()
+    watch = Watch()
     assert gather()["error"] is None
-    assert time.monotonic() - start < 3
+    assert watch.seconds() < 3
 
 
 def test_the_language_of_the_user_is_not_asked_for(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

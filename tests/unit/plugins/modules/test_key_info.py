@@ -38,7 +38,7 @@ def test_it_tells_what_the_gates_own_file_says(
     assert (old["expired"], old["blocked"], old["team"]) == (True, True, None)
     assert (metrics["scope"], metrics["expired"]) == ("metrics", False)
     (team,) = result["teams"]
-    assert team == {**TEAMS[0], "rpm": None, "max_parallel_requests": None}
+    assert team == {**TEAMS[0], "rpm": None, "max_parallel_requests": None, "budget": None}
     ring = GATE.parse(text)
     assert {one.alias: one.priority for one in ring.values()} == {
         one["alias"]: one["priority"] for one in result["client_keys"]

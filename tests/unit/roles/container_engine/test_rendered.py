@@ -127,7 +127,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "tasks": [
             {"ansible.builtin.set_fact": {**facts, "cacheable": True}},
             {
-                "ansible.builtin.copy": {
+                "write_here": {
                     "content": "{{ told | to_json }}",
                     "dest": f"{folder}/{{{{ inventory_hostname }}}}",
                 },

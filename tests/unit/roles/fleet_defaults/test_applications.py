@@ -85,10 +85,9 @@ def render(inventory: str, package: str, folder: Path) -> dict[str, Any]:
             }
         },
         {
-            "ansible.builtin.copy": {
+            "write_here": {
                 "content": "{{ checked_before | combine(derived) | to_json }}",
                 "dest": f"{folder}/{{{{ inventory_hostname }}}}.json",
-                "mode": "0600",
             }
         },
     ]

@@ -18,6 +18,13 @@ from ansible_playbook import played
 
 ROOT = Path(__file__).resolve().parents[4]
 CANARY = "sk-canary-0123456789"
+PROVIDER = {
+    "open_webui_oidc_client_id": "chat",
+    "open_webui_oidc_client_secret": "{{ of_a_vault }}",
+    "open_webui_oidc_users": ["staff"],
+}
+# Gateways that run the chat page, too.
+PAGES = ("issuer", "provider", "identity", "passwords")
 # Name of a gateway: its variables, and the variables that are refused.
 GATEWAYS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "good": ({"nginx_http_port": 80, "litellm_master_key": CANARY}, []),
@@ -91,6 +98,14 @@ GATEWAYS: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["litellm_redis_url"],
     ),
     "page": ({"open_webui_api_base_url": "http://203.0.113.9/v1"}, []),
+    "issuer": (
+        {**PROVIDER, "open_webui_oidc_issuer": "http://203.0.113.9", "open_webui_oidc_users": []},
+        ["open_webui_oidc_issuer", "open_webui_oidc_users"],
+    ),
+    # A name is let out only if the inventory says so.
+    "provider": ({**PROVIDER, "open_webui_oidc_issuer": "https://id.example.com"}, ["open_webui_oidc_issuer"]),
+    "identity": ({**PROVIDER, "open_webui_oidc_issuer": "https://203.0.113.9"}, []),
+    "passwords": ({"open_webui_password_login": False}, ["open_webui_password_login"]),
     "master": ({"litellm_master_key": "canary"}, ["litellm_master_key"]),
     "vault": ({"nginx_tls_certificate": "{{ of_a_vault }}", "nginx_tls_key": "{{ of_a_vault }}"}, []),
     "aliases": ({"nginx_api_aliases": ["127.0.0.1"]}, []),
@@ -115,10 +130,10 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "llm_address": "10.0.0.1",
         "litellm_keys": yaml.safe_load(KEYS),
     }
-    children = {"llm_gateway": {"hosts": hosts}, "llm_webui": {"hosts": {"unread": None}}}
+    children = {"llm_gateway": {"hosts": hosts}, "llm_webui": {"hosts": dict.fromkeys(("unread", *PAGES))}}
     (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"vars": everywhere, "children": children}}))
     listeners = "[] | llmfleet.serving.listeners(llm_other_listeners)"
-    found = "llm_problems + llm_egress_problems + llm_plain_text_problems + llm_nginx_problems"
+    found = "llm_problems + llm_login_problems + llm_egress_problems + llm_plain_text_problems + llm_nginx_problems"
     wanted = f"{{{{ {{'found': {found}, 'listeners': {listeners}}} }}}}"
     addresses = {"all_ipv4_addresses": ["10.0.0.1", "203.0.113.7"], "cacheable": True}
     play = {
@@ -128,13 +143,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "roles": ["llmfleet.serving.fleet_defaults"],
         "tasks": [
             {"ansible.builtin.set_fact": addresses},
-            {
-                "ansible.builtin.copy": {
-                    "content": wanted,
-                    "dest": f"{folder}/{{{{ inventory_hostname }}}}",
-                    "mode": "0600",
-                }
-            },
+            {"write_here": {"content": wanted, "dest": f"{folder}/{{{{ inventory_hostname }}}}"}},
         ],
     }
     (folder / "play.yml").write_text(yaml.safe_dump([play]))

@@ -64,7 +64,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     }
     tasks = [
         {"ansible.builtin.set_fact": {**facts, "cacheable": True}},
-        {"ansible.builtin.copy": {"content": answer, "dest": f"{folder}/{{{{ inventory_hostname }}}}", "mode": "0600"}},
+        {"write_here": {"content": answer, "dest": f"{folder}/{{{{ inventory_hostname }}}}"}},
     ]
     play = {"hosts": "all", "gather_facts": False, "roles": ["llmfleet.serving.fleet_defaults"], "post_tasks": tasks}
     (folder / "play.json").write_text(json.dumps([play]))

@@ -29,6 +29,7 @@ ADDRESSES = {"gpu1": "10.0.0.1", "gw1": "10.0.0.2", "gw2": "10.0.0.3", "chat1": 
 def lines(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("summary")
     hosts = {name: {"llm_address": address} for name, address in ADDRESSES.items()}
+    hosts["chat1"]["open_webui_oidc_issuer"] = "https://id.example.com"
     variables: dict[str, Any] = {
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
@@ -64,3 +65,9 @@ def test_doors_are_those_of_the_gateways(lines: list[str]) -> None:
     assert "https://gw1/v1, https://gw2/v1" in text
     assert "https://chat.gw1/, https://chat.gw2/" in text
     assert "gpu1/v1" not in text
+
+
+def test_the_summary_says_how_people_log_in(lines: list[str]) -> None:
+    assert [line.split() for line in lines if "Log in" in line] == [
+        ["Log", "in", "to", "the", "chat", "page", "through", "https://id.example.com"]
+    ]

@@ -53,23 +53,30 @@ def problems_of(playbook: str) -> str:
     return expression.replace("{{ ", "{{ (").replace(" }}", ") | to_json }}")
 
 
-@pytest.mark.parametrize(("downgrade", "refused"), [(False, ["newer"]), (True, [])])
-@pytest.mark.parametrize("playbook", ["check_inventory.yml", "preflight.yml"])
-def test_it_is_among_the_problems_of_every_check(
-    tmp_path: Path, playbook: str, downgrade: bool, refused: list[str]
-) -> None:
-    given = {"llm_catalog": {}, "llm_image_problems": [], "llm_downgrade": downgrade}
-    given["llm_models"] = [{"name": "chat", "source": "demo:"}]
-    copy = {"content": problems_of(playbook), "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}", "mode": "0600"}
-    tasks = [
-        {"ansible.builtin.set_fact": given},
-        {"ansible.builtin.copy": copy, "vars": {"__llm_plan_problems": []}},
-    ]
-    done = play(tmp_path, RECORDS, tasks)
+CHECKS = [(playbook, downgrade) for playbook in ("check_inventory.yml", "preflight.yml") for downgrade in (False, True)]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the problems of every check, by playbook, whether a downgrade is allowed, and host."""
+    folder = tmp_path_factory.mktemp("version")
+    given = {"llm_catalog": {}, "llm_image_problems": [], "llm_models": [{"name": "chat", "source": "demo:"}]}
+    tasks: list[dict[str, Any]] = [{"ansible.builtin.set_fact": given}]
+    for playbook, downgrade in CHECKS:
+        to = f"{folder}/{playbook}-{downgrade}/{{{{ inventory_hostname }}}}"
+        told = {"content": problems_of(playbook), "dest": to}
+        tasks.append({"write_here": told, "vars": {"__llm_plan_problems": [], "llm_downgrade": downgrade}})
+    done = play(folder, RECORDS, tasks)
     assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.mark.parametrize(("playbook", "downgrade"), CHECKS)
+def test_it_is_among_the_problems_of_every_check(found: Path, playbook: str, downgrade: bool) -> None:
+    refused = [] if downgrade else ["newer"]
     for host in RECORDS:
-        found = json.loads((tmp_path / host).read_text())
-        assert [problem["host"] for problem in found] == refused, "every host stops, not the one alone"
+        problems = json.loads((found / f"{playbook}-{downgrade}" / host).read_text())
+        assert [problem["host"] for problem in problems] == refused, "every host stops, not the one alone"
 
 
 def test_the_plan_says_it_too(tmp_path: Path) -> None:
@@ -84,13 +91,7 @@ def test_the_plan_says_it_too(tmp_path: Path) -> None:
 
 def test_hosts_remember_the_version(tmp_path: Path) -> None:
     given = {"ansible.builtin.set_fact": {"llm_secrets_id": "0123"}}
-    answer = {
-        "ansible.builtin.copy": {
-            "content": "{{ service_fleet_fact | to_json }}",
-            "dest": f"{tmp_path}/mark",
-            "mode": "0600",
-        }
-    }
+    answer = {"write_here": {"content": "{{ service_fleet_fact | to_json }}", "dest": f"{tmp_path}/mark"}}
     done = play(tmp_path, {"bare": None}, [given, answer])
     assert done.returncode == 0, done.stdout + done.stderr
     mark = json.loads((tmp_path / "mark").read_text())

@@ -150,11 +150,18 @@ def test_a_key_without_limits_is_an_inference_key_for_every_model() -> None:
         (document(entry(priority=True)), "priority must be a whole number"),
         (document(entry(priority=1.5)), "priority must be a whole number"),
         (document(entry(tags="batch")), "tags must be a list of names"),
-        (document(entry(budget=5)), "unknown fields budget"),
+        (document(entry(budget=5)), "keys[0] (team): budget must have amount and per"),
+        (document(entry(budget={"amount": 0, "per": "day"})), "amount must be a number above 0 and at most 1000000000"),
+        (document(entry(budget={"amount": -5, "per": "day"})), "amount must be a number above 0"),
+        (document(entry(budget={"amount": 1e30, "per": "day"})), "not 1e+30"),
+        (document(entry(budget={"amount": float("nan"), "per": "day"})), "not nan"),
+        (document(entry(budget={"amount": True, "per": "day"})), "not True"),
+        (document(entry(budget={"amount": "much", "per": "day"})), "not 'much'"),
+        (document(entry(budget={"amount": 5, "per": "year"})), "per must be one of day, week, month, not 'year'"),
         (with_teams({}, entry()), "teams must be a list"),
         (with_teams(["research"], entry()), "teams[0] must be an object"),
         (with_teams([{}], entry()), "teams[0]: name is missing"),
-        (with_teams([{"name": "a", "budget": 5}]), "teams[0] (a): unknown fields budget"),
+        (with_teams([{"name": "a", "budget": 5}]), "teams[0] (a): budget must have amount and per"),
         (with_teams([{"name": "a", "rpm": 0}]), "teams[0] (a): rpm must be"),
         (with_teams([{"name": "a", "priority": "high"}]), "teams[0] (a): priority must be"),
         (with_teams([{"name": "a", "models": [7]}]), "teams[0] (a): models must be a list of names"),
@@ -249,7 +256,7 @@ def test_the_program_checks_files(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     good.write_text(document(entry()))
     bad.write_text(document(entry(rpm=-1)))
-    program = [sys.executable, "-I", str(FILES / "gate_keyring.py")]
+    program = [sys.executable, "-B", str(FILES / "gate_keyring.py")]
     assert subprocess.run([*program, str(good)], check=False).returncode == 0
     refused = subprocess.run([*program, str(good), str(bad)], check=False, capture_output=True, text=True)
     assert refused.returncode == 1

@@ -38,14 +38,20 @@ def sides(key: Some, model: Some, alias: str = "k", name: str = "m", **teams: So
 def admit(
     limits: Limits, key: Some = FREE, model: Some = FREE, now: float = NOW, alias: str = "k", name: str = "m"
 ) -> Slot:
-    return limits.admit(sides(key, model, alias, name), now)
+    return admitted(limits, sides(key, model, alias, name), now)
+
+
+def admitted(limits: Limits, of: tuple[Side, ...], now: float = NOW) -> Slot:
+    slot = limits.slot(of)
+    limits.admit(slot, now)
+    return slot
 
 
 def reached(
     limits: Limits, key: Some = FREE, model: Some = FREE, now: float = NOW, alias: str = "k", name: str = "m"
 ) -> LimitReachedError:
     with pytest.raises(LimitReachedError) as caught:
-        limits.admit(sides(key, model, alias, name), now)
+        admitted(limits, sides(key, model, alias, name), now)
     return caught.value
 
 
@@ -144,24 +150,24 @@ def test_a_key_without_a_limit_has_a_share_of_the_slots() -> None:
 )
 def test_a_team_has_limits_for_all_its_keys_together(limit: dict[str, int], said: str) -> None:
     limits, team = Limits(), Some(**limit)
-    slot = limits.admit(sides(FREE, FREE, "a", research=team), NOW)
+    slot = admitted(limits, sides(FREE, FREE, "a", research=team))
     if "tpm" in limit:
         limits.end(slot, 1, NOW)
     with pytest.raises(LimitReachedError) as caught:
-        limits.admit(sides(FREE, FREE, "b", research=team), NOW)
+        admitted(limits, sides(FREE, FREE, "b", research=team))
     assert (caught.value.message, caught.value.limit) == (said, next(iter(limit)))
     # Another team has its own counts, and a key of no team has none of them.
-    limits.admit(sides(FREE, FREE, "b", sales=team), NOW)
-    limits.admit(sides(FREE, FREE, "b"), NOW)
+    admitted(limits, sides(FREE, FREE, "b", sales=team))
+    admitted(limits, sides(FREE, FREE, "b"))
 
 
 def test_what_its_team_refuses_is_counted_for_no_key_and_no_model() -> None:
     limits, team, one = Limits(), Some(rpm=1), Some(rpm=2)
-    limits.admit(sides(one, one, research=team), NOW)
+    admitted(limits, sides(one, one, research=team))
     for _number in range(5):
         with pytest.raises(LimitReachedError, match="team"):
-            limits.admit(sides(one, one, research=team), NOW)
-    limits.admit(sides(one, one), NOW)
+            admitted(limits, sides(one, one, research=team))
+    admitted(limits, sides(one, one))
     assert reached(limits, one, one).limit == "rpm"
 
 
@@ -218,7 +224,7 @@ def test_counts_are_those_of_a_plain_list(steps: list[tuple[str, str, bool, int,
             and sum((slot.key, slot.model) == (alias, name) for slot in running) < 2
         )
         try:
-            running.append(limits.admit(sides(key, model, alias, name), now))
+            running.append(admitted(limits, sides(key, model, alias, name), now))
         except LimitReachedError:
             assert not fits
         else:

@@ -58,6 +58,14 @@ def test_what_is_missing_is_named(name: str) -> None:
     ("change", "message"),
     [
         ({"prot": 1}, "settings: unknown fields prot"),
+        ({"models": [{"name": "a", "cost": {"input": "1"}}]}, "models.0.: cost: unknown fields input"),
+        (
+            {"models": [{"name": "a", "cost": {"input_per_token": 1}}]},
+            "must be a number in a text, not 1",
+        ),
+        ({"models": [{"name": "a", "cost": {"input_per_token": "NaN"}}]}, "must be a number in a text, not 'NaN'"),
+        ({"models": [{"name": "a", "cost": {"output_per_token": "-1"}}]}, "must be a number in a text, not '-1'"),
+        ({"models": [{"name": "a", "cost": "1"}]}, "cost must be Price, not '1'"),
         ({"models": [{"name": "a", "replicas": ["0/x"]}]}, "'0/x' cannot be the number of a replica"),
         ({"models": [{"name": "a", "replicas": [0]}]}, "replicas must be a list of names"),
         ({"probe_interval": -1}, "probe_interval must be at least 0, not -1"),

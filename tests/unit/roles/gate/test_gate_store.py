@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from gate_store import Place, StoreError, command, parse, place
+from gate_store import Connection, Place, Reply, StoreError, command, parse, place
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,38 @@ def test_a_command_has_the_lengths_of_bytes() -> None:
 def test_a_reply_is_read_once_it_is_whole(data: bytes, reply: str) -> None:
     assert [parse(data[:length]) for length in range(len(data))] == [None] * len(data)
     assert parse(data + b"+more") == (reply, len(data))
+    assert parse(b"+before\r\n" + data, 9) == (reply, 9 + len(data))
+
+
+class Transport(asyncio.Transport):
+    """One that keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return False
+
+
+def test_commands_of_one_turn_are_written_together_and_replies_come_in_any_pieces() -> None:
+    async def run(size: int) -> list[Reply]:
+        transport, connection, replies = Transport(), Connection(lambda: None), []
+        connection.connection_made(transport)
+        for word in "abc":
+            connection.send((word,), replies.append)
+        await asyncio.sleep(0)
+        assert transport.written == [b"".join(map(command, "abc"))]
+        data = b"+one\r\n$5\r\ntw\r\no\r\n:3\r\n"
+        for place_ in range(0, len(data), size):
+            connection.data_received(data[place_ : place_ + size])
+        return replies
+
+    for size in (1, 2, 7, 100):
+        assert asyncio.run(run(size)) == ["one", "tw\r\no", "3"]
 
 
 def test_errors_and_what_no_script_says() -> None:

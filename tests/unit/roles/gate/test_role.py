@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_playbook import played
 from load_file import load_file
+from rendered_role import render_role
 
 FILES = Path(__file__).resolve().parents[4] / "roles" / "gate" / "files"
 ENGINE_KEY, TRANSLATOR_KEY = "sk-engine-0123456789", "sk-translator-0123456789"
@@ -29,7 +29,6 @@ CHAT = {
     "request_defaults": {"temperature": 0.2, "top_p": None},
 }
 PARAMETERS: dict[str, Any] = {
-    "application": "gate",
     "service_packages": {"gate": {"python": "/venv/bin/python", "programs": {"python": "/venv/bin/python"}}},
     "gate_listen": "[::1]",
     "gate_port": "4200",
@@ -47,6 +46,7 @@ PARAMETERS: dict[str, Any] = {
     "gate_egress": ["10.0.0.1"],
     "gate_store_url": "",
     "gate_store_ca_file": "",
+    "gate_answer_cache_mib": 64,
     "gate_metrics_key": "sk-metrics-0123456789",
     "gate_engine_api_key": ENGINE_KEY,
     "gate_translator_api_key": TRANSLATOR_KEY,
@@ -63,14 +63,7 @@ class Rendered:
 
 
 def render(folder: Path, **changes: Any) -> Rendered:
-    roots = {
-        "service_config_root": str(folder / "etc"),
-        "service_state_root": str(folder / "var"),
-        "render_validate": False,
-    }
-    parameters = folder / "parameters.json"
-    parameters.write_text(json.dumps({**PARAMETERS, **roots, **changes}))
-    played("-i", "localhost,", "-e", f"@{parameters}", "tests/benchmarks/gateway_render.yml")
+    render_role("gate", folder, {**PARAMETERS, **changes})
     return Rendered(folder)
 
 

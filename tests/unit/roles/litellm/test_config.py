@@ -15,7 +15,7 @@ import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.inventory.models import resolve
 from ansible_collections.llmfleet.serving.plugins.module_utils.plan import serving_plan
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import wiring
-from ansible_playbook import played
+from rendered_role import render_role
 
 ROOT = Path(__file__).resolve().parents[4]
 ROLE = ROOT / "roles" / "litellm"
@@ -68,15 +68,7 @@ class Rendered:
 
 
 def render(folder: Path, **changes: Any) -> Rendered:
-    roots = {
-        "service_config_root": str(folder / "etc"),
-        "service_state_root": str(folder / "var"),
-        "render_validate": False,
-        "application": "litellm",
-    }
-    parameters = folder / "parameters.json"
-    parameters.write_text(json.dumps({**PARAMETERS, **roots, **changes}))
-    played("-i", "localhost,", "-e", f"@{parameters}", "tests/benchmarks/gateway_render.yml")
+    render_role("litellm", folder, {**PARAMETERS, **changes})
     return Rendered(folder)
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections import namedtuple
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,72 @@ def test_what_does_not_fit_is_not_begun(
     hub_snapshot.check_space({"a": 8 * 2**30}, str(tmp_path))
     with pytest.raises(SystemExit, match=r"11\.0 GiB .* 10\.0 GiB are free.*llm_models_root"):
         hub_snapshot.check_space({"a": 10 * 2**30}, str(tmp_path))
+
+
+class Hub:
+    """The part of huggingface_hub that is used: a repository of three files, or an error."""
+
+    def __init__(self, raised: Exception | None = None) -> None:
+        self.raised, self.fetched = raised, dict[str, Any]()
+
+    class GatedRepoError(Exception):
+        """As the hub raises it."""
+
+    class RevisionNotFoundError(Exception):
+        """As the hub raises it."""
+
+    class RepositoryNotFoundError(Exception):
+        """As the hub raises it."""
+
+    def model_info(self, repository: str, **asked: Any) -> SimpleNamespace:
+        assert (repository, asked["revision"], asked["files_metadata"]) == ("org/model", "main", True)
+        if self.raised:
+            raise self.raised
+        files = {"config.json": 5, "model.safetensors": 9, "model.gguf": None}
+        return SimpleNamespace(sha="c0ffee", siblings=[SimpleNamespace(rfilename=n, size=s) for n, s in files.items()])
+
+    def snapshot_download(self, repository: str, **asked: Any) -> str:
+        self.fetched = asked
+        return f"/cache/{repository}"
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        module = ModuleType("huggingface_hub")
+        vars(module).update(HfApi=lambda: self, errors=self, snapshot_download=self.snapshot_download)
+        monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+
+
+def test_a_snapshot_is_fetched_and_what_belongs_to_it_is_noted(
+    hub_snapshot: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hub = Hub()
+    hub.install(monkeypatch)
+    assert hub_snapshot.download("org/model", "main", str(tmp_path), ["*.gguf"]) == "/cache/org/model"
+    wanted = ["config.json", "model.safetensors"]
+    assert hub.fetched == {"revision": "main", "cache_dir": str(tmp_path), "allow_patterns": wanted}
+    assert json.loads((tmp_path / "models--org--model/.llmfleet/c0ffee.json").read_text()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        (Hub.GatedRepoError(), "does not let this account see it; accept its licence on the hub and set llm_hf_token"),
+        (Hub.RevisionNotFoundError(), "not this revision; set revision to a branch, tag or commit of it"),
+        (Hub.RepositoryNotFoundError(), "no such repository, or hides it; check the name"),
+        (
+            OSError("first line\nsecond"),
+            r"hub https://hub\.example cannot be reached \(first line\); set llm_hf_endpoint",
+        ),
+        (TimeoutError(), r"cannot be reached \(TimeoutError\)"),
+    ],
+)
+def test_a_hub_that_gives_nothing_is_one_line_with_a_remedy(
+    hub_snapshot: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, raised: Exception, words: str
+) -> None:
+    Hub(raised).install(monkeypatch)
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.example")
+    with pytest.raises(SystemExit, match=words) as caught:
+        hub_snapshot.download("org/model", "main", str(tmp_path), [])
+    assert "second" not in str(caught.value)
 
 
 def test_no_question_has_two_answers() -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ PARAMETERS = {
     "service_config_root": "/etc/llmfleet",
     "open_webui_url": "https://chat.example:8444",
     "open_webui_api_base_url": "http://127.0.0.1:4000/v1",
+    "open_webui_names_persons": False,
     "open_webui_default_models": "chat",
     "open_webui_embedding_model": "",
     "open_webui_admin_email": "admin@localhost",
@@ -55,6 +57,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "open_webui_file_max_count": 3,
         "open_webui_user_permissions": {"chat_stt": True, "chat_file_upload": False, "features_memories": False},
     },
+    "provider": {
+        "open_webui_password_login": False,
+        "open_webui_oidc_issuer": "https://id.example.com/realms/main/",
+        "open_webui_oidc_client_id": "chat",
+        "open_webui_oidc_client_secret": "canary-client-secret",
+        "open_webui_oidc_users": ["cn=chat, users"],
+        "open_webui_oidc_admins": ["admins"],
+        "open_webui_ca_file": "/etc/ssl/ca.pem",
+    },
     "unknown": {"open_webui_user_permissions": {"chat_speech": True, "chat_stt": True}},
     **{name: {"open_webui_url": url} for name, (url, _origin, _secure) in URLS.items()},
 }
@@ -75,6 +86,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
     read = {name: json.loads((folder / name).read_text()) for name in VARIANTS}
     for name, made in read.items():
         made["problem"] = (folder / f"{name}.problem").read_text()
+        made["secrets"] = (folder / f"{name}.secrets").read_text()
     return {name: {key: str(value) for key, value in made.items()} for name, made in read.items()}
 
 
@@ -151,6 +163,29 @@ def test_environment_by_default_is_closed(environments: dict[str, dict[str, str]
     assert "http" not in sources
     assert "*" not in sources
     assert not [name for name, value in made.items() if "canary" in value], "secrets are not part of the environment"
+
+
+def test_a_provider_is_off_until_the_inventory_names_one(environments: dict[str, dict[str, str]]) -> None:
+    plain, made = environments["plain"], environments["provider"]
+    words = re.compile(r"OAUTH|OPENID|OIDC|PASSWORD_|LOGIN|SSL_CERT_FILE$")
+    assert {name for name in plain if words.search(name)} == {"AIOHTTP_CLIENT_SSL_CERT_FILE"}
+    secrets = set(plain["secrets"].split())
+    assert secrets == {"WEBUI_SECRET_KEY", "WEBUI_ADMIN_PASSWORD", "OPENAI_API_KEYS", "RAG_OPENAI_API_KEY"}
+    assert set(made["secrets"].split()) - secrets == {"OAUTH_CLIENT_SECRET"}
+
+
+def test_a_provider_decides_who_gets_in(environments: dict[str, dict[str, str]]) -> None:
+    made = environments["provider"]
+    assert made["OPENID_PROVIDER_URL"] == "https://id.example.com/realms/main/.well-known/openid-configuration"
+    assert made["OPENID_REDIRECT_URI"] == "https://chat.example:8444/oauth/oidc/callback"
+    assert json.loads(made["LLMFLEET_LOGIN"]) == {"claim": "groups", "users": ["cn=chat, users"], "admins": ["admins"]}
+    assert [made[f"ENABLE_{name}"] for name in ("PASSWORD_AUTH", "LOGIN_FORM", "OAUTH_ID_TOKEN_COOKIE")] == [
+        "false"
+    ] * 3
+    assert (made["OAUTH_PICTURE_CLAIM"], made["OAUTH_MERGE_ACCOUNTS_BY_EMAIL"]) == ("", "False")
+    assert (made["OAUTH_CODE_CHALLENGE_METHOD"], made["OAUTH_SCOPES"]) == ("S256", "openid email profile")
+    assert made["SSL_CERT_FILE"] == "/etc/ssl/ca.pem"
+    assert not [name for name, value in made.items() if "canary" in value]
 
 
 @pytest.mark.parametrize("name", URLS)

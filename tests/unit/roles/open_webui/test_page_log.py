@@ -114,6 +114,28 @@ def test_all_is_told_before_the_first_request_and_at_level_debug(
     assert WORD in caplog.text
 
 
+def test_what_is_about_a_log_in_is_withheld_at_level_debug_too(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    before = logging.getLogRecordFactory()
+    request.addfinalizer(lambda: logging.setLogRecordFactory(before))
+    monkeypatch.setenv("GLOBAL_LOG_LEVEL", "DEBUG")
+    module = load_file(FILE)
+    module.install()
+    begin(module)
+    for name in ("open_webui.utils.oauth", "authlib.integrations", "httpcore.http11"):
+        logging.getLogger(name).warning(f"The token is {WORD}")
+        try:
+            raise ValueError(WORD)
+        except ValueError:
+            logging.getLogger(name).warning("It failed: %s", WORD, exc_info=True)
+    assert WORD not in caplog.text
+    assert caplog.messages[0] == "The token is ..."
+    # The name of another logger only begins like one of these.
+    logging.getLogger("httpxyz").warning(WORD)
+    assert WORD in caplog.text
+
+
 def test_what_goes_past_the_loggers_is_quiet_too(
     module: ModuleType, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

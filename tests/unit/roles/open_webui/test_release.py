@@ -43,6 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     wanted = {
         **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()),
         **{f"open_webui_{name}": "" for name in names},
+        "open_webui_names_persons": False,
         "open_webui_api_base_url": GATEWAY,
         "service_state_root": "/var/lib/llmfleet",
         "service_config_root": "/etc/llmfleet",
@@ -89,6 +90,8 @@ def test_what_the_role_sets_exists(made: dict[str, str]) -> None:
     """A variable that a release renames would silently lose its effect."""
     known = {*RECORD["addresses"], *RECORD["switches"]}
     guarded = re.compile(r"(USER_PERMISSIONS_\w+|ENABLE_\w+|\w+_(URLS?|ENDPOINT))")
+    of_log_ins = {*VARS["__open_webui_provider_settings"], *VARS["__open_webui_password_switches"]}
+    assert {name for name in of_log_ins if guarded.fullmatch(name)} <= known
     # Open WebUI reads these two as switches with an empty default.
     assert {name for name in made if guarded.fullmatch(name)} - known == {
         "ENABLE_IMAGE_GENERATION",

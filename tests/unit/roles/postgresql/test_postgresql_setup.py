@@ -85,9 +85,13 @@ def test_it_prints_what_it_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "setup.json"
-    path.write_text(json.dumps({"psql": "/psql", "socket": "/run", "port": 1, "user": "u", "database": "d"}))
+    settings = {"psql": "/psql", "socket": "/run", "port": 1, "user": "u", "database": "d", "backup_user": "b"}
+    settings["exporter_user"] = "e"
+    path.write_text(json.dumps(settings))
     monkeypatch.setattr(sys, "argv", ["postgresql_setup.py", str(path)])
     monkeypatch.setenv("POSTGRESQL_SETUP_PASSWORD", "pencil")
     monkeypatch.setattr(setup, "subprocess", SimpleNamespace(run=Psql(None, True)))
     setup.main()
-    assert capsys.readouterr().out == "created the user u\n"
+    # The stand-in names one database, which is called 1.
+    lines = ["created the user u", "created the user b", "let the user b read the database 1", "created the user e"]
+    assert capsys.readouterr().out.splitlines() == lines

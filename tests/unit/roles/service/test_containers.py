@@ -121,11 +121,9 @@ def application(role: str) -> dict[str, Any]:
                 }
             },
             {
-                # One file for all of them, because each call of a module costs a second.
-                "ansible.builtin.copy": {
+                "write_here": {
                     "content": "{{ query('llmfleet.serving.rendered_files', *files) | to_json }}",
                     "dest": f"{{{{ out }}}}/{role}.json",
-                    "mode": "0600",
                 },
                 "vars": {
                     "files": "{{ specs | llmfleet.serving.service_specs('/etc/llmfleet', '/var/lib/llmfleet',"

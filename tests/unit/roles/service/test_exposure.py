@@ -32,9 +32,13 @@ def sandbox(role: str) -> dict[str, Any]:
         for task in yaml.safe_load((ROOT / "roles" / role / "tasks" / "main.yml").read_text())
         if "service_specs" in task.get("vars", {})
     )
-    (spec,) = task["vars"]["service_specs"]
+    spec = task["vars"]["service_specs"][0]
     return dict(spec["sandbox"])
 
+
+HOST_METRICS = yaml.safe_load((ROOT / "roles" / "node_exporter" / "vars" / "main.yml").read_text())[
+    "__node_exporter_host_metrics"
+]
 
 # What of a spec decides about the exposure, by row of the page.
 SPECS: dict[str, dict[str, Any]] = {
@@ -50,7 +54,9 @@ SPECS: dict[str, dict[str, Any]] = {
     "llm-prometheus": {},
     # Its role has a unit of its own.
     "llm-watchdog": {},
+    "llm-alertmanager": {},
     "llm-node-exporter": {"sandbox": sandbox("node_exporter")},
+    "llm-host-metrics": {name: HOST_METRICS[name] for name in ("sandbox", "capabilities")},
 }
 
 

@@ -6,16 +6,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gate_booked
 import pytest
 from load_file import load_file
 
@@ -23,6 +26,7 @@ FILES = Path(__file__).resolve().parents[4] / "roles" / "usage" / "files"
 lines, spool, schema, store, usage = (
     load_file(FILES / f"{name}.py") for name in ("usage_lines", "usage_spool", "usage_schema", "usage_store", "usage")
 )
+behind = load_file(FILES / "usage_behind.py")
 NOVEMBER = 1793491200
 MANY = 1 << 20
 
@@ -91,6 +95,29 @@ def test_a_file_that_is_gone_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "first",
+    [line(), b"", b"\r", b" " + line(), b"\xff\x00", b"x" * ((1 << 16) - 1), b"x" * (1 << 16), b"x" * (1 << 17)],
+    ids=["line", "empty", "return", "space", "bytes", "65535", "65536", "131072"],
+)
+def test_the_gate_knows_a_file_by_the_same_digest(first: bytes, tmp_path: Path) -> None:
+    """The gate and the program are installed apart and run as users of their own, so each has the rule."""
+    path = tmp_path / "usage.jsonl"
+    path.write_bytes(line(7) + b"\n")
+    path.rename(f"{path}.1")
+    path.write_bytes(first + b"\n" + line(1) + b"\n")
+    position = spool.read(str(path), spool.BEGINNING, MANY).position
+    # Of a first line that is too long for the digest, neither knows the file.
+    known = len(first) < spool.MOST_FIRST_BYTES
+    assert (position.file == hashlib.sha256(first).hexdigest()) is known
+    told = gate_booked.place(str(path))
+    told.parent.mkdir()
+    told.write_text(json.dumps({"file": position.file, "offset": position.offset, "time": 7.5}))
+    behind_it = sum(len(one) + 1 for one in spool.read(str(path), position, MANY).lines)
+    assert behind_it == 0
+    assert gate_booked.lag(str(path), 8) == (0 if known else path.stat().st_size, 7.5)
+
+
+@pytest.mark.parametrize(
     ("month", "months", "expected"),
     [((2026, 11), 1, (2026, 12)), ((2026, 12), 1, (2027, 1)), ((2026, 1), -1, (2025, 12)), ((2026, 3), -14, (2025, 1))],
 )
@@ -136,7 +163,7 @@ def psql(monkeypatch: pytest.MonkeyPatch) -> Psql:
 
 def settings(tmp_path: Path, **changed: Any) -> dict[str, Any]:
     place = {"spool": f"{tmp_path}/usage.jsonl", "gateway": "it's", "psql": "/psql", "environment": {}}
-    return {**place, "prices": {}, "interval": 0.01, "months": 0, **changed}
+    return {**place, "prices": {}, "interval": 0.01, "months": 0, "told": f"{tmp_path}/position.json", **changed}
 
 
 def test_tables_are_made_where_they_are_missing(psql: Psql) -> None:
@@ -190,6 +217,47 @@ def test_a_database_that_is_away_is_met_again(
     psql.problem = None
     assert book.turn()
     assert "booked again" in caplog.text
+
+
+def test_a_database_that_was_restored_is_noticed(tmp_path: Path, psql: Psql, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "usage.jsonl", 1, 2)
+    book = usage.Book(settings(tmp_path))
+    assert book.turn()
+    assert not book.turn()
+    monkeypatch.setattr(usage, "OPEN_SECONDS", 0.0)
+    asked = len(psql.asked)
+    # Its answer is the beginning of the log, as that of a backup would be.
+    assert book.turn()
+    assert any("usage.advance(" in sql and "'', 0," in sql for sql in psql.asked[asked:])
+
+
+def test_lines_behind_a_place_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "usage.jsonl.1", 1, 2, 3)
+    write(tmp_path / "usage.jsonl", 4, 5)
+    (tmp_path / "usage.json").write_text(json.dumps(settings(tmp_path)))
+    place = spool.read(str(tmp_path / "usage.jsonl"), spool.BEGINNING, len(line(1)) + 1).position
+    for position, expected in ((place, 4), (spool.BEGINNING, 5), (spool.Position("gone", 9), 5)):
+        argv = ["usage_behind.py", str(tmp_path / "usage.json"), position.file, str(position.offset)]
+        monkeypatch.setattr(sys, "argv", argv)
+        behind.main()
+        assert capsys.readouterr().out == f"{expected}\n"
+
+
+def test_the_gate_is_told_how_far_its_log_is_booked(tmp_path: Path, psql: Psql, caplog: Any) -> None:
+    write(tmp_path / "usage.jsonl", 1)
+    book = usage.Book(settings(tmp_path))
+    assert book.turn()
+    told = json.loads((tmp_path / "position.json").read_text())
+    first = hashlib.sha256(line(1)).hexdigest()
+    assert (told["file"], told["offset"]) == (first, len(line(1)) + 1)
+    assert abs(told["time"] - time.time()) < 60
+    # What fails says so once, and books on.
+    missing = usage.Book(settings(tmp_path, told="/nowhere/position.json"))
+    assert missing.turn()
+    assert not missing.turn()
+    assert caplog.text.count("cannot be told in /nowhere/position.json") == 1
 
 
 def test_tables_of_a_newer_program_are_left_alone(tmp_path: Path, psql: Psql, caplog: pytest.LogCaptureFixture) -> None:

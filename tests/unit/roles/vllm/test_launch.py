@@ -144,10 +144,9 @@ def play(folder: Path) -> list[dict[str, Any]]:
             "vars": {"__lock": f"{ROLE}/files/{{{{ vllm_requirements }}}}"},
             "tasks": [
                 {
-                    "ansible.builtin.copy": {
+                    "write_here": {
                         "content": f"{{{{ {wanted} | to_json }}}}",
                         "dest": f"{folder}/{{{{ inventory_hostname }}}}.json",
-                        "mode": "0600",
                     }
                 }
             ],

@@ -66,10 +66,9 @@ PLAY = [
         "vars_files": [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml")],
         "tasks": [
             {
-                "ansible.builtin.copy": {
+                "write_here": {
                     "content": "{{ {'specs': __vllm_specs, 'stamp': __vllm_flags_stamp} | to_json }}",
                     "dest": "{{ out }}",
-                    "mode": "0600",
                 }
             }
         ],

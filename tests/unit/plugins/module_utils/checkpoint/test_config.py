@@ -73,6 +73,7 @@ def test_a_dense_model() -> None:
         "multimodal": False,
         "image_prefix": False,
         "attention_sinks": False,
+        "encoder_parameters": 0,
         "uncut_parameters": 0,
         "encoder_only": False,
         "tie_word_embeddings": False,

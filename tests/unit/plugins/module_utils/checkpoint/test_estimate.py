@@ -39,7 +39,7 @@ def test_encoders_of_images_count_with_their_config() -> None:
     facts = describe(config)
     tower = (estimate.weight_bytes(facts, config) or 0) - (estimate.weight_bytes(facts) or 0)
     # 24 layers of 1024 x (4 x 1024 + 2 x 4096) numbers in 16 bits.
-    assert tower == 24 * 1024 * (4 * 1024 + 2 * 4096) * 2
+    assert tower == 24 * 1024 * (4 * 1024 + 3 * 4096) * 2
 
 
 def test_four_bits_count_with_their_scales() -> None:
@@ -67,3 +67,51 @@ def test_what_connects_a_tower_to_the_language_model_counts(own: dict[str, Any],
     tower = {"hidden_size": 8, "intermediate_size": 16, "depth": 1}
     alone = estimate._encoders({"vision_config": tower})
     assert estimate._encoders({"vision_config": {**tower, **own}}) - alone == numbers
+
+
+def quantised(bits: int, kind: str, group: int, coded: list[str]) -> dict[str, Any]:
+    """Return the facts of a mixture of experts of which some projections are quantised."""
+    widths = {"mlp.down_proj": {"rows": 256}, "mlp.experts": {"experts": 64}}
+    parts = [{"name": name, **width, **({"group": group} if name in coded else {})} for name, width in widths.items()]
+    layer = {"type": "full_attention", "count": 2, "num_kv_heads": 2, "head_size": 32, "head_size_v": 32}
+    return {
+        "model_type": "kimi_k2",
+        "dtype": "bfloat16",
+        "quantization": "compressed-tensors",
+        "quantization_sets": [{"bits": bits, "kind": kind, "group": group}],
+        "hidden_size": 128,
+        "vocab_size": 10,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_experts": 8,
+        "expert_layers": 1,
+        "layers": [layer],
+        "projections": parts,
+    }
+
+
+# Attention of two layers and one dense feed-forward layer; the router is counted with the experts.
+PLAIN, EXPERTS, ENDS = 2 * 128 * (4 + 2) * 64 + 3 * 128 * 256, 8 * 128 * (3 * 64 + 1), 2 * 10 * 128
+
+
+@pytest.mark.parametrize(
+    ("facts", "plain", "expert"),
+    [
+        # Whole numbers have scales of 16 bits, micro-scaled types of 8.
+        (quantised(4, "int", 32, ["mlp.experts"]), 16, 4.5),
+        (quantised(4, "int", 128, ["mlp.experts"]), 16, 4.125),
+        (quantised(4, "float", 32, ["mlp.experts"]), 16, 4.25),
+        (quantised(4, "float", 16, ["mlp.experts", "mlp.down_proj"]), 4.5, 4.5),
+        (quantised(8, "int", 128, ["mlp.experts", "mlp.down_proj"]), 8.125, 8.125),
+    ],
+)
+def test_what_is_not_quantised_is_in_sixteen_bits(facts: dict[str, Any], plain: float, expert: float) -> None:
+    assert estimate.weight_bytes(facts) == int(2 * ENDS + PLAIN * plain / 8 + EXPERTS * expert / 8)
+
+
+@pytest.mark.parametrize(("kind", "layers"), [("gemma4", 2), ("gemma4_text", 2), ("qwen3_moe", 0)])
+def test_a_dense_layer_beside_experts_counts(kind: str, layers: int) -> None:
+    facts = {**quantised(4, "int", 32, []), "quantization": None, "expert_layers": 2, "intermediate_size": 200}
+    facts["projections"] = [{"name": "mlp.experts", "experts": 64}]
+    alone = 2 * (ENDS + 2 * 128 * (4 + 2) * 64 + 2 * EXPERTS)
+    assert estimate.weight_bytes({**facts, "model_type": kind}) == alone + 2 * layers * 3 * 128 * 200

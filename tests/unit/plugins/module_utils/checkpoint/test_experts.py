@@ -59,7 +59,7 @@ def test_layers_with_experts(config: dict[str, Any], count: int, found: int) -> 
 def test_traits(root: dict[str, Any], model_type: str, senses: bool, prefix: bool, sinks: bool) -> None:
     found = traits(Values(root), Values(root), model_type)
     expected = {"multimodal": senses, "image_prefix": prefix, "attention_sinks": sinks, "uncut_parameters": 0}
-    assert found == expected
+    assert found == {**expected, "encoder_parameters": 0}
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,34 @@ def test_layers_that_share_an_indexers_choice(config: dict[str, Any], shared: se
     sparse = {"kv_lora_rank": 512, "index_head_dim": 128, **config}
     assert _shares_index(Values(sparse), "glm_moe_dsa", 8) == shared
     assert _shares_index(Values(config), "glm_moe_dsa", 8) == set()
+
+
+SIGLIP = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27}
+MERGED = {**SIGLIP, "depth": 27, "out_hidden_size": 3584, "spatial_merge_size": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "millions"),
+    [
+        # Without patches, positions and projectors, which are small, the towers of published models.
+        ("gemma3", {"vision_config": SIGLIP}, 411.1),
+        (
+            "mistral3",
+            {"vision_config": {**SIGLIP, "hidden_size": 1024, "intermediate_size": 4096, "hidden_act": "silu"}},
+            453.0,
+        ),
+        (
+            "qwen2_5_vl",
+            {"vision_config": {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "hidden_act": "silu"}},
+            630.0,
+        ),
+        ("qwen3_vl", {"vision_config": MERGED}, 448.8),
+        ("qwen3_vl", {"vision_config": {**MERGED, "deepstack_visual_indexes": [8, 16, 24]}}, 562.1),
+        ("gemma4", {"vision_config": SIGLIP}, 545.0),
+        ("llama", {}, 0),
+        ("llava", {"vision_config": {"model_type": "clip"}}, 0),
+    ],
+)
+def test_encoders_by_their_widths(name: str, config: dict[str, Any], millions: float) -> None:
+    found = traits(Values({"model_type": name, **config}), Values({}), f"{name}_text")
+    assert found["encoder_parameters"] / 1e6 == pytest.approx(millions, rel=0.001)

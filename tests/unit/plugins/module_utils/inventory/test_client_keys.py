@@ -27,6 +27,18 @@ def test_keys_carry_their_value_and_their_limits():
     assert keys[2:] == [{"alias": "a", "key": "sk-a", "rpm": 5}, {"alias": "b", "key": "sk-given", "models": ["chat"]}]
 
 
+@pytest.mark.parametrize("persons", ["id", "email", "none", ""])
+def test_only_the_key_of_the_chat_page_names_persons(persons: str) -> None:
+    secrets = {"litellm_key_a": "sk-a", "litellm_key_chat_page": "sk-c", "litellm_key_verify": "sk-v"}
+    keys = client_keys.resolve_keys([{"alias": "a", "person": "email"}], secrets, persons)
+    named = {"person": persons} if persons in ("id", "email") else {}
+    assert keys == [
+        {"alias": "chat-page", "key": "sk-c", **named},
+        {"alias": "verify", "key": "sk-v"},
+        {"alias": "a", "key": "sk-a"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("given", "resolved"),
     [

@@ -106,7 +106,17 @@ def test_what_passes_is_taken_by_the_gateway(fields: dict[str, Any]) -> None:
         ({"priority": True}, "litellm_keys[team].priority is true: a whole number is needed"),
         ({"tags": ["a b"]}, 'litellm_keys[team].tags[0] is "a b": it has the wrong form'),
         ({"tags": {"a": 1}}, 'litellm_keys[team].tags is {"a": 1}: a list is needed'),
-        ({"budget": 5}, "litellm_keys[team].budget is 5: a budget needs a store of what was used"),
+        ({"budget": 5}, "litellm_keys[team].budget is 5: a budget has an amount and a period; write it as {amount"),
+        ({"budget": {"amount": 5}}, 'litellm_keys[team].budget is {"amount": 5}: a budget has an amount and a period'),
+        ({"budget": {"amount": 0, "per": "day"}}, "litellm_keys[team].budget.amount is 0: it is out of range"),
+        ({"budget": {"amount": -1, "per": "day"}}, "litellm_keys[team].budget.amount is -1: it is out of range"),
+        ({"budget": {"amount": 1e30, "per": "day"}}, "litellm_keys[team].budget.amount is 1e+30: it is out of range"),
+        ({"budget": {"amount": "NaN", "per": "day"}}, 'litellm_keys[team].budget.amount is "NaN": a number is needed'),
+        ({"budget": {"amount": True, "per": "day"}}, "litellm_keys[team].budget.amount is true: a number is needed"),
+        (
+            {"budget": {"amount": 5, "per": "year"}},
+            'litellm_keys[team].budget.per is "year": there is no such choice; choose day or week or month',
+        ),
         ({"Team": "research"}, 'litellm_keys[team].Team is "(hidden)": there is no such key; did you mean team.'),
     ],
 )
@@ -126,7 +136,7 @@ def test_a_team_where_there_are_none() -> None:
     ("teams", "start"),
     [
         ({"name": "a"}, 'llm_teams is {"name": "a"}: a list is needed; write a list of {name: ...}.'),
-        (["research"], 'llm_teams[0] is "research": a dictionary is needed; known keys are max_parallel'),
+        (["research"], 'llm_teams[0] is "research": a dictionary is needed; known keys are budget, max_parallel'),
         ([{}], "llm_teams[0].name is missing: every team needs it; give a name, which keys name as team."),
         ([{"name": "a b"}], 'llm_teams[a b].name is "a b": it has the wrong form; use letters, digits'),
         ([{"name": "a"}, {"name": "a"}], 'llm_teams[a].name is "a": another team has it; give every team a name'),
@@ -135,10 +145,13 @@ def test_a_team_where_there_are_none() -> None:
         ([{"name": "a", "max_parallel_requests": -1}], "llm_teams[a].max_parallel_requests is -1: it is out of"),
         ([{"name": "a", "priority": 5000}], "llm_teams[a].priority is 5000: it is out of range; give a whole number"),
         ([{"name": "a", "models": ["caht"]}], 'llm_teams[a].models is "caht": there is no such model; did you mean'),
-        ([{"name": "a", "parallel": 3}], "llm_teams[a].parallel is 3: there is no such key; known are max_parallel_"),
         (
-            [{"name": "a", "budget": {"amount": 5, "per": "month"}}],
-            'llm_teams[a].budget is {"amount": 5, "per": "month"}: a budget needs a store of what was used, which this',
+            [{"name": "a", "parallel": 3}],
+            "llm_teams[a].parallel is 3: there is no such key; known are budget, max_parallel_",
+        ),
+        (
+            [{"name": "a", "budget": {"amount": 5, "per": "minute"}}],
+            'llm_teams[a].budget.per is "minute": there is no such choice; choose day or week or month.',
         ),
     ],
 )

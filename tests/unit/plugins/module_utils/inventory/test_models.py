@@ -79,7 +79,7 @@ def test_layers_lie_over_each_other_key_by_key() -> None:
     )
     assert model["args"] == {"a": 4, "b": 3, "c": 1}
     assert model["env"] == {"E": "2"}
-    assert model["limits"] == {"rpm": 4, "tpm": 1, "max_parallel_requests": None}
+    assert model["limits"] == {"rpm": 4, "tpm": 1, "max_parallel_requests": None, "budget": None}
     assert (model["replicas"], model["concurrency"], model["max_model_len"]) == (3, 5, 77)
 
 

@@ -170,15 +170,18 @@ def test_a_full_large_fleet_says_so_in_no_time() -> None:
     share = {"gpu-memory-utilization": 0.9}
     asked = [model(f"m{n:02d}", SMALL, replicas=20, args=share) for n in range(50)]
     hosts = {f"h{n:03d}": machine(8, prefix=f"{n}-") for n in range(125)}
+    start = time.process_time()
     before = plan(asked, hosts)
+    first = time.process_time() - start
     assert before["unplaced"] == []
     start = time.process_time()
     after = plan([*asked, model("late", SMALL, args=share)], hosts, before)
     spent = time.process_time() - start
     assert after["instances"] == before["instances"]
     assert [one["model"] for one in after["unplaced"]] == ["late"]
-    print(f"125 full hosts x 8 GPUs, 1000 instances and one more: {spent:.2f} s")
-    assert spent < 4
+    print(f"125 full hosts x 8 GPUs, 1000 instances and one more: {spent:.2f} s, without it {first:.2f} s")
+    # 7.5 times, also while covered lines are counted, which multiplies both by more than three.
+    assert spent < 20 * first
 
 
 def test_a_large_fleet_is_planned_in_little_memory() -> None:

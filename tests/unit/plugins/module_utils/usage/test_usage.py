@@ -49,6 +49,17 @@ def test_a_line_counts_for_a_minute() -> None:
     assert (sums.seconds, sums.first_seconds, sums.first_requests, sums.uncounted) == (1.25, 0.5, 1, 0)
 
 
+def test_a_line_costs_what_its_request_cost_then() -> None:
+    for written, cost in (("0.0000152", "0.0000152"), ("0", "0"), ("7", "7")):
+        found = lines.read(line(cost=written), PRICES)
+        assert found
+        assert found[1].cost == Decimal(cost)
+    for wrong in (0.5, "-1", "NaN", "1e30", "9" * 50, None):
+        found = lines.read(line(cost=wrong), PRICES)
+        assert found
+        assert found[1].cost == Decimal("0.000018")
+
+
 def test_what_a_line_lacks_is_empty() -> None:
     found = lines.read(line(first_byte_seconds=None, usage_known=False, model="guide", person=None, team=7), PRICES)
     assert found

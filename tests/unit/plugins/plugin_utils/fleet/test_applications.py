@@ -130,17 +130,19 @@ def test_a_hop_serves_the_api_where_nothing_is_said() -> None:
 @pytest.mark.parametrize(
     ("changes", "targets"),
     [
-        ({}, ["10.0.0.2:6379", "10.0.0.1:6379"]),
-        ({"hosts": ["a", "unknown", "gone", "c"]}, ["10.0.0.1:6379", "[fd00::3]:6379"]),
-        ({"told": "dcgm"}, ["10.0.0.1:6379"]),
-        ({"listen": "127.0.0.1"}, ["127.0.0.1:6379"]),
+        ({}, [("b", "10.0.0.2:6379"), ("a", "10.0.0.1:6379")]),
+        ({"hosts": ["a", "unknown", "gone", "c"]}, [("a", "10.0.0.1:6379"), ("c", "[fd00::3]:6379")]),
+        ({"told": "dcgm"}, [("a", "10.0.0.1:6379")]),
+        ({"listen": "127.0.0.1"}, [("", "127.0.0.1:6379")]),
+        ({"listen": "127.0.0.1", "hosts": ["a"]}, [("a", "127.0.0.1:6379")]),
         ({"listen": "127.0.0.1", "hosts": []}, []),
         ({"listen": "127.0.0.1", "told": "dcgm", "hosts": ["b"]}, []),
     ],
 )
-def test_scrape_jobs(changes: dict[str, Any], targets: list[str]) -> None:
+def test_scrape_jobs(changes: dict[str, Any], targets: list[tuple[str, str]]) -> None:
     (job,) = applications.scrape_jobs(row(**changes), HOSTS)
-    assert job == {"job": "valkey", "targets": targets, "metrics_path": "/m", "bearer_token": "t"}
+    labelled = [{"address": address, "labels": {"host": host} if host else {}} for host, address in targets]
+    assert job == {"job": "valkey", "targets": labelled, "metrics_path": "/m", "bearer_token": "t"}
     assert applications.scrape_jobs(row(scrape=None), HOSTS) == []
 
 

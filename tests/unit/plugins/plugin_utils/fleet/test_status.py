@@ -109,6 +109,32 @@ def test_the_table_has_one_line_for_each_row_whatever_names_contain() -> None:
     assert "nginx" in text.split("\n\n")[1]
 
 
+def test_stores_have_a_table_of_their_own() -> None:
+    assert "STORE" not in status.status_table(fleet(engine("chat-0")))
+    rest = {"backup": None, "unbooked_bytes": None, "booked": None, "problem": ""}
+    rows = [
+        {**rest, "name": "postgresql", "version": "15.14", "bytes": 8 * 1024**2, "backup": "2026-11-28T06:05:01Z"},
+        {
+            **rest,
+            "name": "usage",
+            "version": None,
+            "bytes": None,
+            "unbooked_bytes": 0,
+            "booked": "2026-11-28T07:00:09Z",
+        },
+        {**rest, "name": "valkey", "version": None, "bytes": 700, "problem": "odd\nend"},
+    ]
+    found = status.fleet_status(
+        {"gpu1": {"engines": [], "services": []}}, [], {}, WHEN, stores={"gpu1": rows, "gpu2": []}
+    )
+    assert [status.shown_store(one) for one in found["stores"]] == [
+        ["postgresql", "gpu1", "15.14", "8.0 MiB", "2026-11-28 06:05", "-", "-", "-"],
+        ["usage", "gpu1", "-", "-", "-", "0 B", "2026-11-28 07:00", "-"],
+        ["valkey", "gpu1", "-", "700 B", "-", "-", "-", "odd end"],
+    ]
+    assert "2026-11-28 06:05" in status.status_table(found).split("\n\n")[1]
+
+
 class Seen(HTMLParser):
     def __init__(self) -> None:
         super().__init__()

@@ -280,6 +280,25 @@ def test_the_gate_knows_whose_engines_order_requests_by_priority() -> None:
     assert found == {"demo": True, "big": None}
 
 
+def test_answers_are_kept_by_version_and_not_while_two_serve() -> None:
+    instances, some = plan({**DEMO, "cache": {"seconds": 60}}, BIG)
+    found = {one["name"]: gate_settings.model(one) for one in wiring.gate_models(instances, some)}
+    assert (found["demo"]["answer_seconds"], "answer_sampled" in found["demo"]) == (60, False)
+    assert not [name for name in found["big"] if name.startswith("answer")]
+    version = found["demo"]["answer_version"]
+    other = {**instances[0], "replica": 1}
+    for change, same in (
+        ({}, True),
+        ({"launch": {"settings": {"a": 1}}}, True),
+        ({"request": "another"}, False),
+        ({"launch": {"package": "vllm 1.0"}}, False),
+    ):
+        kept, *_others = wiring.gate_models([*instances, {**other, **change}], some)
+        assert kept.get("answer_version") == (version if same else None)
+        kept, *_others = wiring.gate_models([{**other, **change}], some)
+        assert (kept["answer_version"] == version) == same
+
+
 def test_a_model_without_instance_is_nowhere() -> None:
     _, some = plan(DEMO)
     assert wiring.litellm_deployments([], some, "") == wiring.south_upstreams([], some) == []

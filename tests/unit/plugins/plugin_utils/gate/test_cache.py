@@ -52,3 +52,12 @@ def test_one_host_or_a_url(hosts: list[str], url: str) -> None:
 def test_everything_else_is_refused_with_a_remedy(hosts: list[str], url: str, expected: str) -> None:
     (problem,) = cache.problems(hosts, ["a", "b"], url)
     assert problem.sentence() == expected
+
+
+def test_models_whose_answers_are_kept_need_a_cache() -> None:
+    (problem,) = cache.problems([], ["a"], "", ["embed"])
+    assert problem.sentence() == (
+        """llm_models[].cache is ["embed"]: there is no cache in which answers could be kept; give a host to """
+        "the group llm_cache, or llm_cache_url, or leave cache out."
+    )
+    assert cache.problems(["a"], ["a"], "", ["embed"]) == []

@@ -20,6 +20,14 @@ PLAIN = {"name": "chat", "aliases": [], "context": 0}
         ({"name": "chat", "rpm": "5", "tpm": 0, "context": "4096"}, {**PLAIN, "rpm": 5, "context": 4096}),
         ({"name": "chat", "request_defaults": {"top_p": None}}, PLAIN),
         ({"name": "chat", "replicas": []}, PLAIN),
+        ({"name": "chat", "cost": {"input_per_token": 0, "output_per_token": 0, "cached_per_token": None}}, PLAIN),
+        (
+            {"name": "chat", "cost": {"input_per_token": 2e-07, "output_per_token": "0.5", "cached_per_token": 0}},
+            {
+                **PLAIN,
+                "cost": {"cached_per_token": "0", "input_per_token": "0.0000002", "output_per_token": "0.5"},
+            },
+        ),
         ({"name": "chat", "replicas": [0, 1]}, {**PLAIN, "replicas": ["0", "1"]}),
         (
             {"name": "chat", "request_defaults": {"top_p": None, "temperature": 0}},

@@ -50,6 +50,15 @@ def test_doors_on_loopback_have_every_name_of_it(listen: str) -> None:
     assert found["by_address"] == [443, 8443]
 
 
+def test_the_dashboards_have_a_door_like_the_chat_page() -> None:
+    board = {"server_name": "Board.test", "port": "8445"}
+    found = doors(API, CHAT, aliases={"dashboards": ["ops.test"]}, own_listen="127.0.0.1", dashboards=board)
+    assert [door["kind"] for door in found["open"]] == ["api", "chat", "dashboards"]
+    door = found["open"][2]
+    assert (door["port"], door["names"], door["moved"][:1]) == (8445, ["Board.test", "ops.test"], ["localhost"])
+    assert doors(API, CHAT, dashboards={"server_name": "", "port": 1})["open"][-1]["kind"] == "chat"
+
+
 def test_on_one_port_a_name_of_loopback_belongs_to_one_door() -> None:
     found = doors(API, {**CHAT, "port": 443, "server_name": "Localhost"}, own_listen="127.0.0.1")
     api, chat = found["open"]

@@ -114,6 +114,12 @@ def test_nothing_set_is_right() -> None:
         ({"nginx_api": {**API, "upstream": ["2001:db8::1:4000"]}}, ["nginx_api.upstream"]),
         ({"nginx_chat": {**CHAT, "server_name": "API.test"}}, ["nginx_chat.server_name"]),
         ({"nginx_chat_aliases": ["API.test"]}, ["nginx_chat.server_name"]),
+        ({"nginx_dashboards": {**CHAT, "server_name": "Chat.test"}}, ["nginx_dashboards.server_name"]),
+        (
+            {"nginx_dashboards": {"server_name": "a b", "port": 0}},
+            ["nginx_dashboards.server_name", "nginx_dashboards.port"],
+        ),
+        ({"nginx_dashboards_queries": 0}, ["nginx_dashboards_queries"]),
         ({"nginx_api_aliases": ["chat.test"]}, ["nginx_chat.server_name"]),
         *(
             ({"nginx_api_cors_origins": [origin]}, ["nginx_api_cors_origins[0]"])

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from ansible_collections.llmfleet.serving.plugins.module_utils.nvidia.cards import CARDS
 from ansible_collections.llmfleet.serving.plugins.module_utils.problems import ProblemsError
-from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import answered
+from ansible_collections.llmfleet.serving.plugins.plugin_utils.fleet import answered, speeds
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif import ask, machines, question
 from ansible_collections.llmfleet.serving.plugins.plugin_utils.whatif.reading import SHIPPED, Reader
 
@@ -186,6 +186,18 @@ def test_cost_is_told_once_speed_and_price_are_known() -> None:
     assert found["cost"]["cost_per_million_tokens"] == pytest.approx(1.0)
     assert "cost per million tokens: 1" in text
     assert "unknown" not in text
+
+
+def test_what_a_benchmark_measured_on_such_a_card_is_told() -> None:
+    instance = answer(cards="L40S", model="Qwen/Qwen3-8B", users=4)[0]["plan"]["instances"][0]
+    figures = {"at_once": 16, "tokens_per_second": 800.0, "input_len": 1024, "output_len": 128}
+    speed = {**{name: instance.get(name) for name in speeds.KEY}, **figures, "release": "0.32.0", "when": "2026-11-28"}
+    given = {"model": "Qwen/Qwen3-8B", "users": 4, "remembered": {"hosts": {"gpu1": {"speeds": [speed]}}}}
+    found, text = answer(cards="L40S", cost_per_hour="0.72", **given)
+    assert found["cost"]["tokens_per_second"] == 200
+    assert "(measured: 800 tokens per second of 16 answers at once (1024 tokens in, 128 out" in text
+    assert "cost per million tokens: 1" in text
+    assert "tokens per second are unknown" in answer(cards="H200", **given)[1]
 
 
 def test_the_other_way_round_the_fewest_and_smallest_cards_come_first() -> None:
